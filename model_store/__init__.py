@@ -1,0 +1,1 @@
+"""The contract between training and serving, and the shelf where bundles stand."""

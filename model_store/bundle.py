@@ -1,0 +1,111 @@
+"""A bundle is one folder: a manifest and the files that it names.
+
+    <root>/<name>/<version>/manifest.json            written last; names, sizes and hashes of all below
+                            text_encoder.onnx        input_ids, attention_mask -> vector, item-only tasks
+                            text_encoder.int8.onnx   the same, dynamically quantised, where it passed the gate
+                            user_encoder.onnx        vectors, events, gaps, hours, mask -> user
+                            heads.onnx               user, query, items, context -> one output a task
+                            tokenizer.json
+                            items.*                  see items.py
+                            golden.jsonl             requests with their expected answers
+                            warmup.jsonl             recorded requests
+                            proof.npz                sample inputs with torch's outputs, for `verify`
+
+Opening checks every file against the manifest, and says by name what is wrong.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from model_store import items
+from model_store.errors import BundleDamaged, BundleForeign, BundleMissing
+from model_store.manifest import FORMAT, FileEntry, Manifest
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: its folder and its manifest, checked."""
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, folder: Path) -> "Bundle":
+        """Read the manifest and check every file that it names.
+
+        Raises BundleMissing, BundleForeign or BundleDamaged.
+        """
+        bundle = cls(folder, _manifest(folder))
+        for name, entry in bundle.manifest.files.items():
+            _check(folder / name, entry)
+        return bundle
+
+    def path(self, name: str) -> Path:
+        """Where a file of the bundle lies; BundleDamaged if the manifest does not name it."""
+        if name not in self.manifest.files:
+            raise BundleDamaged(f"{self.folder}: the manifest names no {name}; export the bundle again")
+        return self.folder / name
+
+    @cached_property
+    def items(self) -> items.Items:
+        """The catalogue, memory-mapped."""
+        return items.read(self.folder)
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        """The records of one of the bundle's JSONL files."""
+        with self.path(name).open() as file:
+            return [json.loads(line) for line in file]
+
+
+def _manifest(folder: Path) -> Manifest:
+    if not folder.is_dir():
+        raise BundleMissing(f"{folder} is no folder; publish a bundle with `chorus-train publish`")
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BundleForeign(f"{folder} has no {MANIFEST}: not a bundle, or one whose copy was cut short")
+    try:
+        record = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise BundleForeign(f"{path} is not JSON ({error}); copy the bundle again") from error
+    found = record.get("format") if isinstance(record, dict) else None
+    if found != FORMAT:
+        raise BundleForeign(f"{path} has format {found!r}, this code reads format {FORMAT}; export it again")
+    try:
+        return Manifest.model_validate(record)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BundleForeign(f"{path}: {where}: {first['msg']}; export the bundle again") from error
+
+
+def _check(path: Path, entry: FileEntry) -> None:
+    if not path.is_file():
+        raise BundleDamaged(f"{path} is missing; copy the bundle again")
+    size = path.stat().st_size
+    if size != entry.bytes:
+        raise BundleDamaged(f"{path} has {size} bytes, the manifest says {entry.bytes}; copy it again")
+    if digest(path) != entry.sha256:
+        raise BundleDamaged(f"{path} is not the file that the manifest names (sha256 differs); copy it again")
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def entries(folder: Path) -> dict[str, FileEntry]:
+    """Size and hash of every file in a bundle in the making."""
+    return {
+        path.name: FileEntry(bytes=path.stat().st_size, sha256=digest(path))
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != MANIFEST
+    }

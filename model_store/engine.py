@@ -1,0 +1,131 @@
+"""The three graphs of a bundle: arrays in, arrays out. No asyncio, no HTTP, no Redis.
+
+Training verifies and measures with it what the service will run with it.
+"""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from model_store.bundle import Bundle
+from model_store.clock import Clock
+from model_store.errors import BundleMismatch, DeviceMissing
+from model_store.features import FeatureSet
+from model_store.history import History
+from model_store.text import TextTokenizer
+
+Vector = NDArray[np.float32]
+Device = Literal["auto", "cpu", "cuda"]
+
+CUDA = "CUDAExecutionProvider"
+CPU = "CPUExecutionProvider"
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One text: its vector (d,) and the outputs of the tasks that read a text alone."""
+
+    vector: Vector
+    outputs: dict[str, Vector] = field(default_factory=dict)
+
+
+class Engine:
+    """ONNX Runtime sessions of one bundle. `run` may be called from many threads."""
+
+    def __init__(self, bundle: Bundle, device: Device = "auto", *, precision: str | None = None) -> None:
+        manifest = bundle.manifest
+        file = {"fp32": "text_encoder.onnx", "int8": "text_encoder.int8.onnx"}.get(precision or "")
+        self.manifest = manifest
+        self.device = "cuda" if providers(device)[0] == CUDA else "cpu"
+        self.clock = Clock(manifest.timezone)
+        self.features = FeatureSet(manifest.features, self.clock)
+        self.tokenizer = TextTokenizer.open(bundle.path("tokenizer.json"), manifest.max_tokens)
+        self._text = _session(bundle, file or manifest.text_encoder_file, device)
+        self._user = _session(bundle, "user_encoder.onnx", device)
+        self._heads = _session(bundle, "heads.onnx", device)
+        self._check(bundle)
+
+    def text(self, text: str) -> Encoded:
+        """Encode one text, alone and unpadded: dynamic int8 depends on what else is in a batch."""
+        return self.tokens(self.tokenizer.encode(text))
+
+    def tokens(self, ids: NDArray[np.int64]) -> Encoded:
+        """The same from token ids (L,)."""
+        feeds = {"input_ids": ids[None], "attention_mask": np.ones_like(ids)[None]}
+        vector, *outputs = self._text.run(None, feeds)
+        tasks = (task.name for task in self.manifest.text_tasks)
+        return Encoded(vector[0], {name: output[0] for name, output in zip(tasks, outputs, strict=True)})
+
+    def user(self, history: History) -> Vector:
+        """The user vector (d,) of a history; an empty one has a vector too, the average newcomer's."""
+        vector: Vector = self._user.run(None, history.inputs(self.clock))[0][0]
+        return vector
+
+    def heads(self, user: Vector, query: Vector | None, items: Vector, context: Vector) -> dict[str, Vector]:
+        """Every online task for n candidates of one request.
+
+        user (d,), query (d,) or None, items (n, d), context (n, features.width) -> {task: (n, width)}.
+        """
+        no_query = np.zeros(self.manifest.dimension, dtype=np.float32)
+        feeds = {
+            "user": user[None],
+            "query": (no_query if query is None else query)[None],
+            "items": items,
+            "context": context,
+        }
+        outputs = self._heads.run(None, feeds)
+        names = (task.name for task in self.manifest.online_tasks)
+        return dict(zip(names, outputs, strict=True))
+
+    def _check(self, bundle: Bundle) -> None:
+        """Refuse graphs whose names or widths are not those of the manifest."""
+        manifest = self.manifest
+        d = manifest.dimension
+        online = {task.name: task.width for task in manifest.online_tasks}
+        alone = {task.name: task.width for task in manifest.text_tasks}
+        _expect(bundle, "text encoder", self._text.get_outputs(), {"vector": d, **alone})
+        _expect(bundle, "user encoder", self._user.get_outputs(), {"user": d})
+        _expect(bundle, "heads", self._heads.get_outputs(), online)
+        inputs = {"user": d, "query": d, "items": d, "context": self.features.width}
+        _expect(bundle, "heads", self._heads.get_inputs(), inputs)
+        if bundle.items.vectors.shape != (manifest.items, d) or len(bundle.items) != manifest.items:
+            raise BundleMismatch(f"{bundle.folder}: items.vectors.npy is not {manifest.items} × {d}")
+
+
+def providers(device: Device) -> list[str]:
+    """ONNX Runtime's providers for a device; DeviceMissing if CUDA is asked for and absent."""
+    have = onnxruntime.get_available_providers()
+    if device == "cuda" and CUDA not in have:
+        raise DeviceMissing(
+            "CHORUS_DEVICE=cuda, but ONNX Runtime sees no CUDA here: install onnxruntime-gpu and a driver, "
+            "or set CHORUS_DEVICE=cpu"
+        )
+    return [CUDA, CPU] if device != "cpu" and CUDA in have else [CPU]
+
+
+def cores() -> int:
+    """Cores that this process may use, by affinity: never those of the host."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _session(bundle: Bundle, name: str, device: Device) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # one run a core; parallel requests use the other cores
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = False  # the arena keeps the worst shape ever seen
+    options.enable_mem_pattern = False  # shapes vary with every text
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(bundle.path(name), options, providers=providers(device))
+
+
+def _expect(bundle: Bundle, graph: str, found: Any, expected: dict[str, int]) -> None:
+    widths = {node.name: node.shape[-1] for node in found}
+    if list(widths) != list(expected) or any(widths[name] != expected[name] for name in expected):
+        raise BundleMismatch(
+            f"{bundle.folder}: the {graph} has {widths}, the manifest says {expected}; export it again"
+        )

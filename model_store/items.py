@@ -1,0 +1,105 @@
+"""The catalogue inside a bundle: ids, vectors, attributes, times and item-only outputs, memory-mapped.
+
+items.ids.json          ["i1", "i2", ...]
+items.vectors.npy       (N, d) float32
+items.published.npy     (N,) float64, unix seconds, NaN where unknown
+items.attributes.json   [{"name": "category", "values": ["shoes", ...]}, ...]
+items.codes.<k>.npy     (N, K) int32 into the values of attribute k, padded with -1
+items.outputs.npy       (N, W) float32, the item-only tasks side by side, in the manifest's order
+items.jsonl             the rendered text of each item, read by `verify` alone
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.clock import Times
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute of all items: its distinct values, and codes (N, K) into them, -1 for none."""
+
+    values: tuple[str, ...]
+    codes: NDArray[np.int32]
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Value to code."""
+        return {value: code for code, value in enumerate(self.values)}
+
+    def encode(self, values: Sequence[str]) -> NDArray[np.int32]:
+        """Codes (1, K) of one item's values; values never seen are left out, none at all is -1."""
+        known = [self.index[value] for value in values if value in self.index] or [-1]
+        return np.array([known], dtype=np.int32)
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[str]]) -> "Attribute":
+        """From each item's list of values."""
+        values = tuple(sorted({value for row in rows for value in row}))
+        index = {value: code for code, value in enumerate(values)}
+        codes = np.full((len(rows), max([1, *map(len, rows)])), -1, dtype=np.int32)
+        for number, row in enumerate(rows):
+            codes[number, : len(row)] = [index[value] for value in row]
+        return cls(values, codes)
+
+
+@dataclass(frozen=True)
+class Items:
+    """N items by row number."""
+
+    ids: tuple[str, ...]
+    vectors: NDArray[np.float32]
+    published: Times
+    attributes: dict[str, Attribute] = field(default_factory=dict)
+    outputs: NDArray[np.float32] | None = None
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Item id to row number."""
+        return {item: row for row, item in enumerate(self.ids)}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def read(folder: Path) -> Items:
+    """Open the item files of a bundle; arrays stay on disk until touched."""
+    attributes = {
+        entry["name"]: Attribute(tuple(entry["values"]), _map(folder / f"items.codes.{number}.npy"))
+        for number, entry in enumerate(json.loads((folder / "items.attributes.json").read_bytes()))
+    }
+    return Items(
+        ids=tuple(json.loads((folder / "items.ids.json").read_bytes())),
+        vectors=_map(folder / "items.vectors.npy"),
+        published=_map(folder / "items.published.npy"),
+        attributes=attributes,
+        outputs=_map(folder / "items.outputs.npy"),
+    )
+
+
+def write(items: Items, folder: Path, *, texts: Sequence[str]) -> None:
+    """Write the item files into the folder of a bundle in the making."""
+    names = [{"name": name, "values": attribute.values} for name, attribute in items.attributes.items()]
+    (folder / "items.ids.json").write_text(json.dumps(items.ids))
+    (folder / "items.attributes.json").write_text(json.dumps(names))
+    np.save(folder / "items.vectors.npy", items.vectors.astype(np.float32))
+    np.save(folder / "items.published.npy", items.published.astype(np.float64))
+    outputs = items.outputs if items.outputs is not None else np.zeros((len(items), 0))
+    np.save(folder / "items.outputs.npy", outputs.astype(np.float32))
+    for number, attribute in enumerate(items.attributes.values()):
+        np.save(folder / f"items.codes.{number}.npy", attribute.codes)
+    with (folder / "items.jsonl").open("w") as file:
+        for item, text in zip(items.ids, texts, strict=True):
+            file.write(json.dumps({"item_id": item, "text": text}, ensure_ascii=False) + "\n")
+
+
+def _map(path: Path) -> Any:
+    small = path.stat().st_size < 1 << 16  # an empty array cannot be mapped, a small one need not be
+    return np.load(path, mmap_mode=None if small else "r", allow_pickle=False)

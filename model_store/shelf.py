@@ -1,0 +1,100 @@
+"""The shelf: bundles by name and integer version, written aside and renamed when whole.
+
+<root>/<name>/<version>/   a published bundle, never changed again
+<root>/<name>/.<random>/   one in the making; the loader never looks there
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_store.bundle import MANIFEST, Bundle, entries
+from model_store.errors import BundleMissing
+from model_store.manifest import Manifest, fingerprint
+
+DEFAULT_ROOT = Path(__file__).parent / "bundles"
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """All bundles below one folder."""
+
+    root: Path = DEFAULT_ROOT
+
+    def names(self) -> list[str]:
+        """Names that have at least one version."""
+        if not self.root.is_dir():
+            return []
+        return sorted(path.name for path in self.root.iterdir() if path.is_dir() and self.versions(path.name))
+
+    def versions(self, name: str) -> list[int]:
+        """Published versions of a name, oldest first."""
+        folder = self.root / name
+        if not folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal() and path.is_dir())
+
+    def find(self, name: str | None = None, version: int | None = None) -> Path:
+        """Folder of a version; the newest if none is given, of the only name if none is given."""
+        name = name or self._only()
+        versions = self.versions(name)
+        if not versions:
+            raise BundleMissing(f"no bundle named {name!r} in {self.root}; there are: {self._list()}")
+        if version is not None and version not in versions:
+            raise BundleMissing(f"{name} has no version {version} in {self.root}; there are: {versions}")
+        return self.root / name / str(version or versions[-1])
+
+    def open(self, name: str | None = None, version: int | None = None) -> Bundle:
+        """`find` and `Bundle.open`."""
+        return Bundle.open(self.find(name, version))
+
+    @contextmanager
+    def draft(self, name: str) -> Iterator[Path]:
+        """A folder to write a bundle into; removed at the end unless it was published."""
+        (self.root / name).mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".", dir=self.root / name))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def publish(self, draft: Path, manifest: Manifest) -> Bundle:
+        """Seal a draft: hash its files, write the manifest last, rename it to the next version."""
+        version = max([0, *self.versions(manifest.name)]) + 1
+        sealed = seal(draft, manifest.model_copy(update={"version": version}))
+        target = self.root / manifest.name / str(version)
+        os.rename(draft, target)  # fails if another publisher took the number: nothing is overwritten
+        _sync(target.parent)
+        return Bundle(target, sealed)
+
+    def _only(self) -> str:
+        names = self.names()
+        if len(names) != 1:
+            raise BundleMissing(f"{self.root} holds {self._list()}; say which one by name")
+        return names[0]
+
+    def _list(self) -> str:
+        return ", ".join(self.names()) or "no bundles (publish one with `chorus-train publish`)"
+
+
+def seal(folder: Path, manifest: Manifest) -> Manifest:
+    """Write the manifest of a folder whose other files are complete; returns it with hashes."""
+    listed = manifest.model_copy(update={"files": entries(folder)})
+    sealed = listed.model_copy(update={"fingerprint": fingerprint(listed)})
+    folder.chmod(0o755)  # a temporary folder is private; what stands on the shelf is read by the service
+    path = folder / MANIFEST
+    path.write_text(sealed.model_dump_json(indent=2))
+    _sync(path)
+    return sealed
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
