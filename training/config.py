@@ -5,6 +5,7 @@ docs/data.md explains every key.
 """
 
 import tomllib
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -40,12 +41,15 @@ class ItemsConfig(Section):
 
 
 class EventsConfig(Section):
-    """The events table: one row an item shown, clicked, bought, rated ... to a user (or for a query)."""
+    """The events table: one row an item shown, clicked, bought, rated ... to a user (or for a query).
+
+    A role that the file does not name is absent: no `user` means that nobody is known.
+    """
 
     path: Paths
-    user: str | None = "user_id"
+    user: str | None = None
     item: str = "item_id"
-    timestamp: str | None = "timestamp"
+    timestamp: str | None = None
     impression: str | None = None
     query: str | None = None
     negatives: int = Field(default=0, ge=0, le=100)
@@ -173,10 +177,11 @@ class Config(Section):
                 raise ValueError(f"fusion.weights.{name}: no such task; there are: {', '.join(scored)}")
         if self.training.metric and self.training.metric.partition(":")[0] not in self.tasks:
             raise ValueError(f"training.metric: {self.training.metric!r} names no task")
-        if self.split.by == "query" and not self.events.query:
-            raise ValueError('split.by = "query" needs events.query')
-        if self.split.by == "time" and not self.events.timestamp:
-            raise ValueError('split.by = "time" needs events.timestamp; use split.by = "query"')
+        _check_split(self)
+        if self.history.events and not (self.events.user and self.events.timestamp):
+            raise ValueError(
+                "history.events needs events.user and events.timestamp: whose, and in what order"
+            )
         return self
 
     def paths(self, paths: Paths) -> list[Path]:
@@ -202,6 +207,31 @@ def _check_features(config: Config) -> None:
         raise ValueError(f"features.timezone: unknown zone {config.features.timezone!r}") from error
 
 
+def _check_split(config: Config) -> None:
+    split = config.split
+    if split.by == "query" and not config.events.query:
+        raise ValueError('split.by = "query" needs events.query')
+    if split.by == "time" and not config.events.timestamp:
+        raise ValueError('split.by = "time" needs events.timestamp; use split.by = "query"')
+    if split.validation + split.test >= 1.0:
+        raise ValueError("split: validation and test leave nothing to train on; keep their sum below 1")
+    if split.by == "query" and (split.validation_from or split.test_from):
+        raise ValueError('split.validation_from and test_from are dates; they need split.by = "time"')
+    begins = [_date(key, written) for key, written in split if key.endswith("_from") and written]
+    if begins != sorted(set(begins)):
+        raise ValueError("split.validation_from must be before split.test_from")
+
+
+def _date(key: str, written: str) -> datetime:
+    try:
+        date = datetime.fromisoformat(written)
+    except ValueError as error:
+        raise ValueError(f"split.{key}: {written!r} is no ISO 8601 time like 2026-11-22T08:00:00Z") from error
+    if date.tzinfo is None:
+        raise ValueError(f"split.{key}: {written!r} has no offset; add Z or one like +01:00")
+    return date
+
+
 def _check_task(config: Config, name: str, task: TaskConfig) -> None:
     if not name.isidentifier() or name in ("vector", "user", "query", "items", "context"):
         raise ValueError(f"tasks.{name}: not a usable name; use letters, digits and _")
@@ -211,6 +241,10 @@ def _check_task(config: Config, name: str, task: TaskConfig) -> None:
         )
     if task.inputs == "query_item" and not config.events.query:
         raise ValueError(f'tasks.{name}: inputs = "query_item" needs events.query')
+    if task.inputs == "user_item" and not config.events.user:
+        raise ValueError(f'tasks.{name}: inputs = "user_item" needs events.user')
+    if task.inputs == "pair" and not (config.events.user or config.events.query):
+        raise ValueError(f'tasks.{name}: inputs = "pair" needs events.user or events.query')
     if task.clock and task.label != config.events.timestamp:
         raise ValueError(f"tasks.{name}: a clock task's label is the timestamp column")
 
