@@ -24,7 +24,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from model_store import items
-from model_store.errors import BundleDamaged, BundleForeign, BundleMissing
+from model_store.errors import BundleDamaged, BundleForeign, BundleMismatch, BundleMissing
 from model_store.manifest import FORMAT, FileEntry, Manifest
 
 MANIFEST = "manifest.json"
@@ -56,8 +56,12 @@ class Bundle:
 
     @cached_property
     def items(self) -> items.Items:
-        """The catalogue, memory-mapped."""
-        return items.read(self.folder)
+        """The catalogue, memory-mapped. Raises BundleMismatch if it is not as large as the manifest says."""
+        found = items.read(self.folder)
+        expected = (self.manifest.items, self.manifest.dimension)
+        if found.vectors.shape != expected or len(found) != expected[0]:
+            raise BundleMismatch(f"{self.folder}: the items are {found.vectors.shape}, the manifest says {expected}")
+        return found
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         """The records of one of the bundle's JSONL files."""

@@ -17,10 +17,8 @@ GAP_BUCKETS = 40  # two to an octave of minutes: the last one begins after 514 d
 
 
 def gap_buckets(times: Times) -> NDArray[np.int64]:
-    """Log bucket of the minutes between each event and the newest, for times (L,) of one user."""
-    if times.size == 0:
-        return np.zeros(0, dtype=np.int64)
-    minutes = np.maximum(times.max() - times, 0.0) / 60.0
+    """Log bucket of the minutes between each event and the newest, for times (..., L), L at least 1."""
+    minutes = np.maximum(times.max(axis=-1, keepdims=True) - times, 0.0) / 60.0
     buckets = np.floor(2.0 * np.log2(1.0 + minutes))
     return np.asarray(np.minimum(buckets, GAP_BUCKETS - 1), dtype=np.int64)
 
@@ -31,12 +29,21 @@ class History:
 
     vectors: (L, d) float32 of the items (or of the profile's text)
     events:  (L,) int64, index into the manifest's `events`
-    times:   (L,) float64, unix seconds; the profile's is that of the oldest event
+    times:   (L,) float64, unix seconds; the profile's is that of the oldest event, 0 if there is none
     """
 
     vectors: NDArray[np.float32]
     events: NDArray[np.int64]
     times: Times
+
+    def opened_by(self, profile: NDArray[np.float32]) -> "History":
+        """The same history with a profile's vector (d,) before the first event."""
+        oldest = self.times[:1] if self.times.size else np.zeros(1)
+        return History(
+            np.concatenate([profile[None], self.vectors]),
+            np.concatenate([np.zeros(1, dtype=np.int64), self.events]),
+            np.concatenate([oldest, self.times]),
+        )
 
     def inputs(self, clock: Clock) -> dict[str, NDArray[np.generic]]:
         """Named inputs of `user_encoder.onnx`, batch of one, never empty: no history is one masked row."""

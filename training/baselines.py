@@ -1,0 +1,112 @@
+"""What every model must beat, learned from nothing or from counting the training part alone.
+
+binary       random · popularity (positives in training) · newest · category frequency in the history
+regression   the mean · the item's and the user's mean, shrunk towards it (5 ratings' worth)
+multiclass   the shares of the classes · multilabel: the shares of the labels
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.features import SHARE, width
+from model_store.manifest import Task
+from training.dataset import Dataset
+from training.evaluate import impressions, score, split_rows
+from training.predict import known
+
+Array = NDArray[Any]
+SHRINK = 5.0
+
+
+def baselines(dataset: Dataset, split: str) -> dict[str, dict[str, dict[str, float]]]:
+    """method -> task -> metrics, on one split."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for task in dataset.tasks:
+        for method, metrics in _task(dataset, task, split).items():
+            found.setdefault(method, {})[task.name] = metrics
+    return found
+
+
+def _task(dataset: Dataset, task: Task, split: str) -> dict[str, dict[str, float]]:
+    if not task.online:
+        return _alone(dataset, task, split)
+    train, test = split_rows(dataset, "train"), split_rows(dataset, split)
+    labels: Array = dataset.labels[task.name]
+    if task.type == "binary":
+        return _binary(dataset, task, train, test)
+    if task.type == "multiclass":
+        shares = _shares(labels[train], task.width)
+        return {"class shares": score(task, labels[test], np.tile(shares, (len(test), 1)))}
+    return {
+        method: score(task, labels[test], values)
+        for method, values in _means(dataset, labels, train, test).items()
+    }
+
+
+def _binary(dataset: Dataset, task: Task, train: Array, test: Array) -> dict[str, dict[str, float]]:
+    labels: Array = dataset.labels[task.name]
+    groups, truth = dataset.requests.owners[test], labels[test]
+    has = known(truth)
+    rate = np.nanmean(labels[train])
+    found = {"constant": score(task, truth, np.full(len(test), rate))}
+    for method, scores in _scores(dataset, labels, train, test).items():
+        ranks = score(task, truth, scores)["auc"]
+        found[method] = {"auc": ranks, **impressions(groups[has], truth[has], scores[has])}
+    return found
+
+
+def _scores(dataset: Dataset, labels: Array, train: Array, test: Array) -> dict[str, Array]:
+    """Scores (m,) of the test rows by each ranking baseline that the data allow."""
+    items = dataset.rows
+    clicks = np.bincount(items[train], weights=np.nan_to_num(labels[train]), minlength=len(dataset.item_ids))
+    found = {
+        "random": np.random.default_rng(0).random(len(test)),
+        "popularity": clicks[items[test]],
+    }
+    if not np.isnan(dataset.published).all():
+        found["newest"] = np.nan_to_num(dataset.published, nan=-np.inf)[items[test]].clip(min=0.0)
+    for name in dataset.config.features.use:
+        if name.startswith(SHARE):
+            label = f"{name.removeprefix(SHARE)} frequency"
+            found[label] = dataset.context[test, _column(dataset, name)].astype(np.float64)
+    return found
+
+
+def _column(dataset: Dataset, wanted: str) -> int:
+    """First column of a feature in the context matrix."""
+    names = dataset.config.features.use
+    return sum(width(name) for name in names[: names.index(wanted)])
+
+
+def _means(dataset: Dataset, labels: Array, train: Array, test: Array) -> dict[str, Array]:
+    learned = train[known(labels[train])]
+    mean = labels[learned].mean()
+    users = dataset.requests.users[dataset.requests.owners]
+    found = {"mean": np.full(len(test), mean)}
+    for method, keys in (("item mean", dataset.rows), ("user mean", users)):
+        if (keys < 0).all():
+            continue
+        size = int(keys.max()) + 1
+        kept = learned[keys[learned] >= 0]
+        total = np.bincount(keys[kept], weights=labels[kept] - mean, minlength=size)
+        count = np.bincount(keys[kept], minlength=size)
+        shrunk = np.append(total / (count + SHRINK), 0.0)  # the last one is that of key -1
+        found[method] = mean + shrunk[keys[test]]
+    return found
+
+
+def _alone(dataset: Dataset, task: Task, split: str) -> dict[str, dict[str, float]]:
+    labels = dataset.alone[task.name]
+    number = {"train": 0, "validation": 1, "test": 2}[split]
+    train, test = labels.labels[labels.splits == 0], labels.labels[labels.splits == number]
+    if task.type == "multiclass":
+        values = np.tile(_shares(train, task.width), (len(test), 1))
+        return {"class shares": score(task, test, values)}
+    return {"constant": score(task, test, np.tile(train.mean(axis=0), (len(test), 1)))}
+
+
+def _shares(labels: Array, classes: int) -> Array:
+    counts: Array = np.bincount(labels[labels >= 0], minlength=classes) + 1.0
+    return np.asarray(counts / counts.sum())

@@ -1,0 +1,126 @@
+"""Requests to batches of tensors: padded candidates and histories, each distinct text once."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model_store.history import gap_buckets
+from training.dataset import SPLITS, Dataset
+from training.model.network import Batch
+
+Ints = NDArray[np.int64]
+
+ALONE = 64  # labelled texts of each item or text task in a training step
+
+
+class Batches:
+    """Makes batches of one data set."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._data = dataset
+        self._hours = dataset.clock.bucket(dataset.histories.times, "hour")
+        self._history = int(np.diff(dataset.requests.history, axis=1).max(initial=1)) + 1  # and the profile
+
+    def epoch(self, size: int, generator: np.random.Generator) -> Iterator[Batch]:
+        """Training requests in a new order, with a draw of the tasks that read one text."""
+        requests = generator.permutation(self._data.requests.of("train"))
+        for start in range(0, len(requests), size):
+            yield self.batch(requests[start : start + size], self._draw(generator))
+
+    def split(self, split: str, size: int) -> Iterator[tuple[Ints, Batch]]:
+        """Requests of a split in order, with their numbers; no texts alone."""
+        requests = self._data.requests.of(split)
+        for start in range(0, len(requests), size):
+            chunk = requests[start : start + size]
+            yield chunk, self.batch(chunk, {})
+
+    def steps(self, size: int) -> int:
+        """Batches in an epoch."""
+        return -(-len(self._data.requests.of("train")) // size)
+
+    def batch(self, requests: Ints, alone: dict[str, Ints]) -> Batch:
+        """One batch of the given requests, texts of `alone` (task -> places in its labels) beside them."""
+        data = self._data
+        starts, stops = data.requests.starts[requests], data.requests.starts[requests + 1]
+        rows, mask = _spans(starts, stops)
+        history, told = self._told(requests)
+        queries = data.requests.queries[requests]
+        alone_texts = {name: data.alone[name].texts[places] for name, places in alone.items()}
+        wanted = [data.rows[rows].ravel(), history.ravel(), np.maximum(queries, 0), *alone_texts.values()]
+        texts, places = np.unique(np.concatenate(wanted), return_inverse=True)
+        pieces = np.split(places, np.cumsum([len(part) for part in wanted])[:-1])
+        labels = {name: _label(values[rows], mask) for name, values in data.labels.items()}
+        return Batch(
+            texts=torch.from_numpy(texts),
+            candidates=torch.from_numpy(pieces[0].reshape(rows.shape)),
+            mask=torch.from_numpy(mask),
+            history=torch.from_numpy(pieces[1].reshape(history.shape)),
+            queries=torch.from_numpy(pieces[2]),
+            query_mask=torch.from_numpy((queries >= 0).astype(np.float32)),
+            context=torch.from_numpy(data.context[rows]),
+            labels=labels,
+            alone={
+                name: (torch.from_numpy(piece), _tensor(data.alone[name].labels[alone[name]]))
+                for name, piece in zip(alone, pieces[3:], strict=True)
+            },
+            **told,
+        )
+
+    def _told(self, requests: Ints) -> tuple[Ints, dict[str, Tensor]]:
+        """Texts (B, L) of the histories, profile first, and the other inputs of the user encoder."""
+        data = self._data
+        bounds = data.requests.history[requests]
+        places, mask = _spans(bounds[:, 0], bounds[:, 1])
+        if not len(data.histories.items):
+            places, mask = np.zeros((len(requests), 0), np.int64), np.zeros((len(requests), 0), np.float32)
+        present = mask > 0
+        times = np.where(present, data.histories.times[places], 0.0)
+        profiles = np.where(
+            data.requests.users[requests] >= 0, data.profiles[data.requests.users[requests]], -1
+        )
+        oldest = np.where(present.any(axis=1), times[:, 0] if times.shape[1] else 0.0, 0.0)
+        times = np.concatenate([oldest[:, None], times], axis=1)
+        newest = times.max(axis=1, keepdims=True)
+        padded = np.concatenate([np.ones_like(present[:, :1]), present], axis=1)
+        hours = np.where(present, self._hours[places], 0)
+        first_hour = data.clock.bucket(oldest, "hour")
+        return np.concatenate([np.maximum(profiles, 0)[:, None], data.histories.items[places]], axis=1), {
+            "events": torch.from_numpy(
+                np.concatenate(
+                    [np.zeros((len(requests), 1), np.int64), data.histories.events[places]], axis=1
+                )
+            ),
+            "gaps": torch.from_numpy(gap_buckets(np.where(padded, times, newest))),
+            "hours": torch.from_numpy(np.concatenate([first_hour[:, None], hours], axis=1)),
+            "history_mask": torch.from_numpy(
+                np.concatenate([(profiles >= 0)[:, None], present], axis=1).astype(np.float32)
+            ),
+        }
+
+    def _draw(self, generator: np.random.Generator) -> dict[str, Ints]:
+        drawn = {}
+        for name, labels in self._data.alone.items():
+            pool = np.flatnonzero(labels.splits == SPLITS["train"])
+            if len(pool):
+                drawn[name] = generator.choice(pool, size=min(ALONE, len(pool)), replace=False)
+        return drawn
+
+
+def _spans(starts: Ints, stops: Ints) -> tuple[Ints, NDArray[np.float32]]:
+    """Padded row numbers (B, longest) of the spans, and their mask; padding repeats a valid row."""
+    lengths = stops - starts
+    steps = np.arange(max(int(lengths.max(initial=0)), 1))
+    mask = steps < lengths[:, None]
+    return np.where(mask, starts[:, None] + steps, np.minimum(starts, 0)[:, None]), mask.astype(np.float32)
+
+
+def _label(values: NDArray[np.generic], mask: NDArray[np.float32]) -> Tensor:
+    missing = -1 if values.dtype == np.int64 else np.nan
+    return _tensor(np.where(mask > 0, values, missing))
+
+
+def _tensor(values: NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(values if values.dtype == np.int64 else values.astype(np.float32))

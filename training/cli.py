@@ -1,0 +1,209 @@
+"""`chorus-train`: from tables to a bundle on the shelf.
+
+chorus-train demo                     make the demo shop's data
+chorus-train adapt ebnerd SOURCE      turn a public data set into tables and a configuration
+chorus-train run CONFIG               read, train, evaluate, export, verify, publish
+chorus-train verify BUNDLE            repeat the proof of a bundle
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from model_store.bundle import Bundle
+from model_store.errors import ChorusError
+from model_store.shelf import DEFAULT_ROOT, Shelf
+from training import pipeline, report
+from training.config import read
+from training.datasets import ebnerd, homedepot, movielens
+from training.export import proof
+from training.export.publish import publish as publish_bundle
+from training.export.recheck import recheck
+from training.run import Run
+from training.shop import generate, write
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+console = Console(stderr=True)
+
+
+class Source(StrEnum):
+    """Public data sets with an adapter."""
+
+    ebnerd = "ebnerd"
+    homedepot = "homedepot"
+    movielens = "movielens"
+
+
+ADAPTERS: dict[Source, Callable[[Path, Path], Path]] = {
+    Source.ebnerd: ebnerd.convert,
+    Source.homedepot: homedepot.convert,
+    Source.movielens: movielens.convert,
+}
+
+ConfigFile = Annotated[
+    Path, typer.Argument(help="TOML file that maps columns to roles and declares the tasks.")
+]
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as `chorus-train run` made it.")]
+ShelfFolder = Annotated[Path, typer.Option("--shelf", help="Where bundles stand, by name and version.")]
+Alone = Annotated[bool, typer.Option(help="Also train each task by itself, for the comparison.")]
+
+
+@app.callback()
+def main() -> None:
+    """Train one shared text encoder with many task heads, and publish it as a verified ONNX bundle.
+
+    Start with `chorus-train demo` and `chorus-train run data/shop/shop.toml`; with your own tables,
+    write a configuration as docs/data.md shows and run that.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to write the tables.")] = Path("data/shop"),
+    seed: Annotated[int, typer.Option(help="Another seed makes another shop.")] = 7,
+) -> None:
+    """Make the demo shop: products, shoppers, queries, impressions, ratings and reviews of five weeks."""
+    with _plainly():
+        write(generate(seed), folder)
+        console.print(f"The demo shop is in {folder}; train with: chorus-train run {folder / 'shop.toml'}")
+
+
+@app.command()
+def adapt(
+    data: Annotated[Source, typer.Argument(help="Which data set.")],
+    source: Annotated[Path, typer.Argument(help="Folder with its original files.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write; data/<name> by default.")] = None,
+) -> None:
+    """Turn a public data set's original files into tables and a configuration."""
+    with _plainly():
+        config = ADAPTERS[data](source, out or Path("data") / data.value)
+        console.print(f"Written; train with: chorus-train run {config}")
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    folder: Annotated[Path | None, typer.Option("--run", help="Run folder; runs/<name> by default.")] = None,
+    shelf: ShelfFolder = DEFAULT_ROOT,
+    alone: Alone = True,
+    resume: Annotated[bool, typer.Option(help="Go on from the run's last whole epoch.")] = False,
+    publish: Annotated[bool, typer.Option(help="Export and publish at the end.")] = True,
+) -> None:
+    """Everything: read tables, train, evaluate beside baselines, export, verify, publish."""
+    with _plainly(), _progress() as progress:
+        settings = read(config)
+        place = Run.start(folder or Path("runs") / settings.name, config, resume=resume)
+        bench = pipeline.prepare(settings, place.folder.parent / "cache", progress)
+        for line in bench.report:
+            console.print(line, style="yellow", highlight=False)
+        pipeline.train(bench, place, progress)
+        _evaluate(bench, place, progress, alone=alone)
+        if publish:
+            _publish(bench, place, shelf, progress)
+
+
+@app.command()
+def evaluate(folder: RunFolder, alone: Alone = True) -> None:
+    """Test a finished run again beside the baselines; writes metrics.json and report.md."""
+    with _plainly(), _progress() as progress:
+        place, bench = _finished(folder, progress)
+        _evaluate(bench, place, progress, alone=alone)
+
+
+@app.command()
+def export(folder: RunFolder, shelf: ShelfFolder = DEFAULT_ROOT) -> None:
+    """Export a finished run, verify it and publish it as the next version on the shelf."""
+    with _plainly(), _progress() as progress:
+        place, bench = _finished(folder, progress)
+        _publish(bench, place, shelf, progress)
+
+
+app.command(name="publish", help="The same as `export`: nothing is published that was not verified.")(export)
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle: <shelf>/<name>/<version>.")],
+    folder: Annotated[
+        Path | None,
+        typer.Option("--run", help="The run it came from: repeats the int8 gate on its data too."),
+    ] = None,
+) -> None:
+    """Repeat a bundle's proof: hashes, fp32 graphs against torch's recorded outputs, and the int8 gate."""
+    with _plainly(), _progress() as progress:
+        opened = Bundle.open(bundle)
+        worst = max(proof.check(opened).items(), key=lambda pair: pair[1])
+        console.print(f"files: {len(opened.manifest.files)} as the manifest names them")
+        console.print(
+            f"fp32 graphs against torch: largest difference {worst[1]:.2e} ({worst[0]}), limit 1e-4"
+        )
+        if folder is None:
+            console.print(f"int8 gate at export: {opened.manifest.gate['reason']}")
+            return
+        _, bench = _finished(folder, progress)
+        console.print(f"int8 gate repeated: {recheck(bench, opened, progress)['reason']}")
+
+
+def _finished(folder: Path, progress: Progress) -> tuple[Run, pipeline.Workbench]:
+    place = Run(folder)
+    bench = pipeline.prepare(place.config, folder.parent / "cache", progress)
+    place.best(bench.network)
+    return place, bench
+
+
+def _evaluate(bench: pipeline.Workbench, place: Run, progress: Progress, *, alone: bool) -> None:
+    record = pipeline.evaluate(bench, place, progress, alone=alone)
+    (place.folder / "report.md").write_text(report.markdown(bench.dataset.config.name, record))
+    for table in report.rich(record):
+        console.print(table)
+
+
+def _publish(bench: pipeline.Workbench, place: Run, shelf: Path, progress: Progress) -> None:
+    bundle = publish_bundle(bench, place, Shelf(shelf), progress)
+    manifest = bundle.manifest
+    console.print(
+        f"fp32 graphs against torch: {max(manifest.parity.values()):.2e}; {manifest.gate['reason']}"
+    )
+    console.print(
+        f"Published {manifest.name} version {manifest.version} ({manifest.precision}): {bundle.folder}"
+    )
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    done = TextColumn("{task.completed}/{task.total}")
+    clocks = (TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), done, *clocks)
+    with Progress(*columns, console=console) as progress:
+        yield progress
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Our own errors as one line and exit code 2; anything else is a defect and keeps its traceback."""
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    try:
+        yield
+    except ChorusError as error:
+        console.print(f"error: {error}", style="bold red", highlight=False)
+        sys.exit(2)

@@ -1,0 +1,89 @@
+"""Metrics of every task on a split, for the model and for whatever else gives scores."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.manifest import Task
+from training import metrics, ranking
+from training.dataset import SPLITS, Dataset
+from training.predict import Predictions, known, labels_of
+
+Array = NDArray[Any]
+Table = dict[str, dict[str, float]]  # task -> metric -> value
+
+LOWER_IS_BETTER = {"log_loss", "ece", "brier", "rmse", "mae"}
+HEADLINE = {"binary": "auc", "multiclass": "accuracy", "multilabel": "macro_auc", "regression": "rmse"}
+
+
+def headline(task: Task, found: Mapping[str, float]) -> str:
+    """The metric that a task is judged by: per-impression AUC where there are impressions to rank."""
+    return "impression_auc" if "impression_auc" in found else HEADLINE[task.type]
+
+
+def measure(dataset: Dataset, predictions: Predictions, split: str) -> Table:
+    """Every metric of every task, from what would be served."""
+    found = {}
+    for task in dataset.tasks:
+        labels = labels_of(dataset, predictions, task.name, split)
+        groups = dataset.requests.owners[predictions.rows] if task.online else None
+        found[task.name] = score(task, labels, predictions.values[task.name], groups)
+    return found
+
+
+def score(task: Task, labels: Array, values: Array, groups: Array | None = None) -> dict[str, float]:
+    """Metrics of one task: labels (n,) or (n, C), served values (n, w), the request of each row or None."""
+    has = known(labels)
+    labels, values = labels[has], values[has]
+    if task.type == "multiclass":
+        return metrics.multiclass(labels, values)
+    if task.type == "multilabel":
+        return metrics.multilabel(labels, values)
+    flat = values.reshape(len(values))
+    if task.type == "regression":
+        return metrics.regression(labels, flat)
+    found = metrics.binary(labels, flat)
+    if groups is not None:
+        found |= impressions(groups[has], labels, flat)
+    return found
+
+
+def impressions(groups: Array, labels: Array, scores: Array) -> dict[str, float]:
+    """Per-impression metrics, or none where no impression has both a click and a pass."""
+    found = ranking.evaluate(labels, scores, groups=groups)
+    if not found["impressions"]:
+        return {}
+    renamed = {"auc": "impression_auc"}
+    return {renamed.get(name, name): value for name, value in found.items()}
+
+
+def retrieval(dataset: Dataset, predictions: Predictions, vectors: Array) -> dict[str, float]:
+    """Recall@k over the whole catalogue of the items that were clicked (the first main binary task).
+
+    vectors (N, d) of the items; users by their vectors. Items of the user's own history are not left out.
+    """
+    task = next((task for task in dataset.tasks if task.type == "binary" and task.inputs == "pair"), None)
+    if task is None or not len(dataset.histories.items):
+        return {}
+    positive = np.nan_to_num(dataset.labels[task.name][predictions.rows].astype(np.float64)) > 0.5
+    owners = dataset.requests.owners[predictions.rows][positive]
+    wanted = dataset.rows[predictions.rows[positive]]
+    first = np.searchsorted(owners, predictions.requests)
+    last = np.searchsorted(owners, predictions.requests, side="right")
+    targets = [wanted[start:stop] for start, stop in zip(first, last, strict=True)]
+    return ranking.recall_at(predictions.users, vectors, targets=targets, cuts=(10, 50, 100))
+
+
+def losses(task: Task, ours: Mapping[str, float], theirs: Mapping[str, float]) -> float:
+    """How much worse `theirs` is than `ours` by the task's headline metric, as a share; 0 or less if not."""
+    name = headline(task, ours)
+    before, after = ours[name], theirs[name]
+    worse = after - before if name in LOWER_IS_BETTER else before - after
+    return worse / abs(before) if before else worse
+
+
+def split_rows(dataset: Dataset, split: str) -> NDArray[np.int64]:
+    """Candidate rows of a split."""
+    return np.flatnonzero(dataset.requests.splits[dataset.requests.owners] == SPLITS[split])

@@ -1,0 +1,105 @@
+"""The three ONNX graphs, with everything inside that the service would otherwise have to repeat.
+
+text_encoder   pooling, projection, normalisation, item-only heads and their calibration
+user_encoder   attention and normalisation
+heads          the factored pair layer, experts, towers, calibration
+"""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from model_store.manifest import Task
+from training.model.network import Network
+
+OPSET = 20
+
+
+class TextGraph(nn.Module):
+    """input_ids, attention_mask (B, L) -> vector (B, d), then each item-only task (B, w)."""
+
+    def __init__(self, network: Network, tasks: Sequence[Task]) -> None:
+        super().__init__()
+        self.network, self.names = network, [task.name for task in tasks if not task.online]
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        """As served."""
+        network = self.network
+        pooled = network.text.pooled(input_ids, attention_mask)
+        outputs = [network.readout(name, network.text_heads(name, pooled)) for name in self.names]
+        return (network.text.project(pooled), *outputs)
+
+
+class HeadsGraph(nn.Module):
+    """user, query (1, d), items (n, d), context (n, F) -> each online task (n, w)."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> tuple[Tensor, ...]:
+        """As served: the request folded into the first layer's weights."""
+        logits = self.network.heads.folded(user, query, items, context)
+        return tuple(self.network.readout(name, logit) for name, logit in logits.items())
+
+
+def export(network: Network, folder: Path, context: int) -> None:
+    """Write the three graphs, fp32, into the folder."""
+    network.eval()
+    d = network.text.projection.out_features
+    batch, length, rows = Dim("batch", min=1), Dim("length", min=2, max=512), Dim("rows", min=1)
+    online = [task.name for task in network.tasks if task.online]
+    alone = [task.name for task in network.tasks if not task.online]
+    ids = torch.full((2, 8), 5, dtype=torch.long)
+    _write(
+        TextGraph(network, network.tasks),
+        {"input_ids": ids, "attention_mask": torch.ones_like(ids)},
+        ["vector", *alone],
+        {name: {0: batch, 1: length} for name in ("input_ids", "attention_mask")},
+        folder / "text_encoder.onnx",
+    )
+    events = torch.zeros((2, 3), dtype=torch.long)
+    history = {"vectors": torch.randn(2, 3, d), "events": events, "gaps": events, "hours": events}
+    span = Dim("events", min=1)
+    _write(
+        network.user,
+        {**history, "mask": torch.ones(2, 3)},
+        ["user"],
+        {name: {0: batch, 1: span} for name in (*history, "mask")},
+        folder / "user_encoder.onnx",
+    )
+    _write(
+        HeadsGraph(network),
+        {"user": torch.randn(1, d), "query": torch.randn(1, d), "items": torch.randn(4, d),
+         "context": torch.randn(4, context)},
+        online,
+        {"user": None, "query": None, "items": {0: rows}, "context": {0: rows}},
+        folder / "heads.onnx",
+    )  # fmt: skip
+
+
+def _write(
+    module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], shapes: dict[str, Any], path: Path
+) -> None:
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    with warnings.catch_warnings():  # the exporter warns of its own dependencies' deprecations
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            kwargs=inputs,
+            f=path,
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_shapes=shapes,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )

@@ -1,0 +1,185 @@
+"""From a finished run to a bundle on the shelf, or to an error that says why not."""
+
+import gzip
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import Progress
+
+from model_store import items as item_files
+from model_store.bundle import Bundle
+from model_store.engine import Encoded, Engine
+from model_store.history import PROFILE
+from model_store.items import Items
+from model_store.manifest import Manifest, Retrieval, TextField
+from model_store.shelf import Shelf, seal
+from training.dataset import Dataset
+from training.evaluate import Table, measure
+from training.export import gate, golden, graphs, proof
+from training.export.quantise import quantise
+from training.pipeline import Workbench, facts
+from training.predict import Represented, predict, represent
+from training.run import Run
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A bundle in the making."""
+
+    folder: Path
+    manifest: Manifest
+
+    def open(self, precision: str) -> Bundle:
+        """As the engine wants it, with one of the two text encoders in force."""
+        manifest = self.manifest.model_copy(update={"precision": precision})
+        return Bundle(self.folder, seal(self.folder, manifest))
+
+
+def publish(bench: Workbench, run: Run, shelf: Shelf, progress: Progress) -> Bundle:
+    """Export, prove, gate, encode the catalogue, record golden answers, and put the bundle on the shelf.
+
+    Raises GateError if the fp32 graphs are not what torch computes; int8 that fails its gate is not served.
+    """
+    dataset = bench.dataset
+    with shelf.draft(dataset.config.name) as folder:
+        draft = Draft(folder, manifest(bench, run))
+        step = progress.add_task("export ONNX graphs", total=None)
+        graphs.export(bench.network, folder, dataset.context.shape[1])
+        quantise(folder / "text_encoder.onnx", folder / "text_encoder.int8.onnx")
+        bench.tokenizer.save(folder / "tokenizer.json")
+        base = represent(bench.network, dataset, bench.texts)
+        proof.record(bench.network, dataset, bench.texts, base, folder / "proof.npz")
+        parity = proof.check(draft.open("fp32"))
+        progress.update(step, total=1, completed=1)
+        verdict, shipped, items = choose(bench, draft, base, progress)
+        item_files.write(items, folder, texts=dataset.texts[: len(items)])
+        golden.write(dataset, predict(bench.network, dataset, shipped, "validation"), items, folder)
+        tested = predict(bench.network, dataset, shipped, "test")
+        sealed = draft.manifest.model_copy(
+            update={
+                "precision": "int8" if verdict["passed"] else "fp32",
+                "parity": parity,
+                "gate": verdict,
+                "items": len(items),
+                "metrics": {"fp32": _tests(bench, base), "shipped": measure(dataset, tested, "test")},
+                "histograms": _histograms(dataset, tested.values),
+            }
+        )
+        bundle = shelf.publish(folder, sealed)
+    histories(dataset, run.folder / "histories.jsonl.gz")
+    return bundle
+
+
+def choose(
+    bench: Workbench, draft: Draft, base: Represented, progress: Progress
+) -> tuple[dict[str, Any], Represented, Items]:
+    """The gate's verdict, and all texts and items as what ships encodes them."""
+    dataset = bench.dataset
+    engine = Engine(draft.open("int8"), "cpu")
+    quantised, encoded = gate.represent_by(engine, dataset, bench.texts, base, progress)
+    verdict = gate.judge(dataset, _validation(bench, base), _validation(bench, quantised))
+    if not verdict["passed"]:
+        engine = Engine(draft.open("fp32"), "cpu")
+        quantised, encoded = gate.represent_by(engine, dataset, bench.texts, base, progress)
+    return verdict, quantised, _items(dataset, engine.manifest, encoded)
+
+
+def manifest(bench: Workbench, run: Run) -> Manifest:
+    """Everything that is known before the graphs are."""
+    dataset, config = bench.dataset, bench.dataset.config
+    slopes = _slopes(dataset)
+    return Manifest(
+        name=config.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        code_version=version("chorus"),
+        encoder=config.model.encoder,
+        dimension=config.model.dimension,
+        max_tokens=config.model.max_tokens,
+        opset=graphs.OPSET,
+        precision="fp32",
+        events=(PROFILE, *config.history.events),
+        history_limit=config.history.limit,
+        timezone=config.features.timezone,
+        item_text=fields(config.items.text, config.items.labels),
+        profile_text=fields(config.users.text, config.users.labels) if config.users else (),
+        features=config.features.use,
+        attributes=config.items.attributes,
+        tasks=dataset.tasks,
+        fusion=config.fusion
+        if config.fusion.weights
+        else config.fusion.model_copy(update={"weights": slopes}),
+        retrieval=_retrieval(bench),
+        data={**facts(dataset), "run": run.folder.name},
+    )
+
+
+def fields(names: tuple[str, ...], labels: dict[str, str]) -> tuple[TextField, ...]:
+    """The template of a text from the configuration's columns."""
+    return tuple(TextField(name=name, label=labels.get(name, "")) for name in names)
+
+
+def histories(dataset: Dataset, path: Path) -> None:
+    """Each user's newest events and profile, one JSON object a line, as `chorus-serve load` takes them."""
+    config, told = dataset.config, dataset.histories
+    names = tuple(config.history.events)
+    with gzip.open(path, "wt") as file:
+        for number, user in enumerate(dataset.user_ids):
+            stop = told.starts[number + 1]
+            start = max(told.starts[number], stop - config.history.limit)
+            events = [
+                {"item_id": dataset.item_ids[told.items[place]], "event": names[told.events[place] - 1],
+                 "timestamp": golden.moment(told.times[place])}
+                for place in range(start, stop)
+            ]  # fmt: skip
+            record = {"user_id": user, "profile": dataset.records.get(user), "events": events}
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _slopes(dataset: Dataset) -> dict[str, float]:
+    """Fusion weights where the configuration gives none: the main tasks that are one number."""
+    scored = [task for task in dataset.tasks if task.online and task.scalar]
+    return {task.name: 1.0 for task in scored if task.main} or {scored[0].name: 1.0}
+
+
+def _retrieval(bench: Workbench) -> Retrieval:
+    """The slopes of the dot products in the first main task's logit: what it ranks by before its tower."""
+    tasks = [task for task in bench.dataset.tasks if task.online and task.type != "multiclass"]
+    first = next((task for task in tasks if task.main), tasks[0])
+    user, query = (max(slope, 0.0) for slope in bench.network.heads.slope[first.name].tolist())
+    return Retrieval(user_weight=user, query_weight=query)
+
+
+def _items(dataset: Dataset, manifest: Manifest, encoded: list[Encoded]) -> Items:
+    widths = [one.outputs[task.name] for one in encoded[:1] for task in manifest.text_tasks]
+    outputs = np.array(
+        [np.concatenate([one.outputs[task.name] for task in manifest.text_tasks]) for one in encoded]
+        if widths
+        else np.zeros((len(encoded), 0)),
+        dtype=np.float32,
+    )
+    vectors = np.stack([one.vector for one in encoded])
+    return Items(dataset.item_ids, vectors, dataset.published, dataset.attributes, outputs)
+
+
+def _validation(bench: Workbench, represented: Represented) -> Table:
+    found = predict(bench.network, bench.dataset, represented, "validation")
+    return measure(bench.dataset, found, "validation")
+
+
+def _tests(bench: Workbench, represented: Represented) -> Table:
+    return measure(bench.dataset, predict(bench.network, bench.dataset, represented, "test"), "test")
+
+
+def _histograms(dataset: Dataset, values: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
+    """What the scores of each scalar head look like, for the service to compare: 20 bins of shares."""
+    found = {}
+    for task in dataset.tasks:
+        if task.online and task.type in ("binary", "regression"):
+            shares, edges = np.histogram(values[task.name], bins=20)
+            found[task.name] = {"edges": edges.tolist(), "shares": (shares / max(shares.sum(), 1)).tolist()}
+    return found

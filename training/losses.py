@@ -1,0 +1,102 @@
+"""One number a task: the mean over its labelled rows, in units of what a constant predictor loses.
+
+A row without a label has no part in it; a task without labels in a batch gives 0 and no gradient.
+Divided by the constant predictor's loss, entropies and squared errors can be added up: 1 is "learned nothing".
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from model_store.manifest import Task
+from training.config import TaskConfig
+from training.model.readout import Readout
+
+FLOOR = 0.05  # a constant predictor that is nearly right must not make its task's loss explode
+
+
+class Losses:
+    """The joint loss of all tasks, with scales taken from the training labels."""
+
+    def __init__(self, tasks: Sequence[Task], configs: dict[str, TaskConfig], readout: Readout) -> None:
+        self._tasks = {task.name: task for task in tasks}
+        self._configs = configs
+        self._readout = readout
+        self._scales: dict[str, float] = {}
+
+    def prepare(self, name: str, labels: NDArray[Any]) -> None:
+        """Learn a task's scale (and a regression's mean and spread) from its training labels."""
+        task, config = self._tasks[name], self._configs[name]
+        if task.type == "multiclass":
+            shares = np.bincount(labels[labels >= 0], minlength=task.width) / max((labels >= 0).sum(), 1)
+            scale = float(-(shares * np.log(np.maximum(shares, 1e-12))).sum())
+        elif task.type == "multilabel":
+            scale = float(_entropy(labels.mean(axis=0)).mean())
+        elif task.type == "binary":
+            known = labels[~np.isnan(labels)]
+            scale = float(_entropy(known.mean())) if len(known) else 1.0
+        else:
+            scale = self._standardise(name, labels[~np.isnan(labels)], config)
+        self._scales[name] = max(scale, FLOOR)
+
+    def task(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
+        """Scaled mean over the labelled rows: logits (..., w), labels (...) or (..., w)."""
+        task = self._tasks[name]
+        if task.type == "multilabel":
+            return functional.binary_cross_entropy_with_logits(logits, labels) / self._scales[name]
+        known = labels >= 0 if task.type == "multiclass" else ~torch.isnan(labels)
+        if not known.any():
+            return logits.sum() * 0.0
+        logits, labels = logits[known], labels[known]
+        if task.type == "multiclass":
+            return functional.cross_entropy(logits, labels) / self._scales[name]
+        logits = logits.squeeze(-1)
+        if task.type == "binary":
+            return functional.binary_cross_entropy_with_logits(logits, labels) / self._scales[name]
+        return self._regression(name, logits, labels) / self._scales[name]
+
+    @staticmethod
+    def ranking(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        """Softmax over the candidates of each impression that has both kinds: logits (B, C, 1), labels (B, C).
+
+        The mean cross-entropy of the positives, over that of a uniform guess.
+        """
+        shown = (mask > 0) & ~torch.isnan(labels)
+        positive = shown & (labels > 0.5)
+        mixed = positive.any(dim=1) & (shown & ~positive).any(dim=1)
+        if not mixed.any():
+            return logits.sum() * 0.0
+        scores = logits.squeeze(-1).masked_fill(~shown, -1e4)[mixed]
+        chosen = positive[mixed].to(scores.dtype)
+        surprise = -(functional.log_softmax(scores, dim=1) * chosen).sum(dim=1) / chosen.sum(dim=1)
+        uniform = torch.log(shown[mixed].sum(dim=1).to(scores.dtype))
+        return surprise.sum() / uniform.sum()
+
+    def _regression(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
+        target = torch.log1p(labels) if self._readout.log[name] else labels
+        mean, std = self._readout.affine(name)[1], self._readout.affine(name)[0]
+        target = (target - mean) / std
+        kind = self._configs[name].loss
+        if kind == "mae":
+            return functional.l1_loss(logits, target)
+        if kind == "huber":
+            return functional.smooth_l1_loss(logits, target)
+        return functional.mse_loss(logits, target)
+
+    def _standardise(self, name: str, labels: NDArray[np.float64], config: TaskConfig) -> float:
+        values = np.log1p(labels) if config.transform == "log1p" else labels
+        std = float(values.std()) if len(values) else 1.0
+        self._readout.set(name, max(std, 1e-6), float(values.mean()) if len(values) else 0.0)
+        if len(labels):
+            self._readout.bound(name, float(labels.min()), float(labels.max()))
+        return 1.0
+
+
+def _entropy(rate: Any) -> Any:
+    rate = np.clip(rate, 1e-12, 1.0 - 1e-12)
+    return -(rate * np.log(rate) + (1.0 - rate) * np.log1p(-rate))

@@ -1,0 +1,1 @@
+"""The network: one text encoder, one user encoder, many heads."""

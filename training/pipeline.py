@@ -1,0 +1,122 @@
+"""The stages of a run, each reading what the one before left: data, network, training, evaluation."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import Progress
+
+from model_store.text import TextTokenizer
+from training import dataset as datasets
+from training.baselines import baselines
+from training.config import Config
+from training.dataset import Dataset
+from training.datasets import tables
+from training.evaluate import Table, measure, retrieval
+from training.fit import fit
+from training.model.encoder import identity, load
+from training.model.network import Network
+from training.predict import predict, represent
+from training.run import Run
+from training.texts import Texts
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What every stage works with."""
+
+    dataset: Dataset
+    network: Network
+    texts: Texts
+    tokenizer: TextTokenizer
+    report: list[str]
+
+
+def prepare(config: Config, cache: Path, progress: Progress) -> Workbench:
+    """Read the tables, build the arrays and the network, encode the texts if the encoder is frozen."""
+    step = progress.add_task("read tables", total=None)
+    found = tables.read(config)
+    dataset = datasets.build(config, found)
+    progress.update(step, total=1, completed=1)
+    return bench(dataset, cache, progress, found.report.lines())
+
+
+def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) -> Workbench:
+    """A new network for a data set, its projection aligned with the catalogue's texts."""
+    config = dataset.config
+    torch.manual_seed(config.training.seed)
+    transformer, backend = load(config.model.encoder)
+    tokenizer = TextTokenizer(backend, config.model.max_tokens)
+    network = Network(config, dataset.tasks, transformer, dataset.context.shape[1])
+    network.eval()
+    texts = Texts(dataset.texts, network.text, tokenizer)
+    texts.keep(cache, identity(config.model.encoder), progress)
+    sample = torch.linspace(0, len(dataset.item_ids) - 1, min(4000, len(dataset.item_ids))).long()
+    network.text.align(texts.pooled(sample).detach())
+    return Workbench(dataset, network, texts, tokenizer, report)
+
+
+def train(bench: Workbench, run: Run, progress: Progress) -> None:
+    """Fit and leave the best weights in the run folder."""
+    state = fit(bench.network, bench.dataset, bench.texts, run, progress)
+    run.write("state.json", vars(state))
+
+
+def evaluate(bench: Workbench, run: Run, progress: Progress, *, alone: bool) -> dict[str, Any]:
+    """Test metrics of the joint model, of the baselines, and (if asked) of each task trained alone."""
+    found: dict[str, Any] = {"joint": test(bench)}
+    found |= baselines(bench.dataset, "test")
+    if alone:
+        found["alone"] = {}
+        for task in bench.dataset.tasks:
+            found["alone"][task.name] = _alone(bench, run, task.name, progress)
+    record = {"tests": found, "retrieval": _retrieval(bench), "data": facts(bench.dataset)}
+    run.write("metrics.json", record)
+    return record
+
+
+def test(bench: Workbench) -> Table:
+    """Metrics of the network on the test part."""
+    represented = represent(bench.network, bench.dataset, bench.texts)
+    return measure(bench.dataset, predict(bench.network, bench.dataset, represented, "test"), "test")
+
+
+def facts(dataset: Dataset) -> dict[str, Any]:
+    """Counts that describe the data."""
+    requests = dataset.requests
+    sizes = {name: len(requests.of(name)) for name in datasets.SPLITS}
+    rows = {name: len(dataset.select(name)) for name in datasets.SPLITS}
+    return {"items": len(dataset.item_ids), "users": len(dataset.user_ids), "texts": len(dataset.texts),
+            "requests": sizes, "rows": rows, "history_events": len(dataset.histories.items)}  # fmt: skip
+
+
+def _alone(joint: Workbench, run: Run, name: str, progress: Progress) -> dict[str, float]:
+    """Train one task by itself, everything else equal, and test it."""
+    whole = joint.dataset
+    dataset = replace(
+        whole,
+        config=_only(whole.config, name),
+        tasks=tuple(task for task in whole.tasks if task.name == name),
+        labels={key: value for key, value in whole.labels.items() if key == name},
+        alone={key: value for key, value in whole.alone.items() if key == name},
+    )
+    folder = run.folder / "alone" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    single = bench(dataset, run.folder.parent / "cache", progress, [])
+    fit(single.network, dataset, single.texts, Run(folder), progress)
+    return test(single)[name]
+
+
+def _only(config: Config, name: str) -> Config:
+    training = config.training
+    if training.metric.partition(":")[0] != name:
+        training = training.model_copy(update={"metric": ""})
+    return config.model_copy(update={"tasks": {name: config.tasks[name]}, "training": training})
+
+
+def _retrieval(bench: Workbench) -> dict[str, float]:
+    represented = represent(bench.network, bench.dataset, bench.texts)
+    predictions = predict(bench.network, bench.dataset, represented, "test")
+    vectors = represented.vectors[: len(bench.dataset.item_ids)].numpy()
+    return retrieval(bench.dataset, predictions, vectors)

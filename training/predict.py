@@ -1,0 +1,109 @@
+"""What a trained network (or an exported encoder in its place) says about a split, as numpy arrays."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.batches import Batches
+from training.dataset import SPLITS, Dataset
+from training.model.network import Network
+from training.texts import Texts
+
+Array = NDArray[Any]
+REQUESTS = 256  # in one batch of prediction
+
+
+@dataclass(frozen=True)
+class Represented:
+    """Every text as the heads see it: vectors (T, d).
+
+    For the tasks that read one text alone, logits and served values (n, w) of their labelled texts.
+    """
+
+    vectors: Tensor
+    logits: dict[str, Array]
+    values: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Answers about one split: online tasks (m, w) for candidate rows `rows` (m,), the others (n, w).
+
+    users (R, d) are the user vectors of the requests `requests` (R,); logits are kept for calibration.
+    """
+
+    rows: NDArray[np.int64]
+    requests: NDArray[np.int64]
+    users: NDArray[np.float32]
+    logits: dict[str, Array]
+    values: dict[str, Array]
+
+
+@torch.no_grad()
+def represent(network: Network, dataset: Dataset, texts: Texts) -> Represented:
+    """By the network itself."""
+    network.eval()
+    pooled = texts.all()
+    logits = {
+        name: network.text_heads(name, pooled[torch.from_numpy(labels.texts)]).numpy()
+        for name, labels in dataset.alone.items()
+    }
+    values = {name: served(network, name, array) for name, array in logits.items()}
+    return Represented(network.text.project(pooled), logits, values)
+
+
+@torch.no_grad()
+def predict(network: Network, dataset: Dataset, represented: Represented, split: str) -> Predictions:
+    """Logits and served values of every task for one split."""
+    network.eval()
+    rows, requests, users, parts = [], [], [], []
+    for numbers, batch in Batches(dataset).split(split, REQUESTS):
+        vectors = represented.vectors[batch.texts]
+        user = network.users(batch, vectors)
+        query = vectors[batch.queries] * batch.query_mask.unsqueeze(-1)
+        found = network.heads(user, query, vectors[batch.candidates], batch.context)
+        real = batch.mask > 0
+        parts.append({name: logit[real] for name, logit in found.items()})
+        rows.append(_rows(dataset, numbers))
+        requests.append(numbers)
+        users.append(user.numpy())
+    logits: dict[str, Array] = {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
+    values = {name: served(network, name, array) for name, array in logits.items()}
+    for name in dataset.alone:
+        here = _alone(dataset, name, split)
+        logits[name], values[name] = represented.logits[name][here], represented.values[name][here]
+    return Predictions(np.concatenate(rows), np.concatenate(requests), np.concatenate(users), logits, values)
+
+
+@torch.no_grad()
+def served(network: Network, name: str, logits: Array) -> Array:
+    """Logits (n, w) of a task as it is served: probabilities or natural units."""
+    values: Array = network.readout(name, torch.from_numpy(logits)).numpy()
+    return values
+
+
+def labels_of(dataset: Dataset, predictions: Predictions, name: str, split: str) -> Array:
+    """The labels beside the predictions of a task."""
+    if name in dataset.alone:
+        return dataset.alone[name].labels[_alone(dataset, name, split)]
+    return dataset.labels[name][predictions.rows]
+
+
+def known(labels: Array) -> NDArray[np.bool_]:
+    """Which labels are there: not NaN, not -1."""
+    if labels.ndim > 1:
+        return np.ones(len(labels), dtype=bool)
+    return labels >= 0 if labels.dtype == np.int64 else ~np.isnan(labels)
+
+
+def _alone(dataset: Dataset, name: str, split: str) -> NDArray[np.int64]:
+    return np.flatnonzero(dataset.alone[name].splits == SPLITS[split])
+
+
+def _rows(dataset: Dataset, requests: NDArray[np.int64]) -> NDArray[np.int64]:
+    spans = zip(dataset.requests.starts[requests], dataset.requests.starts[requests + 1], strict=True)
+    return np.concatenate([np.arange(start, stop) for start, stop in spans])

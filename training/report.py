@@ -1,0 +1,72 @@
+"""The run's tables for people: one Markdown file, and the same rows for a terminal."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.table import Table as RichTable
+
+from training.evaluate import LOWER_IS_BETTER
+
+SHOWN = {
+    "impression_auc": "imp. AUC", "mrr": "MRR", "ndcg@5": "nDCG@5", "ndcg@10": "nDCG@10", "auc": "AUC",
+    "log_loss": "log loss", "ece": "ECE", "accuracy": "accuracy", "macro_f1": "macro F1", "micro_f1": "micro F1",
+    "macro_auc": "macro AUC", "rmse": "RMSE", "mae": "MAE", "spearman": "Spearman",
+}  # fmt: skip
+METHODS = ("joint", "alone")
+
+
+def tables(record: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """For each task its name, columns and rows: the joint model first, then alone, then the baselines."""
+    tests = record["tests"]
+    order = [*(name for name in METHODS if name in tests), *(name for name in tests if name not in METHODS)]
+    for task, ours in tests["joint"].items():
+        columns = [name for name in SHOWN if name in ours]
+        rows = []
+        for method in order:
+            found = tests[method].get(task)
+            if found is not None:
+                rows.append([method, *(_cell(found.get(name)) for name in columns)])
+        yield task, columns, rows
+
+
+def markdown(name: str, record: Mapping[str, Any]) -> str:
+    """The whole report."""
+    lines = [f"# {name}: test part", "", f"Data: {_facts(record['data'])}.", ""]
+    for task, columns, rows in tables(record):
+        arrows = [f"{SHOWN[column]} {'↓' if column in LOWER_IS_BETTER else '↑'}" for column in columns]
+        lines += [f"## {task}", "", _row(["method", *arrows]), _row(["---"] * (len(columns) + 1))]
+        lines += [*(_row(row) for row in rows), ""]
+    if record["retrieval"]:
+        found = ", ".join(f"{metric} {value:.4f}" for metric, value in record["retrieval"].items())
+        lines += ["## Retrieval over the whole catalogue, by user vector alone", "", found, ""]
+    return "\n".join(lines)
+
+
+def rich(record: Mapping[str, Any]) -> Iterator[RichTable]:
+    """The same for a terminal."""
+    for task, columns, rows in tables(record):
+        table = RichTable(title=task, title_justify="left", title_style="bold")
+        table.add_column("method")
+        for column in columns:
+            table.add_column(f"{SHOWN[column]} {'↓' if column in LOWER_IS_BETTER else '↑'}", justify="right")
+        for row in rows:
+            table.add_row(*row, style="bold" if row[0] == "joint" else None)
+        yield table
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None or value != value else f"{value:.4f}"  # noqa: PLR0124 - NaN
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _facts(data: Mapping[str, Any]) -> str:
+    parts = [
+        f"{data['items']:,} items",
+        f"{data['users']:,} users",
+        f"{data['history_events']:,} history events",
+    ]
+    parts += [f"{part} {count:,} requests" for part, count in data["requests"].items()]
+    return ", ".join(parts)

@@ -1,0 +1,102 @@
+"""A run folder: everything that a run was and learned, enough to resume it or export it.
+
+<run>/config.toml         the configuration as it was given
+<run>/state.json          epoch, best value, seconds
+<run>/best.safetensors    weights of the best epoch so far
+<run>/resume.pt           weights, optimiser, schedule and random states after the last whole epoch
+<run>/log.jsonl           one record an epoch: losses, metrics, rates
+<run>/metrics.json        test metrics of the model and of the baselines
+<run>/report.md           the same for people
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from training.config import Config, read
+from training.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder."""
+
+    folder: Path
+
+    @classmethod
+    def start(cls, folder: Path, config: Path, *, resume: bool = False) -> "Run":
+        """Make the folder, or go on in it. ConfigError if it belongs to another configuration."""
+        run = cls(folder)
+        ours = folder / "config.toml"
+        if resume and ours.is_file() and ours.read_bytes() != config.read_bytes():
+            raise ConfigError(
+                f"{ours} differs from {config}; resume with the same file, or take another --run"
+            )
+        if folder.exists() and not resume:
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(config, ours)
+        (folder / "origin").write_text(str(config.resolve()))
+        return run
+
+    @property
+    def config(self) -> Config:
+        """The configuration, its paths as seen from where the file came from."""
+        origin = self.folder / "origin"
+        if not origin.is_file():
+            raise ConfigError(f"{self.folder} is no run folder; make one with `chorus-train run CONFIG`")
+        config = read(self.folder / "config.toml")
+        return config.model_copy(update={"folder": Path(origin.read_text()).parent})
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append one record."""
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def keep(self, network: nn.Module) -> None:
+        """Save the weights that learn, and the readout, as the best so far."""
+        save_file(learned(network), self.folder / "best.safetensors")
+
+    def best(self, network: nn.Module) -> None:
+        """Load what `keep` saved."""
+        path = self.folder / "best.safetensors"
+        if not path.is_file():
+            raise ConfigError(f"{path} does not exist; the run was not trained to the end of an epoch")
+        missing, unexpected = network.load_state_dict(load_file(path), strict=False)
+        if unexpected or set(missing) & set(learned(network)):
+            raise ConfigError(f"{path} does not fit the configuration: {sorted(unexpected)[:3]}")
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        """Replace resume.pt as a whole: a kill in between leaves the old one."""
+        partial = self.folder / "resume.partial"
+        torch.save(state, partial)
+        partial.replace(self.folder / "resume.pt")
+
+    def resumed(self) -> dict[str, Any] | None:
+        """The last checkpoint, if there is one."""
+        path = self.folder / "resume.pt"
+        return torch.load(path, weights_only=True) if path.is_file() else None
+
+    def write(self, name: str, record: Any) -> None:
+        """Write a JSON file of the run."""
+        (self.folder / name).write_text(json.dumps(record, indent=2))
+
+    def read(self, name: str) -> Any:
+        """Read a JSON file of the run; ConfigError if it is not there yet."""
+        path = self.folder / name
+        if not path.is_file():
+            raise ConfigError(f"{path} does not exist; run `chorus-train evaluate {self.folder}` first")
+        return json.loads(path.read_bytes())
+
+
+def learned(network: nn.Module) -> dict[str, torch.Tensor]:
+    """The state of everything but the frozen weights, which the encoder's own files hold."""
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    state = network.state_dict()
+    return {name: value.contiguous() for name, value in state.items() if name not in frozen}
