@@ -10,7 +10,7 @@ of one impression, of which P are positive, with places r = 1, 2, ... from the h
 
 and each is averaged over the impressions that have a positive and a negative row; the others do not count.
 
-The script leaves equal scores in the order of the file. Here they count as the mean over all their
+The script leaves the order of equal scores to the sort. Here they count as the mean over all their
 orders (McSherry and Najork, ECIR 2008), so a constant score earns what a random ranking is expected to,
 an AUC of exactly 0.5, wherever the positives lie in the file.
 """
