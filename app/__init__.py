@@ -1,0 +1,1 @@
+"""The service: bundles from the shelf, answered over HTTP."""

@@ -1,0 +1,81 @@
+"""Settings: one frozen object, read from CHORUS_* once and handed down. Nobody else reads the environment."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import SettingsError
+from model_store.engine import Device
+from model_store.shelf import DEFAULT_ROOT
+
+PREFIX = "CHORUS_"
+FOREIGN = {"CHORUS_DATA"}  # where the tests find public data; nothing to the service
+SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+def _redis_url(url: str) -> str:
+    if not url.startswith(SCHEMES):
+        raise ValueError(f"begin it with one of {', '.join(SCHEMES)}")
+    return url
+
+
+class Settings(BaseSettings):
+    """docs/operations.md explains each; the environment's name is CHORUS_ and the field's in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 picks a free one.")
+    store: Path = Field(DEFAULT_ROOT, description="The shelf: the folder that holds published bundles.")
+    model: str | None = Field(None, description="Name of the bundle; needed if the shelf holds several.")
+    version: int | None = Field(None, ge=1, description="Version to serve; the newest if unset.")
+    device: Device = Field("auto", description="auto, cpu or cuda.")
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
+        None, description="redis://, rediss:// or unix:// of a server; unset, an embedded one is started."
+    )
+    redis_dir: Path | None = Field(
+        None, description="Where the embedded Redis keeps its data; unset, it forgets at exit."
+    )
+    redis_timeout_ms: int = Field(50, ge=1, le=10_000, description="Longest that a request waits for Redis.")
+    cache_ttl_seconds: int = Field(86_400, ge=1, description="How long Redis keeps user and text vectors.")
+    history_ttl_seconds: int = Field(
+        7_776_000, ge=1, description="How long Redis keeps the history of a user who does nothing."
+    )
+    local_cache: int = Field(20_000, ge=1, description="User and text vectors kept in the process, of each.")
+    retrieve: int = Field(
+        500, ge=1, le=10_000, description="Items fetched for the heads when none are given."
+    )
+    max_candidates: int = Field(1_000, ge=1, description="Most candidates of one request.")
+    max_batch: int = Field(256, ge=1, description="Most requests, pairs, texts or events of one call.")
+    max_body_bytes: int = Field(4 << 20, ge=1_024, description="Most bytes of a JSON body.")
+    max_stream_bytes: int = Field(64 << 20, ge=1_024, description="Most bytes of an NDJSON body.")
+    drain_seconds: float = Field(
+        0.0, ge=0.0, le=3_600.0, description="Keep serving this long after SIGTERM, not ready."
+    )
+    grace_seconds: int = Field(30, ge=1, description="How long open requests may take to finish after that.")
+    log_format: Literal["text", "json"] = Field("text", description="Form of the log lines on stderr.")
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **given: Any) -> "Settings":
+        """Settings of the environment, `given` ones first; SettingsError names what is wrong and the fix."""
+        _refuse_unknown(os.environ if environ is None else environ)
+        try:
+            return cls(**{name: value for name, value in given.items() if value is not None})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = PREFIX + str(first["loc"][0]).upper()
+            reason = first["msg"].removeprefix("Value error, ")
+            raise SettingsError(f"{name}={first['input']}: {reason}") from error
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in sorted(environ):
+        if name.upper().startswith(PREFIX) and name.upper() not in known | FOREIGN:
+            near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)
+            raise SettingsError(f"{name} is no setting of Chorus; did you mean {near[0]}? Unset it to go on")
