@@ -1,0 +1,56 @@
+"""What the process remembers: a bounded table of the newest values, and work already under way."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from typing import Any, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Lru(Generic[K, V]):
+    """The `size` values used last. One thread only: the event loop's."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[K, V] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        self._values[key] = value
+        self._values.move_to_end(key)
+        if len(self._values) > self._size:
+            self._values.popitem(last=False)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+class Flights(Generic[K, V]):
+    """Single flight: however many ask for a key at once, the work is done once.
+
+    The work is a task of its own: a caller who goes away neither stops it nor fails the others.
+    """
+
+    def __init__(self, shared: Callable[[], None]) -> None:
+        self._shared = shared
+        self._tasks: dict[K, asyncio.Task[V]] = {}
+
+    def run(self, key: K, work: Callable[[], Coroutine[Any, Any, V]]) -> Awaitable[V]:
+        """Join the flight of that key, or start it."""
+        task = self._tasks.get(key)
+        if task is None:
+            task = self._tasks[key] = asyncio.create_task(work())
+            task.add_done_callback(lambda _: self._tasks.pop(key))
+        else:
+            self._shared()
+        return asyncio.shield(task)

@@ -1,0 +1,133 @@
+"""A user at a moment: the events before it, and the vector that the user encoder makes of them.
+
+The vector is a pure function of the history, so it is cached under the digest of that history: an event
+changes the history, hence the digest, and no cache has to be told.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.catalogue import Catalogue
+from app.memory import Flights, Lru
+from app.metrics import Metrics
+from app.state import Record, Row, Stored
+from model_store.clock import Times
+from model_store.engine import Engine
+from model_store.history import History
+
+QUARTER = 900.0  # seconds; local hours change at whole quarters only
+
+
+@dataclass(frozen=True)
+class Past:
+    """What is known of a user at a moment: L events of known items, oldest first, and the profile's text.
+
+    rows, events (L,) int64; times (L,) float64; seen: every item of the history, known or not.
+    """
+
+    rows: NDArray[np.int64]
+    events: NDArray[np.int64]
+    times: Times
+    seen: frozenset[str]
+    profile: str
+    origin: float  # time of the profile: that of the oldest event, else the moment
+    digest: bytes
+
+    @property
+    def last(self) -> float:
+        """Time of the newest event, NaN if there is none."""
+        return float(self.times[-1]) if len(self.times) else float("nan")
+
+
+class Users:
+    """Vectors of users: remembered here, else as Redis had them, else encoded once."""
+
+    def __init__(
+        self, engine: Engine, catalogue: Catalogue, *, pool: Executor, metrics: Metrics, size: int
+    ) -> None:
+        manifest = engine.manifest
+        self._engine = engine
+        self._catalogue = catalogue
+        self._pool = pool
+        self._metrics = metrics
+        self._limit = manifest.history_limit
+        self._kinds = {
+            name: number for number, name in enumerate(manifest.events) if number
+        }  # 0: the profile
+        self._local: Lru[bytes, Row] = Lru(size)
+        self._flights: Flights[bytes, Row] = Flights(metrics.shared.labels("user").inc)
+
+    def past(self, records: Iterable[Record], profile: str, now: float) -> Past:
+        """The newest events of known items strictly before `now`, in the order in which they happened."""
+        before = sorted((record for record in records if record[2] < now), key=lambda record: record[2])
+        kept = []
+        for item, event, time in before:
+            row, kind = self._catalogue.row(item), self._kinds.get(event)
+            if row is not None and kind is not None:
+                kept.append((row, kind, time))
+        self._metrics.unknown.inc(len(before) - len(kept))
+        newest = kept[-self._limit :]
+        rows = np.array([row for row, _, _ in newest], dtype=np.int64)
+        events = np.array([kind for _, kind, _ in newest], dtype=np.int64)
+        times = np.array([time for _, _, time in newest], dtype=np.float64)
+        # a profile alone stands at the moment; within a quarter of an hour the encoder sees no difference
+        origin = float(times[0]) if newest else now // QUARTER * QUARTER
+        return Past(
+            rows=rows,
+            events=events,
+            times=times,
+            seen=frozenset(item for item, _, _ in before),
+            profile=profile,
+            origin=origin,
+            digest=_digest(rows, events, times, profile, origin if profile else 0.0),
+        )
+
+    def known(self, past: Past, stored: Stored | None) -> Row | None:
+        """The vector of that past if it is remembered here, or if Redis had it; None: Redis was not asked."""
+        local = self._local.get(past.digest)
+        self._metrics.cache.labels("user", "local", "miss" if local is None else "hit").inc()
+        if local is not None:
+            return local
+        vector = stored.vector if stored is not None and stored.digest == past.digest else None
+        result = "bypass" if stored is None else "miss" if vector is None else "hit"
+        self._metrics.cache.labels("user", "redis", result).inc()
+        if vector is not None:
+            self._local.put(past.digest, vector)
+        return vector
+
+    async def encode(self, past: Past, profile: Row | None) -> Row:
+        """Compute the vector; `profile`: the row of the profile's text, None if there is no profile."""
+        return await self._flights.run(past.digest, lambda: self._encode(past, profile))
+
+    async def _encode(self, past: Past, profile: Row | None) -> Row:
+        self._metrics.encodes.labels("user").inc()
+        loop = asyncio.get_running_loop()
+        vector = await loop.run_in_executor(self._pool, self._engine.user, self._history(past, profile))
+        self._local.put(past.digest, vector)
+        return vector
+
+    def _history(self, past: Past, profile: Row | None) -> History:
+        vectors = self._catalogue.items.vectors[past.rows]
+        if profile is None:
+            return History(vectors, past.events, past.times)
+        return History(
+            np.concatenate([profile[None, : vectors.shape[1]], vectors]),
+            np.concatenate([[0], past.events]),
+            np.concatenate([[past.origin], past.times]),
+        )
+
+
+def _digest(
+    rows: NDArray[np.int64], events: NDArray[np.int64], times: Times, profile: str, origin: float
+) -> bytes:
+    state = hashlib.blake2b(digest_size=16)
+    for part in (rows.tobytes(), events.tobytes(), times.tobytes(), profile.encode(), str(origin).encode()):
+        state.update(len(part).to_bytes(8, "little"))
+        state.update(part)
+    return state.digest()
