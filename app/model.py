@@ -1,0 +1,73 @@
+"""One bundle, opened for serving: checked, its golden requests answered, warmed up."""
+
+import asyncio
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from app.catalogue import Catalogue
+from app.link import Link
+from app.metrics import Metrics
+from app.recommender import Pools, Recommender
+from app.settings import Settings
+from app.state import State
+from model_store.bundle import Bundle
+from model_store.engine import Engine, cores
+from model_store.manifest import Manifest
+from model_store.shelf import Shelf
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What answers requests."""
+
+    bundle: Bundle
+    engine: Engine
+    catalogue: Catalogue
+    state: State
+    recommender: Recommender
+    pools: Pools
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.bundle.manifest
+
+    @property
+    def label(self) -> str:
+        """Name and version, as in X-Model-Version."""
+        return f"{self.manifest.name}/{self.manifest.version}"
+
+    def close(self) -> None:
+        """Let its threads end."""
+        self.pools.texts.shutdown(wait=False, cancel_futures=True)
+        self.pools.heads.shutdown(wait=False, cancel_futures=True)
+
+
+async def read(settings: Settings) -> tuple[Bundle, Engine]:
+    """The bundle that the settings name, and its graphs; raises what is wrong with it."""
+
+    def work() -> tuple[Bundle, Engine]:
+        bundle = Shelf(settings.store).open(settings.model, settings.version)
+        return bundle, Engine(bundle, settings.device)
+
+    return await asyncio.to_thread(work)
+
+
+async def build(settings: Settings, link: Link, metrics: Metrics) -> Model:
+    """Open the bundle that the settings name. Its golden requests are not answered yet."""
+    start = time.perf_counter()
+    bundle, engine = await read(settings)
+    manifest = bundle.manifest
+    threads = cores()
+    pools = Pools(
+        texts=ThreadPoolExecutor(threads, thread_name_prefix="texts"),
+        heads=ThreadPoolExecutor(threads, thread_name_prefix="heads"),
+    )
+    catalogue = Catalogue(bundle.items, manifest)
+    state = State(link, settings, manifest)
+    recommender = Recommender(engine, catalogue, state=state, pools=pools, settings=settings, metrics=metrics)
+    log.info("opened %s in %.1f s", bundle.folder, time.perf_counter() - start)
+    return Model(bundle, engine, catalogue, state, recommender, pools)
