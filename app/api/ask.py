@@ -1,0 +1,131 @@
+"""Requests as the use case wants them: checked against what the served bundle knows."""
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from app.api.schema import ColdItem, Context, FusionChoice, HistoryEvent, RecommendRequest, Record
+from app.catalogue import Candidate
+from app.errors import Invalid, TooLarge
+from app.fusion import Fusion
+from app.model import Model
+from app.recommender import Ask
+from app.settings import Settings
+from app.state import Record as Stored
+from model_store.manifest import Manifest
+from model_store.text import render
+
+
+def ask(given: RecommendRequest, model: Model, settings: Settings) -> Ask:
+    """The request as the use case wants it; Invalid or TooLarge if the bundle or the limits forbid it."""
+    manifest = model.manifest
+    allowed = dict(given.filters)
+    exclude = frozenset(allowed.pop("exclude", ()))
+    check_size("candidates", len(given.candidates or ()), settings.max_candidates)
+    return Ask(
+        now=moment(given.context),
+        fusion=fusion(given.fusion, manifest),
+        user_id=given.user_id,
+        history=history(given.history, manifest),
+        profile=profile(given.profile, manifest),
+        query=given.query,
+        candidates=candidates(given.candidates, manifest),
+        k=given.k,
+        filters=filters(allowed, manifest),
+        exclude=exclude,
+        exclude_seen=given.exclude_seen,
+        explain=given.explain,
+    )
+
+
+def moment(context: Context | None) -> float:
+    """The moment of a request: the one that it names, else now."""
+    given = context.timestamp if context else None
+    return time.time() if given is None else given.timestamp()
+
+
+def fusion(choice: FusionChoice | None, manifest: Manifest) -> Fusion:
+    """The fusion asked for; Invalid if a weighted task is unknown, has no single number, or none counts."""
+    default = Fusion.default(manifest)
+    if choice is None:
+        return default
+    scalar = [task.name for task in manifest.tasks if task.scalar]
+    for name in choice.weights or ():
+        if name not in scalar:
+            raise Invalid(f"fusion.weights.{name}: is no task with one number; use {_some(scalar)}")
+    weights = default.weights if choice.weights is None else choice.weights
+    if not any(weight > 0.0 for weight in weights.values()):
+        raise Invalid(f"fusion.weights: give at least one of {_some(scalar)} a weight above 0")
+    return Fusion(choice.method or default.method, dict(weights))
+
+
+def history(events: Iterable[HistoryEvent] | None, manifest: Manifest) -> tuple[Stored, ...] | None:
+    """An inline history; Invalid if an event is not one of the bundle's."""
+    if events is None:
+        return None
+    for number, event in enumerate(events):
+        check_event(event.event, manifest, f"history[{number}].event")
+    return tuple((event.item_id, event.event, event.timestamp.timestamp()) for event in events)
+
+
+def check_event(event: str, manifest: Manifest, path: str) -> None:
+    """Refuse an event that the bundle's histories do not hold."""
+    if event not in manifest.events[1:]:
+        raise Invalid(f"{path}: {event!r} is no event of this model; use {_some(manifest.events[1:])}")
+
+
+def profile(record: Record | None, manifest: Manifest) -> str | None:
+    """The text of an inline profile; None if there is none."""
+    if record is None:
+        return None
+    known = [field.name for field in manifest.profile_text]
+    _check_names(record, known, "profile")
+    return render(manifest.profile_text, record)
+
+
+def candidates(given: Sequence[str | ColdItem] | None, manifest: Manifest) -> tuple[Candidate, ...] | None:
+    """Items by id or as described; None: retrieve them."""
+    if given is None:
+        return None
+    return tuple(candidate(each, manifest, f"candidates[{number}].") for number, each in enumerate(given))
+
+
+def candidate(given: str | ColdItem, manifest: Manifest, path: str = "") -> Candidate:
+    """An item by id, or as described; `path` is put before the name of a wrong field."""
+    if isinstance(given, str):
+        return Candidate(given)
+    _check_names(given.text, [field.name for field in manifest.item_text], f"{path}text")
+    _check_names(given.attributes, manifest.attributes, f"{path}attributes")
+    return Candidate(
+        item_id=given.item_id,
+        text=render(manifest.item_text, given.text),
+        attributes={name: tuple(values) for name, values in given.attributes.items()},
+        published=_seconds(given.published),
+    )
+
+
+def filters(wanted: Mapping[str, Iterable[str]], manifest: Manifest) -> dict[str, tuple[str, ...]]:
+    """Allowed values by attribute, in one order whatever the order given."""
+    _check_names(wanted, manifest.attributes, "filters")
+    return {name: tuple(sorted(set(values))) for name, values in wanted.items()}
+
+
+def check_size(what: str, size: int, limit: int) -> None:
+    """Refuse more than the limit of /info."""
+    if size > limit:
+        raise TooLarge(f"{what}: {size} are more than {limit}; send them in several requests")
+
+
+def _check_names(given: Iterable[str], known: Iterable[str], path: str) -> None:
+    for name in given:
+        if name not in known:
+            raise Invalid(f"{path}.{name}: is unknown to this model; use {_some(known)}")
+
+
+def _seconds(given: datetime | None) -> float:
+    return math.nan if given is None else given.timestamp()
+
+
+def _some(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none: this model has none"

@@ -1,0 +1,118 @@
+"""POST /recommend/batch: many requests in one call, each succeeding or failing alone.
+
+JSON in, JSON out; or NDJSON (application/x-ndjson), a request a line in and an answer a line out,
+streamed in the order given. The lines are read before the first answer: many clients send all of a
+body before they read, and would wait for us as we for them.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+from pydantic_core import to_json
+
+from app.api import ask as asks
+from app.api import recommend
+from app.api.body import parse_each, parse_or, read
+from app.api.recommend import answer
+from app.api.reply import giving, reply, service_of, taking
+from app.api.schema import RecommendRequest, Strict
+from app.errors import Invalid, ServiceError
+from app.model import Model
+from app.recommender import Ask
+from app.service import Service
+from app.trace import Trace, trace_of
+
+router = APIRouter(tags=["recommend"])
+
+NDJSON = "application/x-ndjson"
+AT_ONCE = 32  # lines that share a round trip to Redis
+
+EXAMPLE = {"requests": [recommend.EXAMPLE, {"user_id": "u7", "k": 5}]}
+ANSWER = {
+    "request_id": recommend.ANSWER["request_id"],
+    "results": [
+        {"status": 200, **recommend.ANSWER},
+        {"status": 422, "error": "k: Input should be less than or equal to 500", "error_type": "validation"},
+    ],
+}
+
+
+class BatchRequest(Strict):
+    """Requests as /recommend takes them."""
+
+    requests: list[RecommendRequest] = Field(description="At least one, at most the limit in /info.")
+
+
+class BatchAnswer(BaseModel):
+    """One result a request, in the order given: an answer of /recommend, or an error, each with its status."""
+
+    request_id: str
+    results: list[dict[str, Any]]
+
+
+@router.post(
+    "/recommend/batch",
+    summary="Rank items for many users",
+    openapi_extra=taking(BatchRequest, EXAMPLE),
+    responses=giving(BatchAnswer, ANSWER),
+)
+async def batch(request: Request) -> Response:
+    """Each request succeeds or fails alone; NDJSON in (application/x-ndjson) is NDJSON out, streamed."""
+    service, trace = service_of(request), trace_of(request)
+    model, settings = service.model, service.settings
+    if request.headers.get("content-type", "").partition(";")[0].strip() == NDJSON:
+        body = await read(request, settings.max_stream_bytes)
+        lines = [line for line in body.split(b"\n") if line.strip()]
+        service.metrics.batch.labels("/recommend/batch").observe(len(lines))
+        return StreamingResponse(_stream(lines, service, model, trace), media_type=NDJSON)
+    body = await read(request, settings.max_body_bytes)
+    _, entries = parse_each(BatchRequest, RecommendRequest, body, "requests")
+    if not entries:
+        raise Invalid("requests: is empty; give at least one request")
+    asks.check_size("requests", len(entries), settings.max_batch)
+    service.metrics.batch.labels("/recommend/batch").observe(len(entries))
+    results = await _results(entries, service, model, trace)
+    return reply({"request_id": trace.request_id, "results": results})
+
+
+async def _stream(
+    lines: Sequence[bytes], service: Service, model: Model, trace: Trace
+) -> AsyncIterator[bytes]:
+    for start in range(0, len(lines), AT_ONCE):
+        entries = [parse_or(RecommendRequest, line) for line in lines[start : start + AT_ONCE]]
+        for result in await _results(entries, service, model, trace):
+            yield to_json(result) + b"\n"
+
+
+async def _results(
+    entries: Sequence[RecommendRequest | Invalid], service: Service, model: Model, trace: Trace
+) -> list[dict[str, Any]]:
+    """Answers and errors in the order of the entries, from one run of the use case."""
+    checked = [_ask(entry, service, model) for entry in entries]
+    rankings = iter(
+        await model.recommender.rank([one for one in checked if isinstance(one, Ask)], trace.stages)
+    )
+    outcomes = (next(rankings) if isinstance(one, Ask) else one for one in checked)
+    return [
+        failed(one)
+        if isinstance(one, ServiceError)
+        else {"status": 200} | answer(one, model, trace.request_id)
+        for one in outcomes
+    ]
+
+
+def _ask(entry: RecommendRequest | Invalid, service: Service, model: Model) -> Ask | ServiceError:
+    if isinstance(entry, ServiceError):
+        return entry
+    try:
+        return asks.ask(entry, model, service.settings)
+    except ServiceError as error:
+        return error
+
+
+def failed(error: ServiceError) -> dict[str, Any]:
+    """An entry that failed: its status and what is wrong."""
+    return {"status": error.status} | error.body()

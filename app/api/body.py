@@ -1,0 +1,123 @@
+"""Request bodies: read within a limit, parsed once, refused with the path of the field and the fix."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, from_json, to_json
+
+from app.errors import Invalid, TooLarge
+
+M = TypeVar("M", bound=BaseModel)
+E = TypeVar("E", bound=BaseModel)
+
+SHOWN = 3  # errors told at once
+FIXES = {
+    "extra_forbidden": "is no field here; remove it",
+    "missing": "is missing; add it",
+    "string_type": "must be a string; put it in quotes",
+    "string_too_short": "is empty; leave it out or fill it",
+    "string_pattern_mismatch": "holds a NUL character; remove it",
+    "string_unicode": "holds half of a surrogate pair; send valid Unicode",
+    "finite_number": "must be a finite number",
+    "timezone_aware": "has no offset; add Z or +02:00",
+    "too_short": "is empty; leave it out or fill it",
+}
+
+
+async def read(request: Request, limit: int) -> bytes:
+    """The body; TooLarge as soon as it has more bytes than the limit, whatever its headers say."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise TooLarge(_large(limit))
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(_large(limit))
+    return bytes(body)
+
+
+def parse(model: type[M], body: bytes) -> M:
+    """The body as a model; Invalid names the fields that are wrong."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise Invalid(explain(error, model, body)) from error
+
+
+def parse_each(model: type[M], entry: type[E], body: bytes, key: str) -> tuple[M, list[E | Invalid]]:
+    """A batch whose entries lie below `key`: a wrong entry is an Invalid in its place, its path its own."""
+    try:
+        whole = model.model_validate_json(body)
+    except ValidationError as error:
+        if not _only_in(error, key):
+            raise Invalid(explain(error, model, body)) from error
+        sent = from_json(body)
+        rest = parse(model, to_json(sent | {key: []}))
+        return rest, [parse_or(entry, to_json(value)) for value in sent[key]]
+    return whole, list(getattr(whole, key))
+
+
+def parse_or(model: type[M], body: bytes) -> M | Invalid:
+    """The body as a model, or what is wrong with it."""
+    try:
+        return parse(model, body)
+    except Invalid as error:
+        return error
+
+
+def _only_in(error: ValidationError, key: str) -> bool:
+    """Whether all that is wrong is wrong inside entries of `key`."""
+    places = (detail["loc"] for detail in error.errors(include_url=False, include_input=False))
+    return all(len(place) >= 2 and place[0] == key and isinstance(place[1], int) for place in places)
+
+
+def explain(error: ValidationError, model: type[BaseModel], body: bytes) -> str:
+    """What is wrong as sentences: `candidates[3].text: is missing; add it`."""
+    details = error.errors(include_url=False, include_input=False)
+    if details[0]["type"] == "json_invalid":
+        return f"the body is not JSON: {details[0].get('ctx', {}).get('error')}"
+    sent, names = from_json(body), _names(model.model_json_schema())
+    sentences: dict[str, str] = {}
+    for detail in sorted(details, key=lambda detail: -len(detail["loc"])):  # the closest branch of a union
+        path = _path(detail, sent)
+        if not any(known == path or known.startswith((f"{path}.", f"{path}[")) for known in sentences):
+            sentences[path] = _sentence(detail, names)
+    told = [f"{path}: {text}" if path else f"the body: {text}" for path, text in sentences.items()]
+    more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
+    return "; ".join(told[:SHOWN]) + more
+
+
+def _sentence(detail: ErrorDetails, names: Iterable[str]) -> str:
+    fix = FIXES.get(detail["type"])
+    if fix is None:
+        return detail["msg"].removeprefix("Value error, ")
+    unknown = detail["type"] == "extra_forbidden"
+    near = difflib.get_close_matches(str(detail["loc"][-1]), names, n=1) if unknown else []
+    return f"{fix}, or did you mean {near[0]}?" if near else fix
+
+
+def _path(detail: ErrorDetails, sent: Any) -> str:
+    """Where it is in what was sent; parts of the location that name a union's branch are not there."""
+    path, value = "", sent
+    for part in detail["loc"]:
+        if isinstance(part, int) and isinstance(value, list) and part < len(value):
+            path, value = f"{path}[{part}]", value[part]
+        elif isinstance(value, dict) and part in value:
+            path, value = f"{path}.{part}" if path else str(part), value[str(part)]
+        elif detail["type"] == "missing" and part == detail["loc"][-1]:
+            path = f"{path}.{part}" if path else str(part)
+    return path
+
+
+def _names(schema: dict[str, Any]) -> set[str]:
+    """Every field of a request and of what it holds."""
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return {name for part in parts for name in part.get("properties", {})}
+
+
+def _large(limit: int) -> str:
+    return f"the body has more than {limit} bytes; send less at once"

@@ -1,0 +1,76 @@
+"""Health and metrics. Liveness depends on nothing; readiness says why not."""
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, Field
+
+from app.api.reply import reply, service_of
+from app.api.schema import ModelName
+
+router = APIRouter(tags=["health"])
+
+
+class Liveness(BaseModel):
+    """The process answers."""
+
+    status: str = Field(examples=["alive"])
+
+
+class Readiness(BaseModel):
+    """Whether requests should be sent here."""
+
+    ready: bool
+    reasons: list[str] = Field(description="Why not; empty when ready.")
+
+
+class Health(BaseModel):
+    """The summary for people."""
+
+    status: str = Field(description="ok, degraded, starting, draining or failed")
+    model: ModelName | None
+    redis: str = Field(description="external, embedded or none; away while it does not answer")
+    degraded: list[str]
+
+
+@router.get("/health/live", summary="Is the process alive?", response_model=Liveness)
+async def live() -> Response:
+    """Always 200: neither load nor Redis nor the model matters."""
+    return reply({"status": "alive"})
+
+
+@router.get(
+    "/health/ready",
+    summary="Should requests be sent here?",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "Loading, refused or draining."}},
+)
+async def ready(request: Request) -> Response:
+    """200 when a model is served; 503 with the reasons until then and while draining."""
+    reasons = service_of(request).reasons()
+    return reply({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+
+
+@router.get("/health", summary="How is it?", response_model=Health)
+async def health(request: Request) -> Response:
+    """Always 200."""
+    service = service_of(request)
+    away = service.redis.link.away
+    model = service.model.manifest if service.label else None
+    return reply(
+        {
+            "status": service.status,
+            "model": {"name": model.name, "version": model.version} if model else None,
+            "redis": "away" if away and service.redis.kind != "none" else service.redis.kind,
+            "degraded": ["cache"] if away and model else [],
+        }
+    )
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+async def metrics(request: Request) -> Response:
+    """In Prometheus' text format."""
+    return Response(generate_latest(service_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+for alias, endpoint in (("/livez", live), ("/readyz", ready), ("/healthz", health)):
+    router.add_api_route(alias, endpoint, include_in_schema=False, response_model=None)

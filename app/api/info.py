@@ -1,0 +1,98 @@
+"""GET /info: what is served, and what requests may say to it."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from app.api.reply import ERRORS, reply, service_of
+from app.api.schema import MAX_HISTORY, MAX_K
+from app.fusion import Fusion
+from app.model import Model
+from app.settings import Settings
+
+router = APIRouter(tags=["info"])
+
+
+class ServedModel(BaseModel):
+    """The bundle."""
+
+    name: str
+    version: int
+    fingerprint: str
+    created: str
+    encoder: str
+    dimension: int
+    precision: str
+    device: str
+
+
+class ServedTask(BaseModel):
+    """One head. `low` and `high`: the range that fusion maps to 0..1; `scalar`: whether it can be weighed."""
+
+    name: str
+    type: str
+    inputs: str
+    classes: list[str]
+    clock: str | None
+    low: float
+    high: float
+    scalar: bool
+    weight: float = Field(description="In the default fusion.")
+
+
+class Info(BaseModel):
+    """What is served, and what requests may say to it."""
+
+    model: ServedModel
+    tasks: list[ServedTask]
+    fusion: str = Field(description="The default method.")
+    events: list[str]
+    features: list[str]
+    item_text: list[str]
+    profile_text: list[str]
+    attributes: list[str]
+    timezone: str
+    items: int
+    limits: dict[str, int]
+    redis: str
+
+
+@router.get("/info", summary="What is served?", response_model=Info, responses={503: ERRORS[503]})
+async def info(request: Request) -> Response:
+    """Model, tasks, names that requests may use, and limits."""
+    service = service_of(request)
+    return reply(describe(service.model, service.settings) | {"redis": service.redis.kind})
+
+
+def describe(model: Model, settings: Settings) -> dict[str, Any]:
+    """Everything of /info but Redis."""
+    manifest = model.manifest
+    fusion = Fusion.default(manifest)
+    shown = ("name", "version", "fingerprint", "created", "encoder", "dimension", "precision")
+    return {
+        "model": {name: getattr(manifest, name) for name in shown} | {"device": model.engine.device},
+        "tasks": [
+            task.model_dump(include={"name", "type", "inputs", "classes", "clock", "low", "high"})
+            | {"scalar": task.scalar, "weight": fusion.weights.get(task.name, 0.0)}
+            for task in manifest.tasks
+        ],
+        "fusion": fusion.method,
+        "events": manifest.events[1:],
+        "features": manifest.features,
+        "item_text": [field.name for field in manifest.item_text],
+        "profile_text": [field.name for field in manifest.profile_text],
+        "attributes": manifest.attributes,
+        "timezone": manifest.timezone,
+        "items": manifest.items,
+        "limits": {
+            "k": MAX_K,
+            "history": MAX_HISTORY,
+            "history_used": manifest.history_limit,
+            "candidates": settings.max_candidates,
+            "batch": settings.max_batch,
+            "body_bytes": settings.max_body_bytes,
+            "stream_bytes": settings.max_stream_bytes,
+            "retrieve": settings.retrieve,
+        },
+    }

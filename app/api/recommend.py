@@ -1,0 +1,78 @@
+"""POST /recommend: rank items for one user."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from app.api.ask import ask
+from app.api.body import parse, read
+from app.api.reply import giving, reply, service_of, taking
+from app.api.schema import ModelName, RankedItem, RecommendRequest
+from app.errors import ServiceError
+from app.model import Model
+from app.recommender import Ranking
+from app.trace import trace_of
+
+router = APIRouter(tags=["recommend"])
+
+EXAMPLE = {"user_id": "u42", "query": "red running shoes", "candidates": ["i1", "i2", "i99"], "k": 10}
+ANSWER = {
+    "request_id": "0f8c2c9b0b6f4d0f9c4f4e0c5a3c9f11",
+    "model": {"name": "shop", "version": 7},
+    "items": [
+        {
+            "item_id": "i2",
+            "score": 0.83,
+            "tasks": {"click": 0.83, "query_match": 0.9, "category": {"shoes": 0.97}},
+        },
+        {
+            "item_id": "i1",
+            "score": 0.41,
+            "tasks": {"click": 0.41, "query_match": 0.2, "category": {"hats": 0.88}},
+        },
+    ],
+    "unknown_items": ["i99"],
+    "degraded": [],
+}
+
+
+class RecommendAnswer(BaseModel):
+    """Items best first."""
+
+    request_id: str
+    model: ModelName
+    items: list[RankedItem]
+    unknown_items: list[str] = Field(
+        description="Candidates that are not in the catalogue and brought no text."
+    )
+    degraded: list[str] = Field(description="What was done without: `cache` if Redis was away.")
+
+
+@router.post(
+    "/recommend",
+    summary="Rank items for a user",
+    openapi_extra=taking(RecommendRequest, EXAMPLE),
+    responses=giving(RecommendAnswer, ANSWER),
+)
+async def recommend(request: Request) -> Response:
+    """Candidates given, or retrieved from the catalogue; every task's value and one score for each."""
+    service, trace = service_of(request), trace_of(request)
+    model = service.model
+    given = parse(RecommendRequest, await read(request, service.settings.max_body_bytes))
+    [ranking] = await model.recommender.rank([ask(given, model, service.settings)], trace.stages)
+    if isinstance(ranking, ServiceError):
+        raise ranking
+    trace.cache = ranking.cache
+    return reply(answer(ranking, model, trace.request_id))
+
+
+def answer(ranking: Ranking, model: Model, request_id: str) -> dict[str, Any]:
+    """The ranking as JSON."""
+    return {
+        "request_id": request_id,
+        "model": {"name": model.manifest.name, "version": model.manifest.version},
+        "items": [item.body() for item in ranking.items],
+        "unknown_items": ranking.unknown,
+        "degraded": ranking.degraded,
+    }

@@ -1,0 +1,132 @@
+"""The values that requests are made of, and what they may hold.
+
+Types are strict: "5" is no number and 5 no id. Strings hold no NUL. Times are ISO 8601 with an offset.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+MAX_HISTORY = 1_000
+MAX_K = 500
+
+
+def _plausible(moment: datetime) -> datetime:
+    if not EARLIEST <= moment < LATEST:
+        raise ValueError("lies outside 1970 to 2199; send the time of the event")
+    return moment
+
+
+NO_NUL = r"^[^\x00]*$"
+Id = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=NO_NUL)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=NO_NUL)]
+Words = Annotated[str, StringConstraints(max_length=20_000, pattern=NO_NUL)]
+Query = Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=NO_NUL)]
+Time = Annotated[AwareDatetime, AfterValidator(_plausible)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Value = Words | bool | int | Number | Annotated[list[Words], Field(max_length=100)] | None
+Record = Annotated[dict[Name, Value], Field(max_length=100)]
+Values = Annotated[list[Id], Field(max_length=1_000)]
+
+
+class Strict(BaseModel):
+    """A request: unknown fields are refused, types are not bent."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class HistoryEvent(Strict):
+    """One thing that the user did."""
+
+    item_id: Id
+    event: Name = Field(description="One of the bundle's events, see /info.")
+    timestamp: Time
+
+
+class ColdItem(Strict):
+    """An item that the catalogue may not know: its text says what it is."""
+
+    item_id: Id
+    text: Record = Field(default_factory=dict, description="The item's fields, by the names in /info.")
+    attributes: dict[Name, Values] = Field(default_factory=dict, description="For filters and features.")
+    published: Time | None = None
+
+
+class Context(Strict):
+    """The moment and the place of the request."""
+
+    timestamp: Time | None = Field(None, description="The moment; the server's clock if left out.")
+    device: Annotated[str, StringConstraints(max_length=64, pattern=NO_NUL)] | None = None
+
+
+class FusionChoice(Strict):
+    """How the task scores become one; what is left out is the bundle's default."""
+
+    method: Literal["weighted_sum", "weighted_product"] | None = None
+    weights: Annotated[dict[Name, Annotated[Number, Field(ge=0.0, le=10.0)]], Field(max_length=64)] | None = (
+        None
+    )
+
+
+class RecommendRequest(Strict):
+    """One of user_id, history and query is needed; everything else may be left out."""
+
+    user_id: Id | None = Field(None, description="Whose stored history to use; unknown users are newcomers.")
+    history: Annotated[list[HistoryEvent], Field(max_length=MAX_HISTORY)] | None = Field(
+        None, description="Used for this request in place of the stored history."
+    )
+    profile: Record | None = Field(None, description="Used in place of the stored profile.")
+    query: Query | None = None
+    candidates: list[Id | ColdItem] | None = Field(
+        None, description="What to rank, each scored once; retrieved from the catalogue if left out."
+    )
+    k: int = Field(20, ge=1, le=MAX_K, description="Most items of the answer.")
+    context: Context | None = None
+    fusion: FusionChoice | None = None
+    filters: dict[Name, Values] = Field(
+        default_factory=dict, description="Allowed values by attribute; `exclude`: ids to leave out."
+    )
+    exclude_seen: bool | None = Field(
+        None, description="Leave out items of the history; by default only when items are retrieved."
+    )
+    explain: bool = False
+
+    @model_validator(mode="after")
+    def _someone(self) -> "RecommendRequest":
+        if self.user_id is None and self.history is None and self.query is None:
+            raise ValueError("names nobody and asks nothing; give user_id, history or query")
+        return self
+
+
+class ModelName(BaseModel):
+    """Which model answered."""
+
+    name: str
+    version: int
+
+
+class RankedItem(BaseModel):
+    """One item: its score, and what every task says of it."""
+
+    item_id: str
+    score: float = Field(description="0..1, by the fusion asked for.")
+    tasks: dict[str, Any] = Field(description="By task: a number, or {class: probability} of the likeliest.")
+    contributions: dict[str, float] | None = Field(None, description="With explain: what adds up to score.")
+
+
+class ErrorBody(BaseModel):
+    """Every answer that is not 2xx."""
+
+    error: str
+    error_type: str = Field(description="validation, too_large, not_found, not_ready, not_stored, internal")
+    request_id: str

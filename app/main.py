@@ -1,0 +1,64 @@
+"""The application: `create_app` opens nothing; the lifespan does, and lets go of it at the end."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from app import openapi
+from app.api import batch, events, health, info, recommend, score
+from app.api.reply import reply
+from app.errors import ServiceError
+from app.service import Service
+from app.settings import Settings
+from app.trace import Tracing, trace_of
+
+DESCRIPTION = """Ranked recommendations with every task's value, from one shared text encoder.
+
+Errors are `{"error", "error_type", "request_id"}`; the message names the field and the fix."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """An app for these settings, the environment's if none are given."""
+    service = Service(settings or Settings.load())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        await service.stop()
+
+    app = FastAPI(title="Chorus", version="1", description=DESCRIPTION, lifespan=lifespan)
+    app.state.service = service
+    app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
+    for family in (recommend, batch, score, events):
+        app.include_router(family.router)
+        app.include_router(family.router, prefix="/v1", include_in_schema=False)
+    for family in (health, info):
+        app.include_router(family.router)
+    app.exception_handler(ServiceError)(_refuse)
+    app.exception_handler(HTTPException)(_no_route)
+    app.add_middleware(Tracing, service=service)
+    return app
+
+
+async def _refuse(request: Request, error: ServiceError) -> Response:
+    service: Service = request.app.state.service
+    if error.status in (413, 503):
+        service.metrics.rejected.labels(error.type).inc()
+    response = reply(error.body(trace_of(request).request_id), error.status)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+async def _no_route(request: Request, error: HTTPException) -> Response:
+    kind, text = "not_found", f"there is no {request.url.path}; see /docs"
+    if error.status_code == 405:
+        kind, text = "validation", f"{request.url.path} does not take {request.method}; see /docs"
+    body = {"error": text, "error_type": kind, "request_id": trace_of(request).request_id}
+    response = reply(body, error.status_code)
+    response.headers.update(error.headers or {})
+    return response

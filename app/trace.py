@@ -1,0 +1,103 @@
+"""Around every request: its id, its time by stage, its count, and one body for whatever goes wrong."""
+
+import logging
+import re
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from fastapi import Request
+from pydantic_core import to_json
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import ServiceError
+from app.metrics import Stages
+from app.service import Service
+
+log = logging.getLogger(__name__)
+
+KEY = "chorus.trace"
+GOOD_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+@dataclass
+class Trace:
+    """What one request gathers on its way."""
+
+    request_id: str
+    stages: Stages
+    start: float = field(default_factory=time.perf_counter)
+    cache: str | None = None
+    status: int = 0
+
+    def timing(self) -> str:
+        """The Server-Timing header: milliseconds by stage."""
+        stages = self.stages.seconds | {"total": time.perf_counter() - self.start}
+        return ", ".join(f"{name};dur={1_000 * seconds:.2f}" for name, seconds in stages.items())
+
+
+def trace_of(request: Request) -> Trace:
+    """The trace of a request inside the middleware."""
+    trace: Trace = request.scope[KEY]
+    return trace
+
+
+class Tracing:
+    """The middleware, as plain ASGI: nothing is buffered."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        metrics = self._service.metrics
+        trace = scope[KEY] = Trace(_request_id(scope), Stages(metrics))
+
+        async def mark(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                trace.status = message["status"]
+                self._headers(trace, MutableHeaders(scope=message))
+            await send(message)
+
+        metrics.in_progress.inc()
+        try:
+            await self._app(scope, receive, mark)
+        except Exception:  # the last resort: whatever it was, the caller gets the one body and an id to quote
+            log.exception("request %s failed", trace.request_id)
+            if trace.status:
+                raise
+            await _fail(trace, mark)
+        finally:
+            endpoint = _endpoint(scope)
+            metrics.in_progress.dec()
+            metrics.requests.labels(endpoint, trace.status).inc()
+            metrics.duration.labels(endpoint).observe(time.perf_counter() - trace.start)
+
+    def _headers(self, trace: Trace, headers: MutableHeaders) -> None:
+        headers["X-Request-Id"] = trace.request_id
+        headers["Server-Timing"] = trace.timing()
+        if self._service.label:
+            headers["X-Model-Version"] = self._service.label
+        if trace.cache:
+            headers["X-Cache"] = trace.cache
+
+
+async def _fail(trace: Trace, send: Send) -> None:
+    body = to_json(ServiceError("the service failed; quote the request_id").body(trace.request_id))
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 500, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if GOOD_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _endpoint(scope: Scope) -> str:
+    route = scope.get("route")  # set by the router: a bounded set, whatever paths are asked for
+    return str(route.path).removeprefix("/v1") if route is not None else "other"
