@@ -1,0 +1,167 @@
+"""`chorus-serve`: the service, offline scoring, and loading histories."""
+
+import asyncio
+import importlib.util
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from app import golden, histories, logs
+from app.errors import SettingsError
+from app.main import create_app
+from app.metrics import Metrics
+from app.model import Model, build
+from app.server import Server
+from app.service import Redis, Service
+from app.settings import Settings
+from model_store.errors import ChorusError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Serve a published bundle: ranked items with every task's value.\n\n"
+    "Settings are `CHORUS_*` variables (docs/operations.md); options win over them.\n\n"
+    "Try it: `chorus-serve serve`, then open the address that it prints, `/docs`.",
+)
+
+Store = Annotated[
+    Path | None,
+    typer.Option(help="The shelf: the folder of published bundles [CHORUS_STORE].", show_default=False),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(help="Name of the bundle, if the shelf holds several [CHORUS_MODEL].", show_default=False),
+]
+Version = Annotated[
+    int | None, typer.Option(help="Version; the newest if left out [CHORUS_VERSION].", show_default=False)
+]
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address [CHORUS_HOST, 127.0.0.1].", show_default=False)
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port, 0 for a free one [CHORUS_PORT, 8000].", show_default=False)
+    ] = None,
+    store: Store = None,
+    model: ModelOption = None,
+    version: Version = None,
+) -> None:
+    """Answer requests until Ctrl-C or SIGTERM.
+
+    A bundle that is damaged, or a device that is absent, ends it with code 2 and one line that says why.
+    """
+    settings = _settings(host=host, port=port, store=store, model=model, version=version)
+    logs.configure(settings.log_format)
+    application = create_app(settings)
+    service: Service = application.state.service
+
+    def announce(address: str) -> None:
+        typer.echo(f"API      {address}/recommend")
+        typer.echo(f"Docs     {address}/docs")
+        typer.echo(f"Metrics  {address}/metrics")
+        typer.echo(f"Redis    {service.redis.place}")
+        typer.echo(
+            f"Model    {service.label} ({service.model.manifest.precision}, {service.model.engine.device})"
+        )
+
+    Server(application, settings, announce).run()
+    if service.failure:
+        _stop(service.failure)
+
+
+@app.command()
+def score(
+    file: Annotated[
+        Path, typer.Argument(help="parquet, CSV or JSONL with item_id and user_id, query or history.")
+    ],
+    out: Annotated[Path, typer.Option(help="Where the scored rows go: .parquet, .csv or .jsonl.")],
+    store: Store = None,
+    model: ModelOption = None,
+    version: Version = None,
+) -> None:
+    """Score the rows of a file as POST /score would.
+
+    The same rows in the same order, one more column for each task, `score`, and `error` for rows that could
+    not be scored. Histories come from the file (JSONL) or from Redis, as CHORUS_REDIS_URL or _DIR say.
+    """
+    if importlib.util.find_spec("polars") is None:
+        _stop(SettingsError("scoring files needs polars; install it with: pip install 'chorus[score]'"))
+    from app import offline  # noqa: PLC0415 polars is an optional extra
+
+    settings = _settings(store=store, model=model, version=version)
+    console = Console(stderr=True)
+
+    async def work(opened: Model, metrics: Metrics) -> None:
+        frame = offline.read(file)
+        with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as bar:
+            task = bar.add_task("scoring", total=len(frame))
+            scored = await offline.score(frame, opened, metrics, lambda rows: bar.advance(task, rows))
+        offline.write(scored, out)
+        failed = scored["error"].count()
+        typer.echo(f"{len(scored) - failed} rows scored, {failed} could not be (see the column error): {out}")
+
+    _run(settings, work)
+
+
+@app.command()
+def load(
+    file: Annotated[Path, typer.Argument(help="HISTORIES.jsonl or .jsonl.gz.", exists=True, dir_okay=False)],
+    store: Store = None,
+    model: ModelOption = None,
+    version: Version = None,
+) -> None:
+    """Put histories and profiles of users into Redis.
+
+    One user a line: {"user_id": "u42", "history": [{"item_id", "event", "timestamp"}], "profile": {...}}.
+    A line replaces what is stored of that user. Needs CHORUS_REDIS_URL, or CHORUS_REDIS_DIR of a service
+    that is not running.
+    """
+    settings = _settings(store=store, model=model, version=version)
+    if settings.redis_url is None and settings.redis_dir is None:
+        _stop(SettingsError("histories would be lost at once: set CHORUS_REDIS_URL or CHORUS_REDIS_DIR"))
+
+    async def work(opened: Model, _: Metrics) -> None:
+        users, events = await histories.load(file, opened.state, opened.manifest)
+        typer.echo(f"{users} users with {events} events loaded")
+
+    _run(settings, work)
+
+
+def _settings(**given: Any) -> Settings:
+    try:
+        return Settings.load(**given)
+    except ChorusError as error:
+        _stop(error)
+
+
+def _run(settings: Settings, work: Callable[[Model, Metrics], Coroutine[Any, Any, None]]) -> None:
+    """Do something with a checked model and with Redis, and let go of both."""
+
+    async def session() -> None:
+        metrics = Metrics()
+        redis = Redis(settings, metrics)
+        try:
+            opened = await build(settings, await redis.open(), metrics)
+            await golden.check(opened, settings, metrics)
+            await work(opened, metrics)
+            await opened.state.settle()
+            opened.close()
+        finally:
+            await redis.close()
+
+    try:
+        asyncio.run(session())
+    except ChorusError as error:
+        _stop(error)
+
+
+def _stop(error: ChorusError) -> NoReturn:
+    typer.secho(f"chorus-serve: {error}", fg="red", err=True)
+    raise typer.Exit(2)

@@ -1,0 +1,65 @@
+"""uvicorn, with a stage of our own before its end: readiness drops first, then it stops listening.
+
+uvicorn closes its listener at SIGTERM at once, while balancers still send; for CHORUS_DRAIN_SECONDS the
+service is not ready but answers. A second signal ends that stage, a third the open requests.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from app.service import Service
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """Serves one app until a signal comes or its model is refused; `started` is called once it is ready."""
+
+    def __init__(self, app: FastAPI, settings: Settings, announce: Callable[[str], None]) -> None:
+        config = uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=settings.grace_seconds,
+        )
+        super().__init__(config)
+        self._service: Service = app.state.service
+        self._drain = settings.drain_seconds
+        self._announce = announce
+        self._announced = False
+        self._leave = float("inf")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Not ready now, gone later; at once if told again."""
+        del sig, frame
+        if self.should_exit:
+            self.force_exit = True
+        elif self._service.draining or self._drain == 0.0:
+            self.should_exit = True
+        else:
+            log.info("draining for %g s", self._drain)
+            self._leave = time.monotonic() + self._drain
+        self._service.drain()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: is it ready, was it refused, is it time to go?"""
+        if self._service.failure or time.monotonic() >= self._leave:
+            self.should_exit = True
+        elif not self._announced and self._service.label:
+            self._announced = True
+            self._announce(self._address())
+        return await super().on_tick(counter)
+
+    def _address(self) -> str:
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        return f"http://{host}:{port}"
