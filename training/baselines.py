@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from model_store.features import SHARE, width
 from model_store.manifest import Task
@@ -52,8 +53,9 @@ def _binary(dataset: Dataset, task: Task, train: Array, test: Array) -> dict[str
     rate = np.nanmean(labels[train])
     found = {"constant": score(task, truth, np.full(len(test), rate))}
     for method, scores in _scores(dataset, labels, train, test).items():
-        ranks = score(task, truth, scores)["auc"]
-        found[method] = {"auc": ranks, **impressions(groups[has], truth[has], scores[has])}
+        places = rankdata(scores) / len(scores)  # no probabilities, but in their range
+        ranked = impressions(groups[has], truth[has], scores[has])
+        found[method] = {"auc": score(task, truth, places)["auc"], **ranked}
     return found
 
 

@@ -207,3 +207,7 @@ def _plainly() -> Iterator[None]:
     except ChorusError as error:
         console.print(f"error: {error}", style="bold red", highlight=False)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    app()

@@ -3,7 +3,7 @@
 items    item · text · published (unix s, null unknown) · attribute:<name> (list) · label:<item task>
 events   user · item · time (unix s) · impression · query · events (the history events that a row is)
          · label:<task> · text:<text task>                       oldest first, file order where equal
-users    user · profile
+users    user · profile · field:<name> (the columns that the profile is made of)
 """
 
 from collections.abc import Callable, Mapping
@@ -83,7 +83,7 @@ def _join(config: Config, table: _Table, report: Report) -> tuple[pl.DataFrame, 
         bad += sieve.found
     read = sum(source.height for source in sources)
     check_share(table.name, read, bad, config.training.bad_rows)
-    kept = pl.concat(frames)
+    kept = pl.concat(frames, how="vertical_relaxed")
     return kept, report.with_table(table.name, read, kept.height, bad)
 
 
@@ -106,6 +106,8 @@ def _users(sieve: Sieve, config: Config) -> None:
     if config.users:
         sieve.take("user", config.users.id, columns.ids, required=True)
         sieve.put("profile", _rendered(sieve.source, config.users.text, config.users.labels))
+        for name in config.users.text:
+            sieve.put(f"field:{name}", sieve.source[name])
 
 
 def _events(sieve: Sieve, config: Config, known: pl.Series) -> None:

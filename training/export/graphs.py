@@ -64,8 +64,8 @@ def export(network: Network, folder: Path, context: int) -> None:
         {name: {0: batch, 1: length} for name in ("input_ids", "attention_mask")},
         folder / "text_encoder.onnx",
     )
-    events = torch.zeros((2, 3), dtype=torch.long)
-    history = {"vectors": torch.randn(2, 3, d), "events": events, "gaps": events, "hours": events}
+    told = ("events", "gaps", "hours")  # a tensor each: the exporter takes one given twice for one input
+    history = {"vectors": torch.randn(2, 3, d), **{name: torch.zeros((2, 3), dtype=torch.long) for name in told}}
     span = Dim("events", min=1)
     _write(
         network.user,
