@@ -88,10 +88,10 @@ def _reason(error: Exception) -> str:
         return "it is not UTF-8; save it as UTF-8"
     if "more fields than" in first:
         return "a row has more cells than the header; put quotes around values that hold the separator"
-    return first
+    return f"{first}; export the table again"
 
 
 def _nearest(column: str, columns: list[str]) -> str:
     folded = {name.casefold(): name for name in columns}
-    close = difflib.get_close_matches(column.casefold(), list(folded), n=1, cutoff=0.5)
-    return f", did you mean {folded[close[0]]!r}?" if close else ""
+    close = difflib.get_close_matches(column.casefold(), list(folded), n=1)
+    return f", the nearest is {folded[close[0]]!r}" if close else ""

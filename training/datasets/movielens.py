@@ -56,11 +56,11 @@ def _items(films: pl.DataFrame, genres: Sequence[str]) -> pl.DataFrame:
 
 
 def _users(people: pl.DataFrame) -> pl.DataFrame:
-    age = pl.col("age").cast(pl.Int64)
+    groups = pl.Series(AGES).search_sorted(people["age"].cast(pl.Int64), side="right")
     return people.select(
         "user_id",
         "occupation",
-        age_group=age.cut(list(AGES), labels=list(AGE_GROUPS), left_closed=True).cast(pl.String),
+        age_group=pl.Series(AGE_GROUPS).gather(groups),
         gender=pl.col("gender").replace_strict(GENDERS),
     )
 
