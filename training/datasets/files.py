@@ -34,6 +34,16 @@ def read(path: Path) -> pl.DataFrame:
     return frame
 
 
+def unpack(path: Path, encoding: str) -> str:
+    """A gzipped text in an encoding other than UTF-8. DataError if it is missing or no such file."""
+    try:
+        return gzip.decompress(path.read_bytes()).decode(encoding)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; give the folder with the original files") from error
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be unpacked: {_reason(error)}") from error
+
+
 def read_alike(paths: Sequence[Path], roles: Mapping[str, str], keys: Set[str]) -> list[pl.DataFrame]:
     """The files of one table, cut to the columns of `roles` (key of the TOML -> column).
 

@@ -6,17 +6,17 @@
 Nobody is known and nothing has a time, so whole queries are held out, by hash.
 """
 
-import gzip
 from pathlib import Path
 
 import polars as pl
 
+from training.datasets import files
 from training.datasets.package import publish
 
 
 def convert(source: Path, target: Path) -> Path:
     """Write items, events and the configuration into `target`; returns the path of the latter."""
-    text = gzip.decompress((source / "train.csv.gz").read_bytes()).decode("latin-1")
+    text = files.unpack(source / "train.csv.gz", "latin-1")
     rows = pl.read_csv(text.encode(), infer_schema=False)
     items = rows.select("product_uid", title="product_title").unique(
         "product_uid", keep="first", maintain_order=True

@@ -7,12 +7,12 @@
 The release date is not when a film came to the site, so films have no time of publication.
 """
 
-import gzip
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
+from training.datasets import files
 from training.datasets.package import publish
 
 AGES = (18, 25, 35, 45, 50, 56)
@@ -34,7 +34,7 @@ def convert(source: Path, target: Path) -> Path:
 
 def _rows(path: Path, separator: str, names: Sequence[str]) -> pl.DataFrame:
     """A file without a header, cells as text."""
-    text = gzip.decompress(path.read_bytes()).decode("latin-1")
+    text = files.unpack(path, "latin-1")
     return pl.read_csv(
         text.encode(),
         separator=separator,

@@ -1,0 +1,163 @@
+"""The TOML: what is read, and what each mistake is answered with."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training import config
+from training.errors import ConfigError
+
+GOOD: dict[str, Any] = {
+    "name": "shop",
+    "items": {"path": "items.csv", "text": ["title"], "attributes": ["brand"]},
+    "events": {"path": ["a.csv", "b.csv"], "user": "user_id", "timestamp": "at", "query": "query"},
+    "history": {"events": {"click": "clicked"}},
+    "tasks": {"click": {"type": "binary", "label": "clicked"}},
+}
+
+
+def changed(*path: str, to: Any) -> dict[str, Any]:
+    """GOOD with one value set, or removed where it is None."""
+    record = {key: dict(value) if isinstance(value, dict) else value for key, value in GOOD.items()}
+    place: Any = record
+    for key in path[:-1]:
+        place[key] = dict(place.get(key, {}))
+        place = place[key]
+    if to is None:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = to
+    return record
+
+
+def test_a_minimal_file_has_defaults_and_paths_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_text(
+        'name = "shop"\n[items]\npath = "items.csv"\ntext = ["title"]\n'
+        '[events]\npath = "events.csv"\nuser = "user_id"\ntimestamp = "at"\n'
+        '[tasks.click]\ntype = "binary"\nlabel = "clicked"\n'
+    )
+    read = config.read(path)
+    assert read.paths(read.items.path) == [tmp_path / "items.csv"]
+    assert (read.items.id, read.events.item, read.history.limit) == ("item_id", "item_id", 50)
+    assert (read.split.by, read.split.validation, read.split.test) == ("time", 0.1, 0.1)
+
+
+def test_one_path_or_several_are_several_paths() -> None:
+    assert config.parse(GOOD, Path("x.toml")).events.path == ("a.csv", "b.csv")
+    assert config.parse(GOOD, Path("x.toml")).items.path == ("items.csv",)
+
+
+def test_a_role_that_is_not_named_is_absent() -> None:
+    record = changed("events", to={"path": "e.csv", "query": "query"}) | {
+        "split": {"by": "query"},
+        "history": {},
+    }
+    events = config.parse(record, Path("x.toml")).events
+    assert (events.user, events.timestamp, events.impression) == (None, None, None)
+
+
+def test_a_configuration_does_not_change() -> None:
+    read = config.parse(GOOD, Path("x.toml"))
+    with pytest.raises(ValueError, match="frozen"):
+        read.name = "other"
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (changed("name", to=None), "name: Field required"),
+        (changed("name", to="My Shop"), "name: String should match"),
+        (changed("items", to=None), "items: Field required"),
+        (changed("items", "text", to=[]), "items.text: Tuple should have at least 1 item"),
+        (changed("items", "colour", to="red"), "items.colour: unknown key; remove it or see docs/data.md"),
+        (changed("tasks", to={}), "tasks: Dictionary should have at least 1 item"),
+        (changed("tasks", "click", "type", to="ordinal"), "tasks.click.type: Input should be 'binary'"),
+        (changed("tasks", "my click", to={"type": "binary", "label": "c"}), "tasks.my click: not a usable name"),
+        (changed("tasks", "user", to={"type": "binary", "label": "c"}), "tasks.user: not a usable name"),
+        (changed("tasks", to={"brand": {"type": "multiclass", "inputs": "item", "label": "brand"}}),
+         "tasks: at least one must score a user or query with an item"),
+        (changed("tasks", "t", to={"type": "multiclass", "inputs": "item", "label": "title"}),
+         "tasks.t: predicts items column 'title', which items.text shows"),
+        (changed("tasks", "t", to={"type": "binary", "label": "x", "transform": "log1p"}),
+         "tasks.t: transform is for regression tasks only"),
+        (changed("tasks", "t", to={"type": "multilabel", "label": "x"}), "tasks.t: a multilabel task needs"),
+        (changed("tasks", "t", to={"type": "binary", "inputs": "text", "label": "x"}), "t: inputs = .text. and"),
+        (changed("tasks", "t", to={"type": "binary", "label": "at", "clock": "hour"}), "tasks.t: a clock task needs"),
+        (changed("tasks", "t", to={"type": "multiclass", "inputs": "user_item", "label": "x", "clock": "hour"}),
+         "tasks.t: a clock task's label is the timestamp column"),
+        (changed("tasks", "t", to={"type": "binary", "inputs": "query_item", "label": "x"})
+         | {"events": {"path": "e.csv", "user": "u", "timestamp": "at"}}, "tasks.t: .* needs events.query"),
+        ({**GOOD, "history": {}, "events": {"path": "e.csv", "timestamp": "at"}},
+         "tasks.click: inputs = \"pair\" needs events.user or events.query"),
+        (changed("events", "user", to=None), "history.events needs events.user and events.timestamp"),
+        (changed("events", "timestamp", to=None), "split.by = \"time\" needs events.timestamp"),
+        ({**GOOD, "split": {"by": "query"}, "events": {"path": "e.csv", "user": "u", "timestamp": "at"}},
+         "split.by = \"query\" needs events.query"),
+        ({**GOOD, "split": {"validation": 0.5, "test": 0.5}}, "split: validation and test leave nothing to train on"),
+        ({**GOOD, "split": {"test": 1.5}}, "split.test: Input should be less than 1"),
+        ({**GOOD, "split": {"test_from": "last week"}}, "split.test_from: 'last week' is no ISO 8601 time"),
+        ({**GOOD, "split": {"test_from": "2023-05-25"}}, "split.test_from: '2023-05-25' has no offset"),
+        ({**GOOD, "split": {"test_from": "2023-05-25T00:00Z", "validation_from": "2023-05-26T00:00Z"}},
+         "split.validation_from must be before split.test_from"),
+        ({**GOOD, "split": {"by": "query", "test_from": "2023-05-25T00:00Z"}}, "they need split.by = \"time\""),
+        ({**GOOD, "features": {"use": ["share:colour"]}}, "'colour' is not in items.attributes"),
+        ({**GOOD, "features": {"use": ["weather"]}}, "features.use: unknown 'weather'; there are hour"),
+        ({**GOOD, "features": {"use": []}}, "features.use: at least one"),
+        ({**GOOD, "features": {"timezone": "Mars/Base"}}, "features.timezone: unknown zone 'Mars/Base'"),
+        ({**GOOD, "fusion": {"weights": {"buy": 1.0}}}, "fusion.weights.buy: no such task; there are: click"),
+        ({**GOOD, "training": {"metric": "buy:auc"}}, "training.metric: 'buy:auc' names no task"),
+        ({**GOOD, "model": {"freeze": "some"}}, "model.freeze: String should match"),
+    ],
+)  # fmt: skip
+def test_each_mistake_is_named_by_its_key(record: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.parse(record, Path("shop.toml"))
+
+
+def test_several_mistakes_are_told_at_once() -> None:
+    record = {**GOOD, "model": {"dropout": 2}, "training": {"epochs": 0}}
+    with pytest.raises(ConfigError, match=r"shop.toml: model.dropout: .*; training.epochs: "):
+        config.parse(record, Path("shop.toml"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"name = ", "is not TOML"), (b"name = '\xff'", "is not TOML")]
+)
+def test_a_file_that_is_not_toml_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "shop.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        config.read(tmp_path / "shop.toml")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none.toml: no such file"):
+        config.read(tmp_path / "none.toml")
+
+
+def test_the_example_of_the_documentation_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    (tmp_path / "books.toml").write_text(page.split("```toml\n")[1].split("```")[0])
+    read = config.read(tmp_path / "books.toml")
+    assert (read.items.id, read.history.events, read.tasks["open"].main) == (
+        "isbn",
+        {"opened": "opened"},
+        True,
+    )
+
+
+def test_every_key_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    sections = (
+        config.ItemsConfig,
+        config.EventsConfig,
+        config.HistoryConfig,
+        config.SplitConfig,
+        config.TaskConfig,
+    )
+    keys = {key for section in sections for key in section.model_fields}
+    keys |= set(config.FeaturesConfig.model_fields) | set(config.ModelConfig.model_fields)
+    keys |= set(config.TrainingConfig.model_fields)
+    assert {key for key in keys if not re.search(rf"`[a-z_.]*{key}`", page)} == set()
