@@ -15,7 +15,7 @@ class Metrics:
     """The metrics, ready to be counted; label values are bounded by the code."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a second series beside each, which nobody reads
+        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series beside each, which nobody reads
         registry = self.registry = CollectorRegistry()
 
         def counter(name: str, text: str, *labels: str) -> Counter:
