@@ -13,6 +13,12 @@ stand at the impression's time and the click enters the history at its own: noth
 One visit is one event. Pages and histories overlap (the second history covers the first week), so equal
 (user, article, time) count once, and a read that follows a list in which the same user clicked the same
 article, by an hour at most, is that click.
+
+The second history also holds what first-week readers opened from lists that the files leave out. Of the second
+week nothing alike is known, so a model that trains on it meets another world in the test: the newest event
+is 32 seconds old there (median), then ten minutes. Such reads are events "elsewhere", and the configuration
+leaves them out of the history. (With them, per-impression AUC of the category's share of the history is 0.549 on
+the validation day; without, 0.559.)
 """
 
 import logging
@@ -31,9 +37,10 @@ VISIT = pl.duration(hours=1)
 
 def convert(source: Path, target: Path) -> Path:
     """Write items, events and the configuration into `target`; returns the path of the latter."""
-    behaviours = pl.concat([files.read(source / week / "behaviors.parquet") for week in WEEKS])
+    weeks = [files.read(source / week / "behaviors.parquet") for week in WEEKS]
+    behaviours = pl.concat(weeks)
     histories = pl.concat([files.read(source / week / "history.parquet") for week in WEEKS])
-    shown, clicks, reads = _shown(behaviours), _clicks(behaviours), _reads(histories, behaviours)
+    shown, clicks, reads = _shown(behaviours), _clicks(behaviours), _reads(histories, behaviours, weeks[0])
     items = _items(files.read(source / "articles.jsonl.gz"), first_seen(shown, reads))
     reads = _without_clicks(reads, clicks)
     events = pl.concat([shown, clicks.drop("shown"), reads], how="diagonal")
@@ -91,18 +98,21 @@ def _clicks(behaviours: pl.DataFrame) -> pl.DataFrame:
     return rows.unique(["user_id", "article_id", "time"], keep="first", maintain_order=True)
 
 
-def _reads(histories: pl.DataFrame, behaviours: pl.DataFrame) -> pl.DataFrame:
-    """One row a page read, from the histories and from the pages that showed an impression."""
+def _reads(histories: pl.DataFrame, behaviours: pl.DataFrame, first_week: pl.DataFrame) -> pl.DataFrame:
+    """One row a page read: "read" if it is known from a list or from before the lists, else "elsewhere"."""
     lists = [name for name in histories.columns if name != "user_id"]
-    past = histories.explode(lists).select(
-        "user_id", time=_utc("impression_time_fixed"), article_id="article_id_fixed",
-        page_read_time="read_time_fixed", page_scroll="scroll_percentage_fixed",
-    )  # fmt: skip
     pages = behaviours.drop_nulls("article_id").select(
         "user_id", "article_id", time=_utc("impression_time"),
-        page_read_time="read_time", page_scroll="scroll_percentage",
+        page_read_time="read_time", page_scroll="scroll_percentage", listed=pl.lit(value=True),
     )  # fmt: skip
-    reads = pl.concat([past, pages], how="diagonal").with_columns(event=pl.lit("read"))
+    past = histories.explode(lists).select(
+        "user_id", time=_utc("impression_time_fixed"), article_id="article_id_fixed",
+        page_read_time="read_time_fixed", page_scroll="scroll_percentage_fixed", listed=pl.lit(value=False),
+    )  # fmt: skip
+    begins = first_week.select(_utc("impression_time").min()).item()
+    logged = pl.col("user_id").is_in(first_week["user_id"].unique().implode()) & (pl.col("time") >= begins)
+    event = pl.when(logged & ~pl.col("listed")).then(pl.lit("elsewhere")).otherwise(pl.lit("read"))
+    reads = pl.concat([pages, past], how="diagonal").with_columns(event=event).drop("listed")
     return reads.unique(["user_id", "article_id", "time"], keep="first", maintain_order=True)
 
 
