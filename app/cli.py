@@ -119,7 +119,7 @@ def load(
 ) -> None:
     """Put histories and profiles of users into Redis.
 
-    One user a line: {"user_id": "u42", "history": [{"item_id", "event", "timestamp"}], "profile": {...}}.
+    One user a line: {"user_id": "u42", "events": [{"item_id", "event", "timestamp"}], "profile": {...}}.
     A line replaces what is stored of that user. Needs CHORUS_REDIS_URL, or CHORUS_REDIS_DIR of a service
     that is not running.
     """

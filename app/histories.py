@@ -1,7 +1,9 @@
 """Loading histories: what users did before the service was there, from a JSONL file into Redis.
 
-{"user_id": "u42", "history": [{"item_id": "i7", "event": "click", "timestamp": "2026-11-22T08:00:00Z"}],
+{"user_id": "u42", "events": [{"item_id": "i7", "event": "click", "timestamp": "2026-11-22T08:00:00Z"}],
  "profile": {"city": "Odense"}}
+
+Training writes such a file beside each run.
 """
 
 import gzip
@@ -27,8 +29,8 @@ class UserHistory(Strict):
     """One line: it replaces all that is stored of that user."""
 
     user_id: Id
-    history: list[HistoryEvent] = Field(default_factory=list)
-    profile: Record = Field(default_factory=dict)
+    events: list[HistoryEvent] = Field(default_factory=list)
+    profile: Record | None = None
 
 
 async def load(path: Path, state: State, manifest: Manifest) -> tuple[int, int]:
@@ -53,10 +55,10 @@ def _line(line: bytes, manifest: Manifest, where: str) -> Line:
     try:
         user = parse(UserHistory, line)
         asks.profile(user.profile, manifest)
-        history = asks.history(user.history, manifest) or ()
+        history = asks.history(user.events, manifest, "events") or ()
     except Invalid as error:
         raise Invalid(f"{where}: {error}") from error
-    return user.user_id, tuple(sorted(history, key=lambda record: record[2])), user.profile
+    return user.user_id, tuple(sorted(history, key=lambda record: record[2])), user.profile or {}
 
 
 def _groups(lines: Iterator[Line]) -> Iterator[list[Line]]:

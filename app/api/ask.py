@@ -60,12 +60,14 @@ def fusion(choice: FusionChoice | None, manifest: Manifest) -> Fusion:
     return Fusion(choice.method or default.method, dict(weights))
 
 
-def history(events: Iterable[HistoryEvent] | None, manifest: Manifest) -> tuple[Stored, ...] | None:
+def history(
+    events: Sequence[HistoryEvent] | None, manifest: Manifest, path: str = "history"
+) -> tuple[Stored, ...] | None:
     """An inline history; Invalid if an event is not one of the bundle's."""
     if events is None:
         return None
     for number, event in enumerate(events):
-        check_event(event.event, manifest, f"history[{number}].event")
+        check_event(event.event, manifest, f"{path}[{number}].event")
     return tuple((event.item_id, event.event, event.timestamp.timestamp()) for event in events)
 
 
