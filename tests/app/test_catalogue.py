@@ -1,0 +1,101 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.catalogue import Candidate, Catalogue
+from model_store.bundle import Bundle
+
+
+@pytest.fixture(scope="session")
+def manifest(bundle):
+    return Bundle.open(bundle).manifest
+
+
+@pytest.fixture(scope="session")
+def catalogue(bundle, manifest):
+    return Catalogue(Bundle.open(bundle).items, manifest)
+
+
+@pytest.fixture(scope="session")
+def category(catalogue):
+    """An attribute that items have, one of its values, and the ids that carry it."""
+    name, attribute = next(
+        (name, each) for name, each in catalogue.items.attributes.items() if len(each.values) > 1
+    )
+    rows = np.flatnonzero((attribute.codes == 0).any(axis=1))
+    return name, attribute.values[0], {catalogue.items.ids[row] for row in rows}
+
+
+def encoded(catalogue, manifest, text):
+    width = manifest.dimension + sum(task.width for task in manifest.text_tasks)
+    return {text: np.arange(width, dtype=np.float32)}
+
+
+def test_a_filter_keeps_the_items_that_carry_a_value(catalogue, category):
+    name, value, ids = category
+    rows = catalogue.allowed({name: (value,)}, frozenset())
+    assert {catalogue.items.ids[row] for row in rows} == ids
+
+
+def test_a_value_that_no_item_has_keeps_none(catalogue, category):
+    assert len(catalogue.allowed({category[0]: ("no such value",)}, frozenset())) == 0
+
+
+def test_excluded_ids_are_left_out_and_unknown_ones_do_not_matter(catalogue):
+    first = catalogue.items.ids[0]
+    rows = catalogue.allowed({}, frozenset({first, "no such item"}))
+    assert len(rows) == len(catalogue) - 1
+    assert 0 not in rows
+
+
+def test_a_filter_of_candidates_agrees_with_that_of_the_catalogue(catalogue, category):
+    name, value, ids = category
+    passing = {each for each in catalogue.items.ids if catalogue.passes(Candidate(each), {name: (value,)})}
+    assert passing == ids
+
+
+def test_a_cold_item_passes_by_its_own_attributes(catalogue, category):
+    name, value, _ = category
+    assert catalogue.passes(Candidate("new", "text", {name: (value,)}), {name: (value,)})
+    assert not catalogue.passes(Candidate("new", "text"), {name: (value,)})
+
+
+@given(st.integers(1, 80), st.integers(0, 2**32 - 1))
+def test_retrieval_is_exact(catalogue, manifest, limit, seed):
+    vector = np.random.default_rng(seed).normal(size=manifest.dimension).astype(np.float32)
+    rows = np.arange(0, len(catalogue), 2)
+    best = set(catalogue.nearest(rows, vector, limit).tolist())
+    products = catalogue.items.vectors[rows] @ vector
+    worst = sorted(products, reverse=True)[: min(limit, len(rows))][-1]
+    assert len(best) == min(limit, len(rows))
+    assert all(products[list(rows).index(row)] >= worst for row in best)
+
+
+def test_a_slate_keeps_the_order_of_known_and_cold_items(catalogue, manifest):
+    ids = catalogue.items.ids
+    candidates = [Candidate(ids[2]), Candidate("new", "red hat", published=5.0), Candidate(ids[0])]
+    slate = catalogue.slate(candidates, encoded(catalogue, manifest, "red hat"))
+    assert list(slate.ids) == [ids[2], "new", ids[0]]
+    assert np.array_equal(slate.vectors[0], catalogue.items.vectors[2])
+    assert np.array_equal(slate.vectors[1], np.arange(manifest.dimension))
+    assert slate.published[1] == 5.0
+    assert slate.outputs[1, 0] == manifest.dimension
+    for name, attribute in catalogue.items.attributes.items():
+        assert np.array_equal(
+            slate.codes[name][[0, 2]][:, : attribute.codes.shape[1]], attribute.codes[[2, 0]]
+        )
+        assert (slate.codes[name][1] == -1).all()
+
+
+def test_a_cold_item_without_a_time_has_none(catalogue, manifest):
+    slate = catalogue.slate([Candidate("new", "red hat")], encoded(catalogue, manifest, "red hat"))
+    assert math.isnan(slate.published[0])
+
+
+def test_text_wins_over_the_catalogue(catalogue, manifest):
+    item = catalogue.items.ids[3]
+    slate = catalogue.slate([Candidate(item, "red hat")], encoded(catalogue, manifest, "red hat"))
+    assert np.array_equal(slate.vectors[0], np.arange(manifest.dimension))

@@ -1,0 +1,90 @@
+import json
+
+import pytest
+
+from app.golden import GOLDEN
+from app.settings import Settings
+from model_store.bundle import Bundle
+from model_store.shelf import Shelf
+from tests.live import metric, running
+
+
+@pytest.fixture
+def republished(bundle, tmp_path, redis_server):
+    """Publishes the bundle again with other golden or warm-up lines; returns settings that serve it."""
+
+    def publish(name, lines):
+        shelf, manifest = Shelf(tmp_path), Bundle.open(bundle).manifest
+        with shelf.draft(manifest.name) as draft:
+            for path in bundle.iterdir():
+                if path.name != "manifest.json":
+                    (draft / path.name).write_bytes(path.read_bytes())
+            (draft / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+            shelf.publish(draft, manifest)
+        return Settings(store=tmp_path, redis_url=redis_server.url, redis_timeout_ms=2_000)
+
+    return publish
+
+
+@pytest.fixture(scope="session")
+def question(bundle):
+    ids = Bundle.open(bundle).items.ids
+    return {
+        "history": [],
+        "query": "red shoes",
+        "candidates": list(ids[:3]),
+        "context": {"timestamp": "2026-11-22T12:00:00Z"},
+    }
+
+
+@pytest.fixture(scope="session")
+def answer(client, question):
+    items = client.post("/recommend", json=question).json()["items"]
+    return {item["item_id"]: item["tasks"] for item in items}
+
+
+def test_a_bundle_that_answers_as_expected_is_served(republished, question, answer):
+    with running(republished(GOLDEN, [{"request": question, "expected": answer}])) as client:
+        assert client.get("/health/ready").status_code == 200
+        assert metric(client, 'chorus_model_load_total{result="ready"}') == 1
+
+
+def test_a_bundle_that_answers_otherwise_is_refused_with_line_item_and_task(republished, question, answer):
+    item = next(iter(answer))
+    task, value = next((name, value) for name, value in answer[item].items() if isinstance(value, float))
+    wrong = answer | {item: answer[item] | {task: value + 10.0}}
+    with running(republished(GOLDEN, [{"request": question, "expected": wrong}])) as client:
+        ready = client.get("/health/ready")
+        assert ready.status_code == 503
+        assert f"line 1: {task} of {item} is" in ready.json()["reasons"][0]
+        assert client.get("/health").json()["status"] == "failed"
+        assert metric(client, 'chorus_model_load_total{result="refused"}') == 1
+
+
+def test_an_expected_item_that_is_not_answered_is_refused(republished, question, answer):
+    with running(republished(GOLDEN, [{"request": question, "expected": answer | {"ghost": {}}}])) as client:
+        assert "ghost is not in the answer" in client.get("/health/ready").json()["reasons"][0]
+
+
+def test_a_golden_request_that_is_no_request_is_refused(republished):
+    with running(republished(GOLDEN, [{"request": {"kk": 1}, "expected": {}}])) as client:
+        assert "line 1: kk: is no field here" in client.get("/health/ready").json()["reasons"][0]
+
+
+def test_expected_classes_beyond_the_answered_five_count_as_less(republished, question, answer, client):
+    tasks = {task["name"]: task for task in client.get("/info").json()["tasks"]}
+    many = [n for n, task in tasks.items() if len(task["classes"]) > 5 and not task["scalar"]]
+    if not many:
+        pytest.skip("no task with more than five classes")
+    item = next(iter(answer))
+    served = answer[item][many[0]]
+    absent = next(name for name in tasks[many[0]]["classes"] if name not in served)
+    wider = answer | {item: answer[item] | {many[0]: served | {absent: min(served.values())}}}
+    with running(republished(GOLDEN, [{"request": question, "expected": wider}])) as client:
+        assert client.get("/health/ready").status_code == 200
+
+
+def test_recorded_requests_run_before_ready(republished):
+    lines = [{"user_id": "warm", "query": f"warm {n}"} for n in range(3)]
+    with running(republished("warmup.jsonl", lines)) as client:
+        assert metric(client, 'chorus_encodes_total{encoder="text"}') >= 3

@@ -1,0 +1,70 @@
+import pytest
+
+from app.api import batch, events, info, recommend, score
+from app.api.schema import ErrorBody
+
+POSTS = {"/recommend": recommend, "/recommend/batch": batch, "/score": score, "/events": events}
+
+
+@pytest.fixture(scope="session")
+def document(client):
+    return client.get("/openapi.json").json()
+
+
+@pytest.mark.parametrize("path", POSTS)
+def test_the_example_of_a_request_is_one_that_is_answered(client, document, path):
+    example = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
+    answer = client.post(path, json=example)
+    assert answer.status_code == 200
+    model = {
+        recommend: recommend.RecommendAnswer,
+        batch: batch.BatchAnswer,
+        score: score.ScoreAnswer,
+        events: events.EventsAnswer,
+    }[POSTS[path]]
+    model.model_validate(answer.json())
+
+
+@pytest.mark.parametrize("path", POSTS)
+def test_the_example_of_an_answer_is_one(document, path):
+    content = document["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]
+    module = POSTS[path]
+    model = {
+        recommend: recommend.RecommendAnswer,
+        batch: batch.BatchAnswer,
+        score: score.ScoreAnswer,
+        events: events.EventsAnswer,
+    }[module]
+    model.model_validate(content["example"])
+
+
+def test_every_reference_leads_somewhere(document):
+    def references(node):
+        if isinstance(node, dict):
+            yield from ([node["$ref"]] if "$ref" in node else [])
+            for value in node.values():
+                yield from references(value)
+        elif isinstance(node, list):
+            for value in node:
+                yield from references(value)
+
+    schemas = document["components"]["schemas"]
+    assert {reference.rpartition("/")[2] for reference in references(document)} <= set(schemas)
+
+
+def test_every_field_that_a_request_has_is_in_the_document(document):
+    fields = document["components"]["schemas"]["RecommendRequest"]["properties"]
+    assert {"user_id", "history", "query", "candidates", "fusion", "filters", "context"} <= set(fields)
+
+
+def test_errors_are_documented_as_they_are(client, document):
+    assert set(document["paths"]["/recommend"]["post"]["responses"]) == {"200", "413", "422", "503"}
+    ErrorBody.model_validate(client.post("/recommend", json={}).json())
+
+
+def test_answers_of_the_gets_are_as_documented(client):
+    info.Info.model_validate(client.get("/info").json())
+
+
+def test_aliases_are_not_in_the_document(document):
+    assert not [path for path in document["paths"] if path.startswith("/v1") or path == "/livez"]

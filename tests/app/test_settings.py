@@ -1,0 +1,59 @@
+import pytest
+
+from app.errors import SettingsError
+from app.settings import PREFIX, Settings
+
+
+def test_the_environment_is_read_by_prefix(monkeypatch):
+    monkeypatch.setenv("CHORUS_PORT", "9000")
+    monkeypatch.setenv("CHORUS_REDIS_TIMEOUT_MS", "20")
+    settings = Settings.load()
+    assert (settings.port, settings.redis_timeout_ms) == (9000, 20)
+
+
+def test_what_is_given_wins_over_the_environment(monkeypatch):
+    monkeypatch.setenv("CHORUS_PORT", "9000")
+    assert Settings.load(port=9001).port == 9001
+    assert Settings.load(port=None).port == 9000
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("CHORUS_PROT", "CHORUS_PORT"),
+        ("CHORUS_REDIS", "CHORUS_REDIS_URL"),
+        ("CHORUS_RETREIVE", "CHORUS_RETRIEVE"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_one(name, nearest):
+    with pytest.raises(SettingsError, match=f"{name} is no setting of Chorus; did you mean {nearest}"):
+        Settings.load({name: "1"})
+
+
+def test_the_tests_own_variable_is_tolerated():
+    Settings.load({"CHORUS_DATA": "/data", "PATH": "/bin"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("CHORUS_PORT", "many", "valid integer"),
+        ("CHORUS_PORT", "70000", "less than or equal to 65535"),
+        ("CHORUS_DEVICE", "tpu", "'auto', 'cpu' or 'cuda'"),
+        ("CHORUS_REDIS_URL", "localhost:6379", "begin it with one of redis://"),
+        ("CHORUS_REDIS_TIMEOUT_MS", "0", "greater than or equal to 1"),
+    ],
+    ids=str,
+)
+def test_a_bad_value_is_refused_by_name(monkeypatch, name, value, reason):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=reason) as error:
+        Settings.load()
+    assert str(error.value).startswith(f"{name}={value}: ")
+
+
+def test_every_setting_is_explained_in_the_docs(pytestconfig):
+    page = (pytestconfig.rootpath / "docs" / "operations.md").read_text()
+    for name, field in Settings.model_fields.items():
+        assert f"`{PREFIX}{name.upper()}`" in page
+        assert field.description

@@ -1,0 +1,185 @@
+import asyncio
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import NotStored
+from app.link import Link
+from app.metrics import Metrics
+from app.state import State, StoredEvent, pack, unpack
+from model_store.bundle import Bundle
+
+
+@pytest.fixture(scope="session")
+def manifest(bundle):
+    return Bundle.open(bundle).manifest
+
+
+@pytest.fixture
+def with_state(settings, manifest, redis_server):
+    """Runs work with a State on the real Redis; a manifest may be given in place of the bundle's."""
+
+    def run(work, other=manifest, url=redis_server.url):
+        async def session():
+            link = Link(url, timeout=2.0, metrics=Metrics())
+            try:
+                return await work(State(link, settings, other))
+            finally:
+                await link.close()
+
+        return asyncio.run(session())
+
+    return run
+
+
+def events(user: str, *times: float, event_id: str | None = None) -> list[StoredEvent]:
+    return [StoredEvent(user, (f"i{n}", "click", time), event_id) for n, time in enumerate(times)]
+
+
+def test_events_come_back_oldest_first_trimmed_to_twice_the_history(with_state, manifest):
+    keep = 2 * manifest.history_limit
+
+    async def work(state):
+        await state.push(events("state:trim", *map(float, range(keep + 5))))
+        return await state.fetch(["state:trim"], [])
+
+    history = with_state(work).users["state:trim"].history
+    assert [time for _, _, time in history] == [float(n) for n in range(5, keep + 5)]
+
+
+def test_an_event_id_is_taken_once(with_state):
+    async def work(state):
+        first = await state.push(events("state:once", 1.0, event_id="e1"))
+        again = await state.push(events("state:once", 1.0, event_id="e1"))
+        other = await state.push(events("state:once", 2.0, event_id="e2"))
+        found = await state.fetch(["state:once"], [])
+        return first, again, other, len(found.users["state:once"].history)
+
+    assert with_state(work) == ([True], [False], [True], 2)
+
+
+def test_vectors_come_back_bit_for_bit(with_state, manifest):
+    vector = np.random.default_rng(1).normal(size=manifest.dimension).astype(np.float32)
+    width = manifest.dimension + sum(task.width for task in manifest.text_tasks)
+    row = np.random.default_rng(2).normal(size=width).astype(np.float32)
+
+    async def work(state):
+        state.keep_user("state:v", b"d" * 16, vector)
+        state.keep_texts({b"t" * 16: row})
+        await state.settle()
+        return await state.fetch(["state:v"], [b"t" * 16, b"x" * 16])
+
+    found = with_state(work)
+    assert found.users["state:v"].digest == b"d" * 16
+    assert np.array_equal(found.users["state:v"].vector, vector)
+    assert list(found.texts) == [b"t" * 16]
+    assert np.array_equal(found.texts[b"t" * 16], row)
+
+
+def test_another_fingerprint_never_reads_the_vectors(with_state, manifest):
+    other = manifest.model_copy(update={"fingerprint": "0" * 64})
+    vector = np.ones(manifest.dimension, dtype=np.float32)
+
+    async def keep(state):
+        state.keep_user("state:fp", b"d" * 16, vector)
+        await state.settle()
+
+    async def fetch(state):
+        return (await state.fetch(["state:fp"], [])).users["state:fp"].vector
+
+    with_state(keep)
+    assert with_state(fetch) is not None
+    assert with_state(fetch, other) is None
+
+
+def test_every_key_lives_for_a_time_and_belongs_to_its_user(with_state, manifest, redis_server):
+    async def work(state):
+        await state.push(events("state:ttl", 1.0, event_id="e"))
+        await state.replace([("state:ttl2", [("i1", "click", 1.0)], {"city": "Odense"})])
+        state.keep_user("state:ttl", b"d" * 16, np.ones(manifest.dimension, dtype=np.float32))
+        await state.settle()
+
+    with_state(work)
+    with redis_server.client() as client:
+        keys = client.keys("chorus:{u:state:ttl*")
+        assert len(keys) == 5
+        assert all(client.ttl(key) > 0 for key in keys)
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"no json", b'{"a": 1}', b"[1,2,3]", b'["i1","click",NaN]', b"\xff\xfe", b"[" * 5_000]
+)
+def test_a_damaged_event_is_left_out(with_state, redis_server, value):
+    key = "chorus:{u:state:bad}:history"
+    with redis_server.client() as client:
+        client.delete(key)
+        client.rpush(key, b'["i2","click",2.0]', value, b'["i1","click",1]')
+
+    async def work(state):
+        return (await state.fetch(["state:bad"], [])).users["state:bad"].history
+
+    assert with_state(work) == (("i1", "click", 1.0), ("i2", "click", 2.0))
+
+
+def test_keys_of_the_wrong_type_read_as_absent_and_an_event_heals_them(with_state, redis_server, manifest):
+    prefix, model = "chorus:{u:state:type}:", manifest.fingerprint[:16]
+    with redis_server.client() as client:
+        client.delete(*(prefix + name for name in ("history", "profile", f"vector:{model}")))
+        client.set(prefix + "history", "text")
+        client.rpush(prefix + "profile", "x")
+        client.set(prefix + f"vector:{model}", b"\0" * 7)
+
+    async def work(state):
+        before = (await state.fetch(["state:type"], [])).users["state:type"]
+        await state.push(events("state:type", 5.0))
+        return before, (await state.fetch(["state:type"], [])).users["state:type"]
+
+    before, after = with_state(work)
+    assert (before.history, before.profile, before.vector) == ((), {}, None)
+    assert after.history == (("i0", "click", 5.0),)
+
+
+def test_replacing_forgets_what_was_there(with_state):
+    async def work(state):
+        await state.push(events("state:new", 1.0, 2.0))
+        await state.replace([("state:new", [("i9", "click", 3.0)], {"city": "Odense"})])
+        return (await state.fetch(["state:new"], [])).users["state:new"]
+
+    stored = with_state(work)
+    assert stored.history == (("i9", "click", 3.0),)
+    assert stored.profile == {"city": "Odense"}
+
+
+def test_without_redis_reading_is_a_miss_and_storing_an_error(with_state):
+    async def work(state):
+        found = await state.fetch(["anyone"], [])
+        state.keep_texts({b"t" * 16: np.ones(3, dtype=np.float32)})
+        with pytest.raises(NotStored, match="send the events again"):
+            await state.push(events("anyone", 1.0))
+        return found
+
+    found = with_state(work, url=None)
+    assert found.away
+    assert not found.users
+
+
+def test_nothing_asked_is_no_round_trip(with_state):
+    async def work(state):
+        return await state.fetch([], [])
+
+    assert not with_state(work, url=None).away
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_vector_of_the_right_sum_or_none(value):
+    row = unpack(value, 4)
+    assert row is None or pack(row) == value
+
+
+@given(st.integers(0, 35), st.integers(1, 255))
+def test_one_changed_byte_makes_a_vector_absent(place, change):
+    value = bytearray(pack(np.arange(4, dtype=np.float32), b"d" * 16))
+    value[place] ^= change
+    assert unpack(bytes(value), 4, tag=16) is None

