@@ -1,0 +1,134 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_store.bundle import MANIFEST, Bundle, digest
+from model_store.errors import BundleDamaged, BundleError, BundleForeign, BundleMismatch, BundleMissing
+from model_store.shelf import seal
+
+
+@pytest.fixture
+def copy(bundle: Path, tmp_path: Path) -> Path:
+    """A bundle that may be spoilt."""
+    return Path(shutil.copytree(bundle, tmp_path / "copy"))
+
+
+def rewrite(folder: Path, **changed) -> None:
+    record = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(record | changed))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
+
+
+def test_a_whole_bundle_opens_and_names_every_file_of_its_folder(bundle):
+    opened = Bundle.open(bundle)
+    assert sorted(opened.manifest.files) == names(bundle)
+    assert all(opened.path(name).is_file() for name in opened.manifest.files)
+
+
+def test_any_file_that_is_missing_is_named(bundle, copy):
+    for name in names(bundle):
+        (copy / name).rename(copy.parent / "aside")
+        with pytest.raises(BundleDamaged, match=f"{name} is missing"):
+            Bundle.open(copy)
+        (copy.parent / "aside").rename(copy / name)
+
+
+def test_any_file_that_is_cut_short_is_named_with_both_sizes(bundle, copy):
+    for name in names(bundle):
+        whole = (copy / name).read_bytes()
+        (copy / name).write_bytes(whole[:-1])
+        with pytest.raises(BundleDamaged, match=rf"{name} has {len(whole) - 1} bytes, .* says {len(whole)}"):
+            Bundle.open(copy)
+        (copy / name).write_bytes(whole)
+
+
+def test_any_file_with_one_changed_byte_is_named(bundle, copy):
+    for name in names(bundle):
+        whole = (copy / name).read_bytes()
+        middle = len(whole) // 2
+        (copy / name).write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+        with pytest.raises(BundleDamaged, match=rf"{name} is not the file .*sha256"):
+            Bundle.open(copy)
+        (copy / name).write_bytes(whole)
+
+
+def test_a_folder_that_does_not_exist_is_missing(tmp_path):
+    with pytest.raises(BundleMissing, match="is no folder; publish"):
+        Bundle.open(tmp_path / "nowhere")
+
+
+def test_a_folder_without_a_manifest_is_foreign(copy):
+    (copy / MANIFEST).unlink()
+    with pytest.raises(BundleForeign, match=r"has no manifest\.json"):
+        Bundle.open(copy)
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"format": 1', "\x00\x01"])
+def test_a_manifest_that_was_cut_short_is_not_json(copy, content):
+    (copy / MANIFEST).write_text(content)
+    with pytest.raises(BundleForeign, match="is not JSON"):
+        Bundle.open(copy)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "{}", '{"format": 2}', '{"format": "1"}'])
+def test_a_manifest_of_another_format_says_which_one_this_code_reads(copy, content):
+    (copy / MANIFEST).write_text(content)
+    with pytest.raises(BundleForeign, match="this code reads format 1"):
+        Bundle.open(copy)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("dimension", "wide"), ("precision", "int4"), ("tasks", [{"name": "click"}]), ("colour", 1)],
+)  # fmt: skip
+def test_a_manifest_with_a_wrong_field_names_it(copy, field, value):
+    rewrite(copy, **{field: value})
+    with pytest.raises(BundleForeign, match=field):
+        Bundle.open(copy)
+
+
+def test_every_refusal_is_a_bundle_error():
+    assert {error.__base__ for error in (BundleMissing, BundleDamaged, BundleForeign, BundleMismatch)} == {
+        BundleError
+    }
+
+
+def test_a_file_that_the_manifest_does_not_name_cannot_be_opened(copy):
+    (copy / "stray.onnx").write_bytes(b"")
+    with pytest.raises(BundleDamaged, match=r"names no stray\.onnx"):
+        Bundle.open(copy).path("stray.onnx")
+
+
+@pytest.mark.parametrize("field", ["items", "dimension"])
+def test_items_of_another_size_than_the_manifest_says_are_a_mismatch(copy, field):
+    rewrite(copy, **{field: 3})
+    with pytest.raises(BundleMismatch, match="the manifest says"):
+        _ = Bundle.open(copy).items
+
+
+def test_more_ids_than_vectors_are_a_mismatch(copy):
+    opened = Bundle.open(copy)
+    (copy / "items.ids.json").write_text(json.dumps([*opened.items.ids, "one more"]))
+    seal(copy, opened.manifest)
+    with pytest.raises(BundleMismatch, match="the items are"):
+        _ = Bundle.open(copy).items
+
+
+def test_items_are_read_once(bundle):
+    opened = Bundle.open(bundle)
+    assert opened.items is opened.items
+    assert np.isfinite(opened.items.vectors).all()
+
+
+def test_lines_are_the_records_of_a_jsonl_file(bundle):
+    assert set(Bundle.open(bundle).lines("golden.jsonl")[0]) == {"request", "expected"}
+
+
+def test_the_digest_is_the_sha256(tmp_path):
+    (tmp_path / "empty").touch()
+    assert digest(tmp_path / "empty").startswith("e3b0c44298fc1c149afbf4c8996fb924")

@@ -1,0 +1,78 @@
+import json
+
+import numpy as np
+import pytest
+
+from model_store.items import Attribute, Items, read, write
+
+
+def catalogue(count: int) -> Items:
+    random = np.random.default_rng(0)
+    return Items(
+        ids=tuple(f"ø{number}" for number in range(count)),
+        vectors=random.normal(size=(count, 8)).astype(np.float32),
+        published=np.where(np.arange(count) % 2, np.nan, np.arange(count, dtype=np.float64)),
+        attributes={
+            "tags": Attribute.of([["b", "a"][: number % 3] for number in range(count)]),
+            "brand": Attribute.of([[] for _ in range(count)]),
+        },
+        outputs=random.random((count, 3)).astype(np.float32),
+    )
+
+
+@pytest.mark.parametrize("count", [1, 3, 5_000])  # the last one is mapped, not read
+def test_what_is_written_is_read_bit_for_bit(tmp_path, count):
+    items = catalogue(count)
+    write(items, tmp_path, texts=["text"] * count)
+    found = read(tmp_path)
+    assert found.ids == items.ids
+    np.testing.assert_array_equal(found.vectors, items.vectors)
+    np.testing.assert_array_equal(found.published, items.published)
+    np.testing.assert_array_equal(found.outputs, items.outputs)
+    assert list(found.attributes) == ["tags", "brand"]
+    for name, attribute in items.attributes.items():
+        assert found.attributes[name].values == attribute.values
+        np.testing.assert_array_equal(found.attributes[name].codes, attribute.codes)
+
+
+def test_vectors_of_a_large_catalogue_stay_on_disk(tmp_path):
+    write(catalogue(5_000), tmp_path, texts=["text"] * 5_000)
+    assert isinstance(read(tmp_path).vectors, np.memmap)
+
+
+def test_a_catalogue_without_item_only_tasks_has_outputs_of_no_width(tmp_path):
+    items = Items(("a",), np.zeros((1, 4), dtype=np.float32), np.zeros(1))
+    write(items, tmp_path, texts=["a"])
+    assert read(tmp_path).outputs.shape == (1, 0)
+
+
+def test_the_texts_stand_beside_their_ids(tmp_path):
+    write(catalogue(2), tmp_path, texts=["rød", "blå"])
+    lines = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text().splitlines()]
+    assert lines == [{"item_id": "ø0", "text": "rød"}, {"item_id": "ø1", "text": "blå"}]
+
+
+def test_texts_of_another_count_than_the_items_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="shorter"):
+        write(catalogue(2), tmp_path, texts=["one"])
+
+
+def test_an_id_leads_to_its_row():
+    assert catalogue(3).rows == {"ø0": 0, "ø1": 1, "ø2": 2}
+
+
+def test_codes_point_into_the_sorted_values_and_are_padded_with_minus_1():
+    attribute = Attribute.of([["b", "a"], [], ["c"]])
+    assert attribute.values == ("a", "b", "c")
+    assert attribute.codes.tolist() == [[1, 0], [-1, -1], [2, -1]]
+
+
+def test_an_attribute_that_no_item_has_is_one_column_of_minus_1():
+    assert Attribute.of([[], []]).codes.tolist() == [[-1], [-1]]
+
+
+def test_a_value_never_seen_is_left_out_of_a_new_items_codes():
+    attribute = Attribute.of([["a"], ["b"]])
+    assert attribute.encode(["x", "b"]).tolist() == [[1]]
+    assert attribute.encode(["x"]).tolist() == [[-1]]
+    assert attribute.encode([]).tolist() == [[-1]]

@@ -1,0 +1,87 @@
+import pytest
+from pydantic import ValidationError
+
+from model_store.manifest import FileEntry, FusionDefault, Manifest, Retrieval, Task, TextField, fingerprint
+
+CLICK = Task(name="click", type="binary", main=True)
+TIME = Task(name="time", type="multiclass", inputs="user_item", classes=("night", "day"), clock="daypart")
+TAGS = Task(name="tags", type="multilabel", inputs="item", classes=("a", "b", "c"))
+MOOD = Task(name="mood", type="multiclass", inputs="text", classes=("sad", "glad"))
+
+
+def manifest(**changed):
+    known = {
+        "name": "shop", "created": "2026-11-22", "code_version": "1", "encoder": "bert", "dimension": 8,
+        "max_tokens": 16, "opset": 20, "precision": "fp32", "events": ("profile", "click"), "history_limit": 9,
+        "timezone": "UTC", "item_text": (TextField(name="title"),), "features": ("hour",),
+        "tasks": (CLICK, TAGS, TIME, MOOD), "fusion": FusionDefault(weights={"click": 1.0}),
+        "retrieval": Retrieval(), "files": {"heads.onnx": FileEntry(bytes=1, sha256="00")},
+    }  # fmt: skip
+    return Manifest(**{**known, **changed})
+
+
+def test_it_is_the_same_after_json():
+    whole = manifest(metrics={"fp32": {"click": {"auc": 0.5}}}, histograms={"click": {"edges": [0.0, 1.0]}})
+    assert Manifest.model_validate_json(whole.model_dump_json()) == whole
+
+
+def test_a_name_that_it_does_not_know_is_refused():
+    with pytest.raises(ValidationError, match="colour"):
+        manifest(colour="red")
+
+
+def test_it_cannot_be_changed():
+    with pytest.raises(ValidationError, match="frozen"):
+        manifest().name = "other"
+
+
+def test_a_task_is_as_wide_as_its_classes_and_at_least_one_column():
+    assert [task.width for task in (CLICK, TIME, TAGS, MOOD)] == [1, 2, 3, 2]
+
+
+def test_tasks_that_read_one_text_run_in_the_text_encoder_and_the_others_online():
+    assert [task.name for task in manifest().text_tasks] == ["tags", "mood"]
+    assert [task.name for task in manifest().online_tasks] == ["click", "time"]
+
+
+def test_fusion_can_weigh_one_number_and_the_class_of_now_but_no_other_classes():
+    assert [task.scalar for task in (CLICK, TIME, TAGS, MOOD)] == [True, True, False, False]
+
+
+def test_an_unknown_task_is_a_key_error():
+    assert manifest().task("tags") == TAGS
+    with pytest.raises(KeyError, match="bought"):
+        manifest().task("bought")
+
+
+def test_the_precision_names_the_text_encoder_that_is_served():
+    assert manifest().text_encoder_file == "text_encoder.onnx"
+    assert manifest(precision="int8").text_encoder_file == "text_encoder.int8.onnx"
+
+
+DECISIVE = {
+    "dimension": 9, "max_tokens": 17, "precision": "int8", "events": ("profile", "buy"), "history_limit": 8,
+    "timezone": "Europe/Copenhagen", "item_text": (TextField(name="title", label="named"),),
+    "profile_text": (TextField(name="city"),), "features": ("weekday",), "attributes": ("brand",),
+    "tasks": (CLICK, TAGS, TIME), "files": {"heads.onnx": FileEntry(bytes=1, sha256="01")},
+}  # fmt: skip
+INDIFFERENT = {
+    "name": "store", "version": 3, "created": "2027-01-01", "code_version": "2", "encoder": "other",
+    "metrics": {"click": 1}, "parity": {"click": 0.0}, "gate": {"passed": True}, "data": {"items": 3},
+    "histograms": {"click": {"edges": [0.0]}}, "golden_tolerance": 0.5, "fusion": FusionDefault(), "items": 5,
+    "retrieval": Retrieval(user_weight=2.0), "fingerprint": "ff", "opset": 21,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DECISIVE)
+def test_whatever_decides_a_vector_or_a_score_changes_the_fingerprint(name):
+    assert fingerprint(manifest(**{name: DECISIVE[name]})) != fingerprint(manifest())
+
+
+@pytest.mark.parametrize("name", INDIFFERENT)
+def test_whatever_only_describes_leaves_the_fingerprint_alone(name):
+    assert fingerprint(manifest(**{name: INDIFFERENT[name]})) == fingerprint(manifest())
+
+
+def test_every_field_of_the_manifest_is_decisive_or_not_and_that_is_written_here():
+    assert {*DECISIVE, *INDIFFERENT} == {*Manifest.model_fields} - {"format"}

@@ -1,0 +1,149 @@
+import errno
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from model_store.bundle import MANIFEST, Bundle
+from model_store.errors import BundleForeign, BundleMissing
+from model_store.manifest import FusionDefault, Manifest, Retrieval
+from model_store.shelf import Shelf, seal
+
+
+def manifest(name: str = "shop", **changed) -> Manifest:
+    known = {
+        "name": name, "created": "2026-11-22", "code_version": "1", "encoder": "bert", "dimension": 8,
+        "max_tokens": 16, "opset": 20, "precision": "fp32", "events": ("profile",), "history_limit": 9,
+        "timezone": "UTC", "item_text": (), "features": ("hour",), "tasks": (), "fusion": FusionDefault(),
+        "retrieval": Retrieval(),
+    }  # fmt: skip
+    return Manifest(**{**known, **changed})
+
+
+def put(shelf: Shelf, name: str = "shop", content: str = "graph") -> Bundle:
+    with shelf.draft(name) as draft:
+        (draft / "heads.onnx").write_text(content)
+        return shelf.publish(draft, manifest(name))
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path / "shelf")
+
+
+def test_what_was_published_opens(shelf):
+    published = put(shelf)
+    assert shelf.open("shop") == published
+    assert published.folder == shelf.root / "shop" / "1"
+    assert (published.manifest.version, list(published.manifest.files)) == (1, ["heads.onnx"])
+
+
+def test_versions_count_up_and_the_newest_is_found(shelf):
+    for number in range(11):
+        assert put(shelf, content=str(number)).manifest.version == number + 1
+    assert shelf.versions("shop") == list(range(1, 12))
+    assert shelf.find("shop").name == "11"
+    assert shelf.find("shop", 2).name == "2"
+    assert shelf.open("shop", 2).path("heads.onnx").read_text() == "1"
+
+
+def test_a_removed_newest_version_does_not_open_the_way_to_overwrite_an_older_one(shelf):
+    first, _, third = put(shelf), put(shelf), put(shelf)
+    third.folder.rename(shelf.root / "aside")
+    assert put(shelf, content="new").manifest.version == 3
+    assert first.path("heads.onnx").read_text() == "graph"
+
+
+def test_publishers_at_the_same_time_never_overwrite_each_other(shelf):
+    def publish(content: str) -> bool:
+        try:
+            return put(shelf, content=content).path("heads.onnx").read_text() == content
+        except OSError as error:  # another one took the number
+            return error.errno not in (errno.ENOTEMPTY, errno.EEXIST)
+
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(publish, map(str, range(40))))
+    opened = [shelf.open("shop", version) for version in shelf.versions("shop")]
+    kept = [bundle.path("heads.onnx").read_text() for bundle in opened]
+    assert sorted(kept, key=int) == [str(number) for number, whole in enumerate(done) if whole]
+    assert [path.name for path in (shelf.root / "shop").iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_draft_is_no_version_however_complete_it_is(shelf):
+    with shelf.draft("shop") as draft:
+        (draft / "heads.onnx").write_text("graph")
+        seal(draft, manifest())
+        assert Bundle.open(draft).manifest.files
+        assert (shelf.names(), shelf.versions("shop")) == ([], [])
+        with pytest.raises(BundleMissing, match="no bundle named 'shop'"):
+            shelf.find("shop")
+
+
+def test_a_draft_that_fails_leaves_nothing_behind(shelf):
+    with pytest.raises(FileNotFoundError), shelf.draft("shop") as draft:
+        (draft / "heads.onnx").write_bytes((draft / "nowhere").read_bytes())
+    assert list((shelf.root / "shop").iterdir()) == []
+
+
+def test_a_published_folder_can_be_read_by_others(shelf):
+    assert put(shelf).folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_version_whose_copy_has_not_finished_is_refused_by_name(shelf):
+    (put(shelf).folder / MANIFEST).unlink()
+    with pytest.raises(BundleForeign, match="copy was cut short"):
+        shelf.open("shop")
+
+
+@pytest.mark.parametrize("stray", ["notes", ".3", "v2", "1.5", "-1", "²"])
+def test_folders_and_files_that_are_no_versions_are_not_counted(shelf, stray):
+    put(shelf)
+    (shelf.root / "shop" / stray).mkdir()
+    (shelf.root / "shop" / "7").touch()
+    assert shelf.versions("shop") == [1]
+
+
+def test_the_only_name_needs_not_be_said(shelf):
+    put(shelf)
+    (shelf.root / "empty").mkdir()
+    assert shelf.names() == ["shop"]
+    assert shelf.open().manifest.name == "shop"
+
+
+def test_of_two_names_one_must_be_said_and_both_are_listed(shelf):
+    put(shelf)
+    put(shelf, "news")
+    with pytest.raises(BundleMissing, match="holds news, shop; say which"):
+        shelf.open()
+
+
+def test_an_unknown_name_or_version_lists_those_that_there_are(shelf):
+    put(shelf)
+    with pytest.raises(BundleMissing, match=r"no bundle named 'news' .* there are: shop"):
+        shelf.find("news")
+    for version in (0, 2):
+        with pytest.raises(BundleMissing, match=rf"no version {version} .* there are: \[1\]"):
+            shelf.find("shop", version)
+
+
+def test_an_empty_or_absent_shelf_says_how_to_fill_it(shelf):
+    for make in (False, True):
+        if make:
+            shelf.root.mkdir()
+        with pytest.raises(BundleMissing, match="chorus-train publish"):
+            shelf.find()
+
+
+def test_the_same_content_has_the_same_fingerprint_in_every_version(shelf):
+    one, two, other = put(shelf), put(shelf), put(shelf, content="other")
+    assert one.manifest.fingerprint == two.manifest.fingerprint != other.manifest.fingerprint
+
+
+def test_sealing_again_names_what_lies_there_now_and_not_the_manifest_itself(shelf):
+    bundle = put(shelf)
+    (bundle.folder / "heads.onnx").write_text("longer graph")
+    seal(bundle.folder, bundle.manifest)
+    files = json.loads((bundle.folder / MANIFEST).read_text())["files"]
+    assert {name: entry["bytes"] for name, entry in files.items()} == {"heads.onnx": 12}
+    assert Bundle.open(bundle.folder).manifest.fingerprint != bundle.manifest.fingerprint
