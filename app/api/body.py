@@ -82,13 +82,18 @@ def explain(error: ValidationError, model: type[BaseModel], body: bytes) -> str:
         return f"the body is not JSON: {details[0].get('ctx', {}).get('error')}"
     sent, names = from_json(body), _names(model.model_json_schema())
     sentences: dict[str, str] = {}
-    for detail in sorted(details, key=lambda detail: -len(detail["loc"])):  # the closest branch of a union
+    for detail in sorted(details, key=_fit):
         path = _path(detail, sent)
         if not any(known == path or known.startswith((f"{path}.", f"{path}[")) for known in sentences):
             sentences[path] = _sentence(detail, names)
     told = [f"{path}: {text}" if path else f"the body: {text}" for path, text in sentences.items()]
     more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
     return "; ".join(told[:SHOWN]) + more
+
+
+def _fit(detail: ErrorDetails) -> tuple[int, bool]:
+    """Of the branches of a union the one that came closest goes first."""
+    return -len(detail["loc"]), detail["type"] != "finite_number"
 
 
 def _sentence(detail: ErrorDetails, names: Iterable[str]) -> str:
