@@ -1,0 +1,5 @@
+"""`python -m app` is `chorus-serve`."""
+
+from app.cli import app
+
+app()
