@@ -80,8 +80,8 @@ def test_expected_classes_beyond_the_answered_five_count_as_less(republished, qu
     served = answer[item][many[0]]
     absent = next(name for name in tasks[many[0]]["classes"] if name not in served)
     wider = answer | {item: answer[item] | {many[0]: served | {absent: min(served.values())}}}
-    with running(republished(GOLDEN, [{"request": question, "expected": wider}])) as client:
-        assert client.get("/health/ready").status_code == 200
+    with running(republished(GOLDEN, [{"request": question, "expected": wider}])) as other:
+        assert other.get("/health/ready").status_code == 200
 
 
 def test_recorded_requests_run_before_ready(republished):

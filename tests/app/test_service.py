@@ -6,9 +6,12 @@ import shutil
 import signal
 import socket
 
+import httpx
 import pytest
+from starlette.testclient import TestClient
 
 from app import redis_server as embedded
+from app.main import create_app
 from app.settings import Settings
 from model_store.bundle import Bundle
 from model_store.shelf import Shelf
@@ -175,10 +178,6 @@ def test_histories_outlive_the_service_in_its_folder(shelf, tmp_path, ids, click
 
 
 def test_readiness_says_why_not(settings):
-    from starlette.testclient import TestClient
-
-    from app.main import create_app
-
     app = create_app(settings)
     with TestClient(app) as client:
         first = client.get("/health/ready")
@@ -199,10 +198,6 @@ def test_readiness_says_why_not(settings):
 
 def test_before_the_model_is_there_requests_are_told_to_try_again(settings):
     async def run():
-        import httpx
-
-        from app.main import create_app
-
         app = create_app(settings)  # not started: it has opened nothing
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             answer = await client.post("/recommend", json={"user_id": "u1"})

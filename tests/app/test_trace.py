@@ -1,4 +1,5 @@
 import pytest
+from starlette.testclient import TestClient
 
 from app.main import create_app
 from tests.live import metric
@@ -41,8 +42,6 @@ def test_a_path_that_is_not_there_is_counted_as_other(client):
 
 
 def test_a_fault_of_ours_is_one_body_with_an_id_to_quote(settings):
-    from starlette.testclient import TestClient
-
     app = create_app(settings)
 
     @app.get("/fault")
