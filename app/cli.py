@@ -72,8 +72,8 @@ def serve(
         )
 
     Server(application, settings, announce).run()
-    if service.failure:
-        _stop(service.failure)
+    if service.failure:  # the log has said why
+        raise typer.Exit(2)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from contextlib import ExitStack
 
 from app import golden, model, redis_server
 from app.errors import NotReady
@@ -149,8 +150,11 @@ class Service:
     async def _open(self) -> None:
         start = time.perf_counter()
         opened = await model.build(self.settings, await self.redis.open(), self.metrics)
-        await golden.check(opened, self.settings, self.metrics)
-        await golden.warm(opened, self.settings, self.metrics)
+        with ExitStack() as undo:
+            undo.callback(opened.close)
+            await golden.check(opened, self.settings, self.metrics)
+            await golden.warm(opened, self.settings, self.metrics)
+            undo.pop_all()
         manifest = opened.manifest
         labels = (manifest.name, str(manifest.version), manifest.precision, manifest.fingerprint[:16])
         self.metrics.model.labels(*labels).set(1)

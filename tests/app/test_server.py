@@ -60,7 +60,9 @@ def refused(*options, **variables) -> tuple[int, list[str]]:
         [sys.executable, "-m", "app", "serve", "--port", "0", *options],
         env={**os.environ, **variables}, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
-    lines = [line for line in result.stderr.splitlines() if line.startswith("chorus-serve: ")]
+    lines = [
+        line for line in result.stderr.splitlines() if " ERROR " in line or line.startswith("chorus-serve: ")
+    ]
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
     return result.returncode, lines
