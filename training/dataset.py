@@ -41,9 +41,11 @@ class Histories:
     def before(self, users: Ints, times: Floats, limit: int) -> Ints:
         """Bounds (R, 2) of the newest `limit` events strictly before each time; empty for user -1."""
         owners = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
-        span = 1e11  # seconds; wider than any log, and exact in float64 beside a user number
-        keys, wanted = owners * span + self.times, users * span + times
-        stops = np.searchsorted(keys, wanted, side="left")
+        told = np.repeat([0, 1], [len(users), len(owners)])  # of two at the same time, the request is first
+        order = np.lexsort((told, np.concatenate([times, self.times]), np.concatenate([users, owners])))
+        stops = np.empty(len(order), dtype=np.int64)
+        stops[order] = np.cumsum(told[order])
+        stops = stops[: len(users)]
         starts = np.maximum(self.starts[np.maximum(users, 0)], stops - limit)
         bounds = np.stack([np.minimum(starts, stops), stops], axis=1)
         bounds[users < 0] = 0
