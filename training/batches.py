@@ -22,7 +22,6 @@ class Batches:
     def __init__(self, dataset: Dataset) -> None:
         self._data = dataset
         self._hours = dataset.clock.bucket(dataset.histories.times, "hour")
-        self._history = int(np.diff(dataset.requests.history, axis=1).max(initial=1)) + 1  # and the profile
 
     def epoch(self, size: int, generator: np.random.Generator) -> Iterator[Batch]:
         """Training requests in a new order, with a draw of the tasks that read one text."""
@@ -78,13 +77,11 @@ class Batches:
             places, mask = np.zeros((len(requests), 0), np.int64), np.zeros((len(requests), 0), np.float32)
         present = mask > 0
         times = np.where(present, data.histories.times[places], 0.0)
-        profiles = np.where(
-            data.requests.users[requests] >= 0, data.profiles[data.requests.users[requests]], -1
-        )
+        profiles = np.append(data.profiles, -1)[data.requests.users[requests]]  # nobody is -1, the last one
         oldest = np.where(present.any(axis=1), times[:, 0] if times.shape[1] else 0.0, 0.0)
         times = np.concatenate([oldest[:, None], times], axis=1)
         newest = times.max(axis=1, keepdims=True)
-        padded = np.concatenate([np.ones_like(present[:, :1]), present], axis=1)
+        padded = np.pad(present, ((0, 0), (1, 0)), constant_values=True)
         hours = np.where(present, self._hours[places], 0)
         first_hour = data.clock.bucket(oldest, "hour")
         return np.concatenate([np.maximum(profiles, 0)[:, None], data.histories.items[places]], axis=1), {
