@@ -3,7 +3,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_store.clock import CLASSES, DAYPARTS, WEEKDAYS, Clock
@@ -24,6 +24,7 @@ def unix(written: str, zone: str = "Europe/Copenhagen", fold: int = 0) -> float:
     return datetime.fromisoformat(written).replace(tzinfo=ZoneInfo(zone), fold=fold).timestamp()
 
 
+@settings(deadline=None)
 @given(SECONDS, st.integers(0, 999_999), st.sampled_from(ZONES))
 def test_it_reads_what_zoneinfo_reads(seconds, micros, zone):
     moment = datetime.fromtimestamp(seconds, tz=UTC) + timedelta(microseconds=micros)
@@ -39,6 +40,7 @@ def test_it_reads_what_zoneinfo_reads(seconds, micros, zone):
     assert WEEKDAYS[clock.bucket(times, "weekday")[0]] == local.strftime("%A").lower()
 
 
+@settings(deadline=None)
 @given(st.lists(SECONDS, min_size=1, max_size=30))
 def test_many_times_at_once_are_read_like_each_alone(seconds):
     times = np.array(seconds, dtype=np.float64)

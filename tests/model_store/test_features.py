@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_store.clock import Clock
@@ -97,6 +97,7 @@ def test_an_attribute_without_any_value_in_the_catalogue_is_missing_for_all():
 CODES = st.lists(st.lists(st.integers(-1, 4), min_size=2, max_size=2), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(CODES, CODES)
 def test_a_share_is_the_share_of_events_with_one_of_the_items_values(seen, shown):
     found = shares(profile(np.array(seen, dtype=np.int32), 5), np.array(shown, dtype=np.int32))
@@ -106,6 +107,7 @@ def test_a_share_is_the_share_of_events_with_one_of_the_items_values(seen, shown
         np.testing.assert_allclose(share, max(counts, default=np.nan))
 
 
+@settings(deadline=None)
 @given(CODES)
 def test_a_candidates_share_does_not_depend_on_the_candidates_beside_it(shown):
     taste = profile(np.array([[0, 1], [1, 2], [3, -1]], dtype=np.int32), 5)

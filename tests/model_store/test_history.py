@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -18,11 +18,13 @@ def history(times) -> History:
     return History(vectors, np.arange(1, rows + 1), np.array(times, dtype=np.float64))
 
 
+@settings(deadline=None)
 @given(TIMES, st.integers(-900_000_000, 900_000_000))
 def test_gaps_are_counted_from_the_newest_event_whenever_that_was(times, shift):
     np.testing.assert_array_equal(gap_buckets(times + shift), gap_buckets(times))
 
 
+@settings(deadline=None)
 @given(TIMES)
 def test_the_newest_event_is_in_bucket_0_and_older_ones_never_in_a_lower_bucket(times):
     buckets = gap_buckets(times)
@@ -73,6 +75,7 @@ def test_a_profile_without_events_is_at_time_0():
     assert opened.inputs(CLOCK)["mask"].tolist() == [[1.0]]
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.float32, (3, 4), elements=st.floats(-1, 1, width=32)))
 def test_vectors_arrive_bit_for_bit(vectors):
     told = History(vectors, np.ones(3, dtype=np.int64), np.arange(3, dtype=np.float64))

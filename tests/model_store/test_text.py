@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_store.bundle import Bundle
@@ -53,6 +53,7 @@ def test_a_number_read_from_json_and_from_a_float_column_gives_the_same_text():
     assert render([TITLE], {"title": 1987}) == render([TITLE], {"title": 1987.0})
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_white_space_around_words_never_matters(text):
     words = text.split()
@@ -83,6 +84,7 @@ def test_padding_and_truncation_of_the_file_do_not_matter(file, tokenizer, tmp_p
     assert len(opened.encode("red " * 60)) == 30
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_has_its_two_ends_and_at_most_max_tokens(tokenizer, text):
     assert 2 <= len(tokenizer.encode(text)) <= 12

@@ -1,0 +1,58 @@
+"""A tiny real encoder, and the run that the tiny bundle came from."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from rich.progress import Progress
+
+from model_store.bundle import Bundle
+from tests import tiny
+from tests.training import toy
+from training import pipeline
+from training.pipeline import Workbench
+from training.run import Run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums on one thread are the same bits every time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def progress() -> Iterator[Progress]:
+    with Progress(disable=True) as progress:
+        yield progress
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an encoder with random weights that knows the words of the toy tables."""
+    texts = toy.items()["text"].to_list() + [row["text:mood"] or "" for row in toy.log()]
+    return tiny.encoder(tmp_path_factory.mktemp("encoder") / "bert", [*texts, *toy.USERS.values()])
+
+
+@pytest.fixture(scope="session")
+def opened(bundle: Path) -> Bundle:
+    """The tiny bundle, opened."""
+    return Bundle.open(bundle)
+
+
+@pytest.fixture(scope="session")
+def run(bundle: Path) -> Run:
+    """The run that the tiny bundle was published from."""
+    return Run(bundle.parents[2] / "runs" / "tiny")
+
+
+@pytest.fixture(scope="session")
+def bench(run: Run, progress: Progress) -> Workbench:
+    """Its workbench, with the trained weights."""
+    found = pipeline.prepare(run.config, run.folder.parents[1] / "cache", progress)
+    run.best(found.network)
+    found.network.eval()
+    return found
