@@ -1,0 +1,192 @@
+import pytest
+import torch
+
+from model_store.manifest import Task
+from tests.training import toy
+from training.model.heads import PairHeads, TextHeads, Towers
+
+D, F = 8, 5
+CLASSES = ("a", "b", "c")
+TYPES = {"binary": (), "regression": (), "multiclass": CLASSES}
+TASKS = tuple(
+    Task(name=f"{kind}_{type_}", type=type_, inputs=kind, classes=classes)
+    for kind in ("pair", "user_item", "query_item")
+    for type_, classes in TYPES.items()
+)
+ALL = [task.name for task in TASKS]
+
+
+def made(tasks=TASKS, *, drawn=True, sharing="mmoe", experts=3) -> PairHeads:
+    """Heads whose every parameter matters, or as training begins."""
+    torch.manual_seed(0)
+    heads = PairHeads(tasks, toy.settings(model={"sharing": sharing, "experts": experts}).model, F).eval()
+    if drawn:
+        with torch.no_grad():
+            for parameter in heads.parameters():
+                parameter.normal_(std=0.3)
+    return heads
+
+
+def request(rows: int = 6, seed: int = 1, *, query: bool = True) -> dict[str, torch.Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    unit = torch.nn.functional.normalize
+    given = {
+        "user": unit(torch.randn(1, D, generator=draw), dim=-1),
+        "query": unit(torch.randn(1, D, generator=draw), dim=-1),
+        "items": unit(torch.randn(rows, D, generator=draw), dim=-1),
+        "context": torch.randn(rows, F, generator=draw),
+    }
+    return given if query else {**given, "query": torch.zeros(1, D)}
+
+
+def forward(heads: PairHeads, known: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    found = heads(known["user"], known["query"], known["items"][None], known["context"][None])
+    return {name: logits[0] for name, logits in found.items()}
+
+
+def moved(heads: PairHeads, **changed: torch.Tensor) -> set[str]:
+    """Tasks whose logits move by more than rounding when a part of the request is another."""
+    known = request()
+    before, after = forward(heads, known), forward(heads, {**known, **changed})
+    return {name for name in before if not torch.allclose(before[name], after[name], rtol=1e-5, atol=1e-5)}
+
+
+# folded
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("query", [True, False])
+@pytest.mark.parametrize(("sharing", "experts"), [("mmoe", 3), ("mmoe", 1), ("shared_bottom", 3)])
+def test_folded_is_forward(sharing, experts, query):
+    heads, known = made(sharing=sharing, experts=experts), request(query=query)
+    slow, fast = forward(heads, known), heads.folded(**known)
+    assert list(slow) == list(fast) == ALL
+    for name, logits in slow.items():
+        torch.testing.assert_close(fast[name], logits, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["pair", "user_item", "query_item"])
+@pytest.mark.parametrize("query", [True, False])
+def test_folded_is_forward_for_tasks_of_one_kind_alone(kind, query):
+    heads, known = made([task for task in TASKS if task.inputs == kind]), request(query=query)
+    for name, logits in forward(heads, known).items():
+        torch.testing.assert_close(heads.folded(**known)[name], logits, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_batch_of_requests_is_each_alone():
+    heads, known = made(), [request(seed=seed, query=seed != 1) for seed in range(3)]
+    stacked = {name: torch.stack([one[name] for one in known]) for name in known[0]}
+    found = heads(stacked["user"][:, 0], stacked["query"][:, 0], stacked["items"], stacked["context"])
+    for row, one in enumerate(known):
+        for name, logits in heads.folded(**one).items():
+            torch.testing.assert_close(found[name][row], logits, rtol=1e-5, atol=1e-5)
+
+
+# what a task may see
+
+
+@torch.no_grad()
+def test_what_a_query_item_task_says_does_not_depend_on_user_or_context():
+    heads, other = made(), request(seed=2)
+    assert moved(heads, user=other["user"]) == {name for name in ALL if not name.startswith("query_item")}
+    assert moved(heads, context=other["context"]) == {name for name in ALL if name.startswith("pair")}
+
+
+@torch.no_grad()
+def test_what_a_user_item_task_says_does_not_depend_on_query_or_context():
+    heads, other = made(), request(seed=2)
+    expected = {name for name in ALL if not name.startswith("user_item")}
+    assert moved(heads, query=other["query"]) == expected
+    assert moved(heads, query=torch.zeros(1, D)) == expected
+
+
+@torch.no_grad()
+def test_every_task_depends_on_the_item():
+    assert moved(made(), items=request(seed=2)["items"]) == set(ALL)
+
+
+@torch.no_grad()
+def test_a_candidate_does_not_see_the_candidates_beside_it():
+    heads, known = made(), request()
+    alone = heads.folded(known["user"], known["query"], known["items"][2:3], known["context"][2:3])
+    for name, logits in heads.folded(**known).items():
+        torch.testing.assert_close(logits[2:3], alone[name], rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_an_absent_query_is_a_state_of_its_own_and_not_only_a_vector_of_zeros():
+    heads, known = made(), request(query=False)
+    before = forward(heads, known)
+    heads.no_query.add_(1.0)
+    assert not torch.allclose(forward(heads, known)["pair_binary"], before["pair_binary"])
+    given = request()
+    before = forward(heads, given)["pair_binary"]
+    heads.no_query.add_(1.0)
+    torch.testing.assert_close(forward(heads, given)["pair_binary"], before)
+
+
+# experts, gates, towers
+
+
+@torch.no_grad()
+def test_gates_sum_to_one():
+    """Of experts that all say the same, any mixture says it too."""
+    torch.manual_seed(0)
+    mix = Towers(TASKS, hidden=4, experts=3, dropout=0.0)
+    for tower in mix.towers.values():
+        torch.nn.init.normal_(tower[-1].weight)
+    expert, gates = torch.randn(7, 4), 3.0 * torch.randn(7, 3 * len(TASKS))
+    for task in TASKS:
+        mixed = mix(torch.cat([expert, expert, expert, gates], dim=1), task.name)
+        torch.testing.assert_close(mixed, mix.towers[task.name](torch.relu(expert)))
+
+
+@torch.no_grad()
+def test_a_task_listens_to_its_own_gate_only():
+    torch.manual_seed(0)
+    mix = Towers(TASKS, hidden=4, experts=3, dropout=0.0)
+    for tower in mix.towers.values():
+        torch.nn.init.normal_(tower[-1].weight)
+    first = torch.randn(7, mix.width)
+    for place, task in enumerate(TASKS):
+        other = first.clone()
+        other[:, 3 * 4 + 3 * place] += 2.0
+        changed = {one.name for one in TASKS if not torch.equal(mix(first, one.name), mix(other, one.name))}
+        assert changed == {task.name}
+
+
+def test_a_shared_bottom_is_one_expert_without_gates():
+    heads = made(sharing="shared_bottom")
+    assert (heads.mix.experts, heads.mix.width) == (1, 8)
+    assert made().mix.width == 3 * (8 + len(TASKS))
+
+
+@torch.no_grad()
+def test_training_begins_at_the_dot_products():
+    heads, known = made(drawn=False), request()
+    user, query = known["items"] @ known["user"].T, known["items"] @ known["query"].T
+    seen = {"pair": (1.0, 1.0), "user_item": (1.0, 0.0), "query_item": (0.0, 1.0)}
+    for task in TASKS:
+        a, b = heads.slope[task.name] * torch.tensor(seen[task.inputs])
+        expected = torch.zeros(6, 3) if task.type == "multiclass" else a * user + b * query
+        torch.testing.assert_close(forward(heads, known)[task.name], expected)
+        assert (heads.slope[task.name] > 0).all()
+
+
+def test_a_task_alone_moves_no_other_tasks_tower():
+    heads = made()
+    forward(heads, request())["pair_binary"].sum().backward()
+    touched = {name for name, tower in heads.mix.towers.items() if tower[-1].weight.grad is not None}
+    assert touched == {"pair_binary"}
+
+
+def test_text_heads_answer_by_task():
+    tasks = [
+        Task(name="kind", type="multiclass", inputs="item", classes=CLASSES),
+        Task(name="mood", type="binary", inputs="text"),
+    ]
+    heads = TextHeads(tasks, 6)
+    assert heads("kind", torch.randn(4, 6)).shape == (4, 3)
+    assert heads("mood", torch.randn(4, 6)).shape == (4, 1)

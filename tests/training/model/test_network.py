@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training import toy
+from training.batches import Batches
+from training.dataset import Dataset
+from training.model.encoder import load
+from training.model.network import Network, pad
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return toy.made()
+
+
+def made(dataset: Dataset, bert: Path, **model) -> Network:
+    torch.manual_seed(0)
+    config = dataset.config.model_copy(update={"model": dataset.config.model.model_copy(update=model)})
+    network = Network(config, dataset.tasks, load(str(bert))[0], dataset.context.shape[1]).eval()
+    with torch.no_grad():
+        for tower in network.heads.mix.towers.values():
+            torch.nn.init.normal_(tower[-1].weight)
+    return network
+
+
+@torch.no_grad()
+def test_a_request_is_answered_alike_in_every_batch(dataset, bert):
+    network, batches = made(dataset, bert), Batches(dataset)
+    pooled = torch.randn(len(dataset.texts), network.text.width)
+    whole = batches.batch(np.arange(len(dataset.requests)), {})
+    logits = network(whole, pooled[whole.texts])
+    for number in (0, 9, 25, 59):
+        batch = batches.batch(np.array([number]), {})
+        for name, alone in network(batch, pooled[batch.texts]).items():
+            together = logits[name][number][whole.mask[number] > 0]
+            torch.testing.assert_close(together, alone[0], rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_tasks_that_read_one_text_are_answered_for_their_texts_only_where_there_are_some(dataset, bert):
+    network, batches = made(dataset, bert), Batches(dataset)
+    batch = batches.batch(np.arange(3), {"mood": np.array([0, 5])})
+    pooled = torch.randn(len(batch.texts), network.text.width)
+    logits = network(batch, pooled)
+    assert "kind" not in logits
+    torch.testing.assert_close(logits["mood"], network.text_heads("mood", pooled[batch.alone["mood"][0]]))
+
+
+@torch.no_grad()
+def test_a_request_without_a_query_has_a_query_of_zeros_whatever_text_stands_there(dataset, bert):
+    network = made(dataset, bert)
+    number = int(np.flatnonzero(dataset.requests.queries < 0)[0])
+    batch = Batches(dataset).batch(np.array([number]), {})
+    pooled = torch.randn(len(batch.texts), network.text.width)
+    other = torch.zeros_like(batch.query_mask), (batch.queries + 1) % len(batch.texts)
+    moved = type(batch)(**{**vars(batch), "query_mask": other[0], "queries": other[1]})
+    torch.testing.assert_close(
+        network(batch, pooled)["click"], network(moved, pooled)["click"], rtol=0, atol=0
+    )
+
+
+@pytest.mark.parametrize("freeze", ["all", "last:1", "none"])
+def test_the_optimiser_gets_every_parameter_that_learns_once_at_its_rate(dataset, bert, freeze):
+    network = made(dataset, bert, freeze=freeze)
+    groups = network.parameter_groups(1e-3, 2e-5, 0.01)
+    given = [
+        (id(parameter), group["lr"], group["weight_decay"])
+        for group in groups
+        for parameter in group["params"]
+    ]
+    expected = [
+        (
+            id(parameter),
+            2e-5 if name.startswith("text.transformer.") else 1e-3,
+            0.01 if parameter.ndim > 1 else 0.0,
+        )
+        for name, parameter in network.named_parameters()
+        if parameter.requires_grad
+    ]
+    assert sorted(given) == sorted(expected)
+    assert any(rate == 2e-5 for _, rate, _ in given) == (freeze != "all")
+
+
+def test_padding_has_a_mask_of_zeros():
+    ids, mask = pad([torch.tensor([5, 6, 7]), torch.tensor([8])])
+    assert ids.tolist() == [[5, 6, 7], [8, 0, 0]]
+    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
