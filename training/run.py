@@ -31,9 +31,18 @@ class Run:
 
     @classmethod
     def start(cls, folder: Path, config: Path, *, resume: bool = False) -> "Run":
-        """Make the folder, or go on in it. ConfigError if it belongs to another configuration."""
+        """Make the folder, or go on in it.
+
+        ConfigError if it belongs to another configuration, or is not ours to empty.
+        """
         run = cls(folder)
         ours = folder / "config.toml"
+        if folder.exists() and any(folder.iterdir()) and not (folder / "origin").is_file():
+            raise ConfigError(f"{folder} is no run folder, and not empty; take another --run")
+        if ours.exists() and ours.samefile(config):
+            raise ConfigError(
+                f"{config} is a run's own copy; take {(folder / 'origin').read_text()}, or a copy of it"
+            )
         if resume and ours.is_file() and ours.read_bytes() != config.read_bytes():
             raise ConfigError(
                 f"{ours} differs from {config}; resume with the same file, or take another --run"
@@ -60,17 +69,25 @@ class Run:
             file.write(json.dumps(record) + "\n")
 
     def keep(self, network: nn.Module) -> None:
-        """Save the weights that learn, and the readout, as the best so far."""
-        save_file(learned(network), self.folder / "best.safetensors")
+        """Save the weights that learn, and the readout, as the best so far; whole or not at all."""
+        partial = self.folder / "best.partial"
+        save_file(learned(network), partial)
+        partial.replace(self.folder / "best.safetensors")
 
     def best(self, network: nn.Module) -> None:
         """Load what `keep` saved."""
         path = self.folder / "best.safetensors"
         if not path.is_file():
             raise ConfigError(f"{path} does not exist; the run was not trained to the end of an epoch")
-        missing, unexpected = network.load_state_dict(load_file(path), strict=False)
-        if unexpected or set(missing) & set(learned(network)):
-            raise ConfigError(f"{path} does not fit the configuration: {sorted(unexpected)[:3]}")
+        saved, wanted = load_file(path), learned(network)
+        shapes, expected = ({name: value.shape for name, value in state.items()} for state in (saved, wanted))
+        if shapes != expected:
+            wrong = sorted(name for name, _ in shapes.items() ^ expected.items())
+            raise ConfigError(
+                f"{path} does not fit the configuration and its tables, {wrong[0]} for one; train again with "
+                "`chorus-train run`"
+            )
+        network.load_state_dict(saved, strict=False)
 
     def checkpoint(self, state: dict[str, Any]) -> None:
         """Replace resume.pt as a whole: a kill in between leaves the old one."""
