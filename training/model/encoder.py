@@ -54,10 +54,8 @@ def load(name: str) -> tuple[nn.Module, Tokenizer]:
             f"model.encoder = {name!r} cannot be loaded ({error}); use {PACKAGED!r}, a local folder with "
             "config.json, model.safetensors and tokenizer.json, or a Hugging Face id that can be reached"
         ) from error
-    missing = sorted(
-        key for key in found["missing_keys"] if not key.startswith("pooler.")
-    )  # which we do not use
-    if missing:
+    missing = sorted(key for key in found["missing_keys"] if not key.startswith("pooler."))
+    if missing:  # but for BERT's own pooler, which nothing reads
         raise EncoderError(
             f"model.encoder = {name!r} lacks weights, {missing[0]} for one; config.json and model.safetensors "
             "must be of the same model"
