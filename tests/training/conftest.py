@@ -1,7 +1,8 @@
 """A tiny real encoder, and the run that the tiny bundle came from."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -56,3 +57,17 @@ def bench(run: Run, progress: Progress) -> Workbench:
     run.best(found.network)
     found.network.eval()
     return found
+
+
+@pytest.fixture(scope="session")
+def workbench(
+    bert: Path, tmp_path_factory: pytest.TempPathFactory, progress: Progress
+) -> Callable[..., Workbench]:
+    """A new workbench on the toy log; the same arguments make the same one."""
+    cache = tmp_path_factory.mktemp("cache")
+
+    def make(seed: int = 0, **sections: dict[str, Any]) -> Workbench:
+        model = {"encoder": str(bert), **sections.pop("model", {})}
+        return pipeline.bench(toy.made(seed=seed, model=model, **sections), cache, progress, [])
+
+    return make

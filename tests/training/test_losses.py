@@ -1,0 +1,186 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from model_store.manifest import Task
+from training.config import TaskConfig
+from training.losses import FLOOR, Losses
+from training.model.readout import Readout
+
+NAN = math.nan
+TASKS = (
+    Task(name="click", type="binary"),
+    Task(name="mood", type="multiclass", classes=("a", "b", "c")),
+    Task(name="tags", type="multilabel", inputs="item", classes=("a", "b")),
+    Task(name="stars", type="regression"),
+    Task(name="dwell", type="regression"),
+)
+LABELS = {
+    "click": np.array([1, 0, 0, NAN, 0]),
+    "mood": np.array([0, 0, 1, -1, 2, 0, 1, 2]),
+    "tags": np.array([[1, 0], [1, 1], [0, 0], [1, 0.0]]),
+    "stars": np.array([1, 5, 3, NAN, 4.0]),
+    "dwell": np.array([0, 10, 99, NAN]),
+}
+
+
+def made(loss: str = "default") -> tuple[Losses, Readout]:
+    configs = {task.name: TaskConfig(type=task.type, label="x", inputs=task.inputs) for task in TASKS}
+    configs["stars"] = TaskConfig(type="regression", label="x", loss=loss)
+    configs["dwell"] = TaskConfig(type="regression", label="x", transform="log1p")
+    readout = Readout(TASKS, configs)
+    losses = Losses(TASKS, configs, readout)
+    for name, labels in LABELS.items():
+        losses.prepare(name, labels)
+    return losses, readout
+
+
+@pytest.fixture
+def losses() -> Losses:
+    return made()[0]
+
+
+def tensor(name: str) -> torch.Tensor:
+    labels = LABELS[name]
+    return torch.from_numpy(labels if labels.dtype == np.int64 else labels.astype(np.float32))
+
+
+def entropy(*shares: float) -> float:
+    return -sum(share * math.log(share) for share in shares)
+
+
+# one number a task
+
+
+def test_the_mean_is_over_the_labelled_rows_alone(losses):
+    """Rows 1, 0, 0 and 0 are labelled; their loss is that of sigmoid(2), sigmoid(0), sigmoid(0), sigmoid(-1)."""
+    logits = torch.tensor([[2.0], [0.0], [0.0], [77.0], [-1.0]])
+    found = losses.task("click", logits, tensor("click")).item()
+    by_hand = (math.log(1 + math.exp(-2)) + 2 * math.log(2) + math.log(1 + math.exp(-1))) / 4
+    assert found == pytest.approx(by_hand / entropy(0.25, 0.75))
+
+
+def test_the_mean_is_the_same_in_whatever_shape_the_rows_stand(losses):
+    logits, labels = torch.randn(6, 1), torch.tensor([1, 0, NAN, 1, 0, NAN])
+    flat = losses.task("click", logits, labels)
+    table = losses.task("click", logits.reshape(2, 3, 1), labels.reshape(2, 3))
+    torch.testing.assert_close(flat, table)
+
+
+@pytest.mark.parametrize("name", ["click", "mood", "tags", "stars", "dwell"])
+def test_a_constant_predictor_has_a_loss_of_one(losses, name):
+    constant = {
+        "click": [math.log(0.25 / 0.75)],
+        "mood": [math.log(3 / 7), math.log(2 / 7), math.log(2 / 7)],
+        "tags": [math.log(3), math.log(1 / 3)],
+        "stars": [0.0],
+        "dwell": [0.0],
+    }
+    rows = len(LABELS[name])
+    logits = torch.tensor(constant[name]).expand(rows, -1)
+    assert losses.task(name, logits, tensor(name)).item() == pytest.approx(1, rel=1e-5)
+
+
+def test_a_task_that_a_constant_nearly_solves_is_not_blown_up():
+    losses = made()[0]
+    losses.prepare("click", np.array([1.0] + [0.0] * 9_999))
+    found = losses.task("click", torch.zeros(1, 1), torch.zeros(1)).item()
+    assert found == pytest.approx(math.log(2) / FLOOR)
+
+
+@pytest.mark.parametrize("name", ["click", "mood", "stars", "dwell"])
+def test_a_task_without_labels_in_the_batch_is_0_and_moves_nothing(losses, name):
+    tower = torch.nn.Linear(3, 3 if name == "mood" else 1)
+    missing = torch.full((4,), -1) if name == "mood" else torch.full((4,), NAN)
+    loss = losses.task(name, tower(torch.randn(4, 3)), missing)
+    loss.backward()
+    assert loss.item() == 0
+    assert tower.weight.grad.abs().sum() == 0
+
+
+@pytest.mark.parametrize("name", ["click", "mood", "stars", "dwell"])
+def test_a_row_without_a_label_moves_nothing(losses, name):
+    logits = torch.randn(3, 3 if name == "mood" else 1, requires_grad=True)
+    labels = torch.tensor([1, -1, 0]) if name == "mood" else torch.tensor([1.0, NAN, 0.0])
+    losses.task(name, logits, labels).backward()
+    assert torch.isfinite(logits.grad).all()
+    assert (logits.grad.abs().sum(dim=1) > 0).tolist() == [True, False, True]
+
+
+# regression
+
+
+def test_a_regression_learns_in_units_of_its_spread_and_is_served_in_its_own():
+    losses, readout = made()
+    known = np.array([1, 5, 3, 4.0])
+    logits = torch.tensor([[0.0], [0.5], [0.0], [9.0], [1.0]])
+    errors = logits.squeeze()[[0, 1, 2, 4]].numpy() - (known - known.mean()) / known.std()
+    assert losses.task("stars", logits, tensor("stars")).item() == pytest.approx((errors**2).mean(), rel=1e-5)
+    served = readout("stars", torch.tensor([[0.0], [1.0], [-1.0]])).squeeze().tolist()
+    assert served == pytest.approx([known.mean(), known.mean() + known.std(), known.mean() - known.std()])
+
+
+def test_a_regression_of_logarithms_has_no_loss_where_it_serves_the_truth():
+    losses, readout = made()
+    values = np.log1p([0, 10, 99])
+    logits = torch.tensor([*((values - values.mean()) / values.std()), 0.0], dtype=torch.float32)[:, None]
+    assert losses.task("dwell", logits, tensor("dwell")).item() == pytest.approx(0, abs=1e-6)
+    assert readout("dwell", logits)[:3, 0].tolist() == pytest.approx([0, 10, 99], abs=1e-3)
+
+
+def test_a_regression_is_bounded_by_what_training_saw():
+    readout = made()[1]
+    assert readout("stars", torch.tensor([[-99.0], [99.0]])).squeeze().tolist() == [1, 5]
+
+
+@pytest.mark.parametrize(
+    ("loss", "by_hand"), [("default", (4 + 0.25) / 2), ("mae", (2 + 0.5) / 2), ("huber", (1.5 + 0.125) / 2)]
+)
+def test_each_loss_of_a_regression_is_what_its_name_says(loss, by_hand):
+    losses, readout = made(loss)
+    scale, shift = readout.affine("stars")[:2].tolist()
+    labels = torch.tensor([shift + 2.0 * scale, shift - 0.5 * scale])
+    assert losses.task("stars", torch.zeros(2, 1), labels).item() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_a_label_that_never_varies_can_be_learned_from():
+    losses, _ = made()
+    losses.prepare("stars", np.array([3.0, 3.0]))
+    assert losses.task("stars", torch.zeros(2, 1), torch.tensor([3.0, 3.0])).item() == 0
+
+
+# ranking
+
+
+def rank(logits: list[list[float]], labels: list[list[float]], mask: list[list[int]] | None = None) -> float:
+    shown = torch.ones(len(labels), len(labels[0])) if mask is None else torch.tensor(mask)
+    return Losses.ranking(torch.tensor(logits).unsqueeze(-1), torch.tensor(labels), shown).item()
+
+
+def test_ranking_is_the_surprise_of_the_clicked_among_the_shown():
+    shares = [math.exp(2) / (math.exp(2) + math.e + 1), 1 / (math.exp(2) + math.e + 1)]
+    by_hand = -(math.log(shares[0]) + math.log(shares[1])) / 2 / math.log(3)
+    assert rank([[2.0, 1.0, 0.0]], [[1, 0, 1]]) == pytest.approx(by_hand)
+
+
+def test_a_uniform_guess_ranks_with_a_loss_of_one():
+    assert rank([[0.0] * 4, [5.0] * 4], [[1, 0, 0, 1], [0, 1, NAN, NAN]]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("other", [[0, 0, 0], [1, 1, 1], [NAN, NAN, NAN], [1, NAN, NAN], [NAN, 0, 0]])
+def test_an_impression_of_one_kind_has_no_part_in_ranking(other):
+    alone = rank([[1.0, 0.0, 2.0]], [[1, 0, 0]])
+    assert rank([[1.0, 0.0, 2.0], [3.0, 2.0, 1.0]], [[1, 0, 0], other]) == pytest.approx(alone)
+    assert rank([[3.0, 2.0, 1.0]], [other]) == 0
+
+
+def test_padding_and_rows_without_a_label_are_not_ranked_against():
+    alone = rank([[1.0, 0.0]], [[1, 0]])
+    assert rank([[1.0, 0.0, 50.0]], [[1, 0, 0]], [[1, 1, 0]]) == pytest.approx(alone)
+    assert rank([[1.0, 0.0, 50.0]], [[1, 0, NAN]]) == pytest.approx(alone)
+
+
+def test_ranking_does_not_see_the_level_of_an_impression():
+    assert rank([[1.0, 0.0, 2.0]], [[1, 0, 0]]) == pytest.approx(rank([[11.0, 10.0, 12.0]], [[1, 0, 0]]))

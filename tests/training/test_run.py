@@ -1,0 +1,175 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from training.errors import ConfigError
+from training.run import Run, learned
+
+TOML = """
+name = "toy"
+[items]
+path = "items.parquet"
+text = ["text"]
+[events]
+path = "events.parquet"
+user = "user"
+timestamp = "time"
+[tasks.click]
+type = "binary"
+label = "clicked"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "toy.toml"
+    path.write_text(TOML)
+    return path
+
+
+def network(seed: int = 0) -> nn.Sequential:
+    """A frozen layer, one that learns, and a buffer."""
+    torch.manual_seed(seed)
+    made = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1), nn.BatchNorm1d(1))
+    made[0].requires_grad_(False)
+    return made
+
+
+def test_a_run_keeps_its_configuration_with_paths_as_seen_from_where_it_came(tmp_path, config):
+    run = Run.start(tmp_path / "run", config)
+    config.unlink()
+    assert run.config.paths(run.config.items.path) == [config.parent / "items.parquet"]
+    assert Run(tmp_path / "run").config == run.config
+
+
+def test_a_new_run_in_the_folder_of_an_old_one_starts_afresh(tmp_path, config):
+    run = Run.start(tmp_path / "run", config)
+    run.log({"epoch": 1})
+    run.checkpoint({"epoch": 1})
+    Run.start(tmp_path / "run", config)
+    assert run.resumed() is None
+    assert not (run.folder / "log.jsonl").exists()
+
+
+def test_a_resumed_run_keeps_what_it_has(tmp_path, config):
+    Run.start(tmp_path / "run", config).checkpoint({"epoch": 1})
+    assert Run.start(tmp_path / "run", config, resume=True).resumed() == {"epoch": 1}
+
+
+def test_resuming_where_there_is_nothing_starts(tmp_path, config):
+    assert Run.start(tmp_path / "run", config, resume=True).resumed() is None
+
+
+def test_resuming_with_another_configuration_is_refused(tmp_path, config):
+    Run.start(tmp_path / "run", config)
+    config.write_text(TOML.replace("clicked", "bought"))
+    with pytest.raises(ConfigError, match="resume with the same file, or take another --run"):
+        Run.start(tmp_path / "run", config, resume=True)
+
+
+def test_a_folder_with_something_else_in_it_is_not_emptied(tmp_path, config):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years")
+    with pytest.raises(ConfigError, match="is no run folder"):
+        Run.start(tmp_path / "thesis", config)
+    with pytest.raises(ConfigError, match="is no run folder"):
+        Run.start(config.parent, config)
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years"
+    assert config.read_text() == TOML
+
+
+def test_an_empty_folder_can_become_a_run(tmp_path, config):
+    (tmp_path / "run").mkdir()
+    assert Run.start(tmp_path / "run", config).config.name == "toy"
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_run_does_not_start_from_its_own_copy_of_the_configuration_and_empties_nothing(
+    tmp_path, config, resume
+):
+    """Paths in it are relative to where it came from."""
+    run = Run.start(tmp_path / "run", config)
+    run.checkpoint({"epoch": 1})
+    with pytest.raises(ConfigError, match=r"is a run's own copy; take .*toy\.toml"):
+        Run.start(run.folder, run.folder / "config.toml", resume=resume)
+    assert run.resumed() == {"epoch": 1}
+
+
+@pytest.mark.parametrize("content", [None, "notes"])
+def test_a_folder_that_is_no_run_has_no_configuration(tmp_path, content):
+    (tmp_path / "other").mkdir()
+    if content:
+        (tmp_path / "other" / content).touch()
+    with pytest.raises(ConfigError, match="is no run folder; make one with `chorus-train run CONFIG`"):
+        _ = Run(tmp_path / "other").config
+
+
+# weights
+
+
+def test_the_best_weights_come_back_with_the_buffers_but_without_the_frozen_ones(tmp_path):
+    run, kept = Run(tmp_path), network(0)
+    kept[2].running_mean.fill_(7)
+    run.keep(kept)
+    other = network(1)
+    frozen = other[0].weight.clone()
+    run.best(other)
+    torch.testing.assert_close(other[1].weight, kept[1].weight, rtol=0, atol=0)
+    assert other[2].running_mean.item() == 7
+    torch.testing.assert_close(other[0].weight, frozen, rtol=0, atol=0)
+    assert "0.weight" not in learned(kept)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    run = Run(tmp_path)
+    run.keep(network())
+    with pytest.raises(ConfigError, match="does not fit the configuration"):
+        run.best(nn.Sequential(nn.Linear(2, 3)))
+    with pytest.raises(ConfigError, match="does not fit the configuration"):
+        run.best(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4), nn.BatchNorm1d(1)))
+
+
+def test_a_run_that_never_ended_an_epoch_has_no_best_weights(tmp_path):
+    with pytest.raises(ConfigError, match="was not trained to the end of an epoch"):
+        Run(tmp_path).best(network())
+
+
+def test_a_checkpoint_replaces_the_last_one_as_a_whole(tmp_path):
+    run = Run(tmp_path)
+    run.checkpoint({"epoch": 1, "weights": torch.ones(3)})
+    run.checkpoint({"epoch": 2, "weights": torch.zeros(3)})
+    assert run.resumed()["epoch"] == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["resume.pt"]
+
+
+def test_half_written_files_of_a_killed_run_are_not_read(tmp_path):
+    run = Run(tmp_path)
+    run.checkpoint({"epoch": 1})
+    run.keep(network())
+    for path in list(tmp_path.iterdir()):
+        path.with_suffix(".partial").write_bytes(b"half")
+    assert run.resumed() == {"epoch": 1}
+    run.best(network())
+
+
+# records
+
+
+def test_the_log_has_a_line_a_record(tmp_path):
+    run = Run(tmp_path)
+    for epoch in (1, 2):
+        run.log({"epoch": epoch})
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [{"epoch": 1}, {"epoch": 2}]
+
+
+def test_a_file_that_is_not_there_yet_says_which_command_makes_it(tmp_path):
+    run = Run(tmp_path)
+    with pytest.raises(ConfigError, match="run `chorus-train evaluate"):
+        run.read("metrics.json")
+    run.write("metrics.json", {"auc": 0.5})
+    assert run.read("metrics.json") == {"auc": 0.5}

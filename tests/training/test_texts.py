@@ -1,0 +1,133 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from model_store.text import TextTokenizer
+from tests.training import toy
+from training import texts as module
+from training.model.encoder import TextEncoder, load
+from training.texts import Texts
+
+TEXTS = [f"{'even thing ' * (number % 7)}{number}" for number in range(60)]
+
+
+class Counting(TextEncoder):
+    """Remembers the shape of every batch that it encodes."""
+
+    shapes: list[tuple[int, int]]
+
+    def pooled(self, ids: Tensor, mask: Tensor) -> Tensor:
+        self.shapes = [*getattr(self, "shapes", []), tuple(ids.shape)]
+        return super().pooled(ids, mask)
+
+
+def made(bert: Path, texts: list[str] = TEXTS, **model) -> tuple[Texts, Counting]:
+    transformer, backend = load(str(bert))
+    torch.manual_seed(0)
+    encoder = Counting(toy.settings(model=model).model, transformer).eval()
+    return Texts(texts, encoder, TextTokenizer(backend, 16)), encoder
+
+
+def alone(texts: Texts, encoder: TextEncoder, number: int) -> Tensor:
+    ids = torch.from_numpy(texts.tokens(number))[None]
+    with torch.no_grad():
+        return TextEncoder.pooled(encoder, ids, torch.ones_like(ids))[0]
+
+
+def close(found: Tensor, expected: list[Tensor]) -> None:
+    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("freeze", ["all", "last:1", "none"])
+def test_texts_pooled_in_batches_are_each_text_alone_in_the_order_asked(bert, freeze):
+    texts, encoder = made(bert, freeze=freeze)
+    order = torch.from_numpy(np.random.default_rng(0).permutation(60)[:41])
+    close(texts.pooled(order).detach(), [alone(texts, encoder, int(number)) for number in order])
+
+
+def test_all_is_every_text_in_order(bert):
+    texts, encoder = made(bert)
+    assert len(texts) == 60
+    close(texts.all(), [alone(texts, encoder, number) for number in range(60)])
+
+
+def test_each_text_is_encoded_once_and_no_batch_is_larger_than_planned(bert, monkeypatch):
+    monkeypatch.setattr(module, "TOKENS", 64)
+    texts, encoder = made(bert)
+    texts.pooled(torch.arange(60))
+    assert sum(rows for rows, _ in encoder.shapes) == 60
+    assert max(rows * length for rows, length in encoder.shapes) <= 64
+    assert len(encoder.shapes) > 3
+
+
+def test_a_text_longer_than_a_batch_is_encoded_by_itself(bert, monkeypatch):
+    monkeypatch.setattr(module, "TOKENS", 5)
+    texts, encoder = made(bert)
+    close(texts.pooled(torch.tensor([6, 0])), [alone(texts, encoder, number) for number in (6, 0)])
+
+
+def test_texts_are_cut_where_the_tokenizer_cuts_them(bert):
+    texts, _ = made(bert, ["thing " * 100])
+    assert len(texts.tokens(0)) == 16
+
+
+# kept
+
+
+def kept(bert, cache, progress, texts=TEXTS, identity="one", **model):
+    found, encoder = made(bert, texts, **model)
+    found.keep(cache, identity, progress)
+    return found, encoder
+
+
+def test_a_frozen_transformer_encodes_each_text_once_and_never_again(bert, tmp_path, progress):
+    texts, encoder = kept(bert, tmp_path, progress)
+    assert sum(rows for rows, _ in encoder.shapes) == 60
+    before = len(encoder.shapes)
+    close(texts.pooled(torch.tensor([3, 1])), [alone(texts, encoder, number) for number in (3, 1)])
+    assert texts.all().shape == (60, encoder.width)
+    assert len(encoder.shapes) == before
+
+
+def test_a_second_run_reads_the_file_of_the_first(bert, tmp_path, progress):
+    first, _ = kept(bert, tmp_path, progress)
+    [file] = tmp_path.iterdir()
+    changed = np.load(file) + 1
+    np.save(file, changed)
+    second, encoder = kept(bert, tmp_path, progress)
+    torch.testing.assert_close(second.all(), first.all() + 1, rtol=0, atol=0)
+    assert not hasattr(encoder, "shapes")
+
+
+def test_other_texts_or_another_encoder_have_another_file(bert, tmp_path, progress):
+    kept(bert, tmp_path, progress)
+    kept(bert, tmp_path, progress, texts=[*TEXTS[:-1], "other"])
+    kept(bert, tmp_path, progress, texts=TEXTS[::-1])
+    kept(bert, tmp_path, progress, identity="two")
+    assert len(list(tmp_path.glob("*.npy"))) == 4
+
+
+@pytest.mark.parametrize("model", [{"freeze": "last:1"}, {"freeze": "none"}, {"pooling": "attention"}])
+def test_what_can_still_change_is_not_kept(bert, tmp_path, progress, model):
+    kept(bert, tmp_path, progress, **model)
+    assert list(tmp_path.iterdir()) == []
+
+
+# gradients
+
+
+@pytest.mark.parametrize(
+    ("model", "learns"), [({"freeze": "last:1"}, True), ({"pooling": "attention"}, True), ({}, False)]
+)
+def test_gradients_reach_what_learns(bert, model, learns):
+    texts, encoder = made(bert, **model)
+    encoder.train()
+    assert texts.pooled(torch.arange(4)).requires_grad == learns
+
+
+def test_without_training_nothing_is_recorded(bert):
+    texts, _ = made(bert, freeze="none")
+    assert not texts.all().requires_grad
