@@ -223,7 +223,7 @@ class Recommender:
             known.user, self._query(ask, known), slate.vectors, self._context(ask, known, slate)
         )
         alone = split(slate.outputs, self._manifest.text_tasks)
-        return Outcome(self._manifest.tasks, online | alone).fuse(ask.fusion, self._engine.clock, ask.now)
+        return Outcome(self._manifest.answered, online | alone).fuse(ask.fusion, self._engine.clock, ask.now)
 
     def _query(self, ask: Ask, known: Known) -> Row | None:
         return None if ask.query is None else known.texts[ask.query][: self._manifest.dimension]

@@ -21,8 +21,6 @@ from model_store.clock import Times
 from model_store.engine import Engine
 from model_store.history import History
 
-QUARTER = 900.0  # seconds; local hours change at whole quarters only
-
 
 @dataclass(frozen=True)
 class Past:
@@ -36,7 +34,6 @@ class Past:
     times: Times
     seen: frozenset[str]
     profile: str
-    origin: float  # time of the profile: that of the oldest event, else the moment
     digest: bytes
 
     @property
@@ -76,16 +73,13 @@ class Users:
         rows = np.array([row for row, _, _ in newest], dtype=np.int64)
         events = np.array([kind for _, kind, _ in newest], dtype=np.int64)
         times = np.array([time for _, _, time in newest], dtype=np.float64)
-        # a profile alone stands at the moment; within a quarter of an hour the encoder sees no difference
-        origin = float(times[0]) if newest else now // QUARTER * QUARTER
         return Past(
             rows=rows,
             events=events,
             times=times,
             seen=frozenset(item for item, _, _ in before),
             profile=profile,
-            origin=origin,
-            digest=_digest(rows, events, times, profile, origin if profile else 0.0),
+            digest=_digest(rows, events, times, profile),
         )
 
     def known(self, past: Past, stored: Stored | None) -> Row | None:
@@ -114,20 +108,13 @@ class Users:
 
     def _history(self, past: Past, profile: Row | None) -> History:
         vectors = self._catalogue.items.vectors[past.rows]
-        if profile is None:
-            return History(vectors, past.events, past.times)
-        return History(
-            np.concatenate([profile[None, : vectors.shape[1]], vectors]),
-            np.concatenate([[0], past.events]),
-            np.concatenate([[past.origin], past.times]),
-        )
+        history = History(vectors, past.events, past.times)
+        return history if profile is None else history.opened_by(profile[: vectors.shape[1]])
 
 
-def _digest(
-    rows: NDArray[np.int64], events: NDArray[np.int64], times: Times, profile: str, origin: float
-) -> bytes:
+def _digest(rows: NDArray[np.int64], events: NDArray[np.int64], times: Times, profile: str) -> bytes:
     state = hashlib.blake2b(digest_size=16)
-    for part in (rows.tobytes(), events.tobytes(), times.tobytes(), profile.encode(), str(origin).encode()):
+    for part in (rows.tobytes(), events.tobytes(), times.tobytes(), profile.encode()):
         state.update(len(part).to_bytes(8, "little"))
         state.update(part)
     return state.digest()

@@ -136,6 +136,11 @@ class Manifest(Frozen):
         return tuple(task for task in self.tasks if not task.online)
 
     @property
+    def answered(self) -> tuple[Task, ...]:
+        """The tasks that say something of an item: all but those of other texts, such as reviews."""
+        return tuple(task for task in self.tasks if task.inputs != "text")
+
+    @property
     def text_encoder_file(self) -> str:
         """The text encoder that is served, by precision."""
         return "text_encoder.int8.onnx" if self.precision == "int8" else "text_encoder.onnx"

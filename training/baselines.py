@@ -1,7 +1,8 @@
 """What every model must beat, learned from nothing or from counting the training part alone.
 
 binary       random · popularity (positives in training) · newest · category frequency in the history
-regression   the mean · the item's and the user's mean, shrunk towards it (5 ratings' worth)
+regression   the mean · the item's and the user's mean, shrunk towards it (5 ratings' worth); of logarithms
+             where the task is learned on them
 multiclass   the shares of the classes · multilabel: the shares of the labels
 """
 
@@ -14,7 +15,7 @@ from scipy.stats import rankdata
 from model_store.features import SHARE, width
 from model_store.manifest import Task
 from training.dataset import Dataset
-from training.evaluate import impressions, score, split_rows
+from training.evaluate import impressions, logarithmic, score, split_rows
 from training.predict import known
 
 Array = NDArray[Any]
@@ -40,6 +41,12 @@ def _task(dataset: Dataset, task: Task, split: str) -> dict[str, dict[str, float
     if task.type == "multiclass":
         shares = _shares(labels[train], task.width)
         return {"class shares": score(task, labels[test], np.tile(shares, (len(test), 1)))}
+    if dataset.config.tasks[task.name].transform == "log1p":
+        means = _means(dataset, np.log1p(labels), train, test)
+        values = {method: np.expm1(mean) for method, mean in means.items()}
+        return {
+            name: score(task, labels[test], v) | logarithmic(labels[test], v) for name, v in values.items()
+        }
     return {
         method: score(task, labels[test], values)
         for method, values in _means(dataset, labels, train, test).items()

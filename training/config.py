@@ -120,7 +120,7 @@ class ModelConfig(Section):
     dimension: int = Field(default=128, ge=8, le=1024)
     sharing: Literal["shared_bottom", "mmoe"] = "mmoe"
     experts: int = Field(default=4, ge=1, le=32)
-    hidden: int = Field(default=128, ge=8, le=2048)
+    hidden: int = Field(default=64, ge=8, le=2048)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
 
 
@@ -136,9 +136,9 @@ class TrainingConfig(Section):
 
     epochs: int = Field(default=6, ge=1)
     batch: int = Field(default=64, ge=1)
-    lr_heads: float = Field(default=1e-3, gt=0.0)
+    lr_heads: float = Field(default=2e-3, gt=0.0)
     lr_encoder: float = Field(default=2e-5, gt=0.0)
-    weight_decay: float = Field(default=0.01, ge=0.0)
+    weight_decay: float = Field(default=0.05, ge=0.0)
     warmup: Share = 0.1
     patience: int = Field(default=2, ge=1)
     metric: str = ""

@@ -14,13 +14,13 @@ from training.predict import Predictions, known, labels_of
 Array = NDArray[Any]
 Table = dict[str, dict[str, float]]  # task -> metric -> value
 
-LOWER_IS_BETTER = {"log_loss", "ece", "brier", "rmse", "mae"}
+LOWER_IS_BETTER = {"log_loss", "ece", "brier", "rmse", "mae", "log_rmse", "log_mae"}
 HEADLINE = {"binary": "auc", "multiclass": "accuracy", "multilabel": "macro_auc", "regression": "rmse"}
 
 
 def headline(task: Task, found: Mapping[str, float]) -> str:
     """The metric that a task is judged by: per-impression AUC where there are impressions to rank."""
-    return "impression_auc" if "impression_auc" in found else HEADLINE[task.type]
+    return next((name for name in ("impression_auc", "log_rmse") if name in found), HEADLINE[task.type])
 
 
 def measure(dataset: Dataset, predictions: Predictions, split: str) -> Table:
@@ -30,6 +30,8 @@ def measure(dataset: Dataset, predictions: Predictions, split: str) -> Table:
         labels = labels_of(dataset, predictions, task.name, split)
         groups = dataset.requests.owners[predictions.rows] if task.online else None
         found[task.name] = score(task, labels, predictions.values[task.name], groups)
+        if dataset.config.tasks[task.name].transform == "log1p":
+            found[task.name] |= logarithmic(labels, predictions.values[task.name])
     return found
 
 
@@ -48,6 +50,13 @@ def score(task: Task, labels: Array, values: Array, groups: Array | None = None)
     if groups is not None:
         found |= impressions(groups[has], labels, flat)
     return found
+
+
+def logarithmic(labels: Array, values: Array) -> dict[str, float]:
+    """RMSE and MAE of log(1 + value), the scale on which such a task is learned."""
+    has = known(labels)
+    found = metrics.regression(np.log1p(labels[has]), np.log1p(values.reshape(-1)[has]))
+    return {"log_rmse": found["rmse"], "log_mae": found["mae"]}
 
 
 def impressions(groups: Array, labels: Array, scores: Array) -> dict[str, float]:

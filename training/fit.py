@@ -138,7 +138,7 @@ def _optimiser(
 ) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
     """AdamW with two learning rates; linear warm-up, then linear down to zero."""
     groups = network.parameter_groups(config.lr_heads, config.lr_encoder, config.weight_decay)
-    optimiser = torch.optim.AdamW(groups)
+    optimiser = torch.optim.AdamW(groups, fused=True)
     total = max(config.epochs * steps, 1)
     warm = max(int(config.warmup * total), 1)
 

@@ -50,7 +50,7 @@ def fusion(choice: FusionChoice | None, manifest: Manifest) -> Fusion:
     default = Fusion.default(manifest)
     if choice is None:
         return default
-    scalar = [task.name for task in manifest.tasks if task.scalar]
+    scalar = [task.name for task in manifest.answered if task.scalar]
     for name in choice.weights or ():
         if name not in scalar:
             raise Invalid(f"fusion.weights.{name}: is no task with one number; use {_some(scalar)}")

@@ -1,7 +1,7 @@
 """EB-NeRD, clicks on Danish news: the publisher's files to contract tables.
 
     articles.jsonl.gz                      -> items.parquet     articles with text, out at the latest when
-    train/ and validation/history.parquet  -> events.parquet    event "read": no impression, no label
+    train/ and validation/history.parquet  -> events.parquet    event "glance", "read" or "study": no label
     train/ and validation/behaviors.parquet                     one row an article in view, with its labels
                                                                 event "click": a click, at the time it was made
                                                                 event "read": the page that was being read
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 WEEKS = ("train", "validation")
 VISIT = pl.duration(hours=1)
+GLANCE, STUDY = 15.0, 60.0  # seconds on the page: near the quartiles of the histories
 
 
 def convert(source: Path, target: Path) -> Path:
@@ -99,7 +100,10 @@ def _clicks(behaviours: pl.DataFrame) -> pl.DataFrame:
 
 
 def _reads(histories: pl.DataFrame, behaviours: pl.DataFrame, first_week: pl.DataFrame) -> pl.DataFrame:
-    """One row a page read: "read" if it is known from a list or from before the lists, else "elsewhere"."""
+    """One row a page read: "read" if it is known from a list or from before the lists, else "elsewhere".
+
+    Of reads before the lists it is known how long they took: "glance" and "study" are the short and long ones.
+    """
     lists = [name for name in histories.columns if name != "user_id"]
     pages = behaviours.drop_nulls("article_id").select(
         "user_id", "article_id", time=_utc("impression_time"),
@@ -111,7 +115,14 @@ def _reads(histories: pl.DataFrame, behaviours: pl.DataFrame, first_week: pl.Dat
     )  # fmt: skip
     begins = first_week.select(_utc("impression_time").min()).item()
     logged = pl.col("user_id").is_in(first_week["user_id"].unique().implode()) & (pl.col("time") >= begins)
-    event = pl.when(logged & ~pl.col("listed")).then(pl.lit("elsewhere")).otherwise(pl.lit("read"))
+    spent = pl.col("page_read_time")
+    over = ~pl.col("listed") & (~logged | (pl.col("time") + pl.duration(seconds=spent) <= begins))
+    event = (
+        pl.when(logged & ~pl.col("listed")).then(pl.lit("elsewhere"))
+        .when(over & (spent < GLANCE)).then(pl.lit("glance"))
+        .when(over & (spent >= STUDY)).then(pl.lit("study"))
+        .otherwise(pl.lit("read"))
+    )  # fmt: skip
     reads = pl.concat([pages, past], how="diagonal").with_columns(event=event).drop("listed")
     return reads.unique(["user_id", "article_id", "time"], keep="first", maintain_order=True)
 

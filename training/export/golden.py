@@ -39,7 +39,9 @@ def write(dataset: Dataset, predictions: Predictions, items: Items, folder: Path
     _lines(folder / "warmup.jsonl", [body(dataset, int(number))[0] for number in chosen[GOLDEN:]])
 
 
-def body(dataset: Dataset, number: int) -> tuple[dict[str, Any], list[int]]:
+def body(
+    dataset: Dataset, number: int, *, limit: int | None = CANDIDATES
+) -> tuple[dict[str, Any], list[int]]:
     """One request of the data set as the service takes it, history inline, and its candidate rows."""
     requests, histories = dataset.requests, dataset.histories
     start, stop = requests.history[number]
@@ -52,7 +54,7 @@ def body(dataset: Dataset, number: int) -> tuple[dict[str, Any], list[int]]:
         }
         for place in range(start, stop)
     ]
-    rows = _distinct(dataset, range(requests.starts[number], requests.starts[number + 1]))[:CANDIDATES]
+    rows = _distinct(dataset, range(requests.starts[number], requests.starts[number + 1]))[:limit]
     request: dict[str, Any] = {
         "history": history,
         "candidates": [dataset.item_ids[dataset.rows[row]] for row in rows],
@@ -97,8 +99,9 @@ def _answer(dataset: Dataset, predictions: Predictions, items: Items, row: int, 
             answer[task.name] = served(task, predictions.values[task.name][place], dataset, now)
         elif items.outputs is not None:
             values = items.outputs[dataset.rows[row], column : column + task.width]
-            answer[task.name] = served(task, values, dataset, now)
             column += task.width
+            if task.inputs == "item":
+                answer[task.name] = served(task, values, dataset, now)
     return answer
 
 

@@ -65,7 +65,10 @@ def export(network: Network, folder: Path, context: int) -> None:
         folder / "text_encoder.onnx",
     )
     told = ("events", "gaps", "hours")  # a tensor each: the exporter takes one given twice for one input
-    history = {"vectors": torch.randn(2, 3, d), **{name: torch.zeros((2, 3), dtype=torch.long) for name in told}}
+    history = {
+        "vectors": torch.randn(2, 3, d),
+        **{name: torch.zeros((2, 3), dtype=torch.long) for name in told},
+    }
     span = Dim("events", min=1)
     _write(
         network.user,

@@ -65,7 +65,6 @@ class PairHeads(nn.Module):
         self.context = nn.Linear(context, h)
         self.no_user, self.no_query = nn.Parameter(torch.zeros(h)), nn.Parameter(torch.zeros(h))
         self.slope = nn.ParameterDict({task.name: nn.Parameter(torch.tensor([2.0, 2.0])) for task in tasks})
-        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
         """user (B, d), query (B, d; zeros for none), items (B, C, d), context (B, C, F) -> logits (B, C, w)."""
@@ -79,7 +78,7 @@ class PairHeads(nn.Module):
             "query": self.query(q) + self.query_item(q * items) + _absent(q) * self.no_query,
             "context": self.context(context),
         }
-        first = {kind: self.dropout(item + self._seen(kind, parts)) for kind in self.kinds}
+        first = {kind: item + self._seen(kind, parts) for kind in self.kinds}
         return {task.name: self._logit(task, first[task.inputs], dots) for task in self.tasks}
 
     def folded(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
@@ -144,7 +143,7 @@ def _tower(width: int, out: int, dropout: float) -> nn.Sequential:
     last = nn.Linear(TOWER, out)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Linear(width, TOWER), nn.ReLU(), nn.Dropout(dropout), last)
+    return nn.Sequential(nn.Dropout(dropout), nn.Linear(width, TOWER), nn.ReLU(), nn.Dropout(dropout), last)
 
 
 def _absent(vector: Tensor) -> Tensor:

@@ -37,8 +37,9 @@ class UserEncoder(nn.Module):
         told = vectors + (self.event(events) + self.gap(gaps) + self.hour(hours)) * scale
         newcomer = self.newcomer.expand(vectors.shape[0], 1, -1)
         told = torch.cat([newcomer, told], dim=1)  # (B, 1 + L, d)
+        mask = self.dropout(mask).clamp(max=1.0)  # in training, some events are forgotten
         mask = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)
-        scores = self.queries(torch.tanh(self.key(self.dropout(told))))  # (B, 1 + L, A)
+        scores = self.queries(torch.tanh(self.key(told)))  # (B, 1 + L, A)
         scores = scores.masked_fill(mask.unsqueeze(-1) == 0, -1e4)
         weights = torch.softmax(scores, dim=1).transpose(1, 2)  # (B, A, 1 + L)
         pooled = (weights @ told).flatten(1)  # (B, A·d)

@@ -1,0 +1,1 @@
+"""Speed and quality, measured by commands. Never part of the test suite."""

@@ -1,0 +1,78 @@
+"""Quality on real data: one command a data set, from the original files to a committed table.
+
+    python -m benchmarks.quality ebnerd|homedepot|movielens|shop [--seed 7] [--no-alone]
+
+Reads CHORUS_DATA (default ../shared/data); writes benchmarks/results/quality-<name>.json and .md.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RESULTS = Path(__file__).parent / "results"
+FOLDERS = {"ebnerd": "ebnerd-demo", "homedepot": "home-depot", "movielens": "movielens-100k"}
+PROTOCOLS = {
+    "ebnerd": "test: the whole published validation week, used once; choices on the last day of the train week",
+    "homedepot": "queries held out whole by md5: buckets 8 and 9 of 10 are the test, 7 validation",
+    "movielens": "by time: the newest tenth of the ratings is the test, the tenth before it validation",
+    "shop": "by time: the newest 12 % of the impressions are the test, the 12 % before them validation",
+}
+
+
+def main(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(PROTOCOLS)}.")],
+    alone: Annotated[bool, typer.Option(help="Also train each task by itself.")] = True,
+    publish: Annotated[bool, typer.Option(help="Export the bundle too.")] = True,
+) -> None:
+    """Adapt, train, test, and write the table."""
+    run = Path("runs") / name
+    command("chorus-train", *prepare(name))
+    options = ["--alone" if alone else "--no-alone", "--publish" if publish else "--no-publish"]
+    command("chorus-train", "run", f"data/{name}/{name}.toml", "--run", str(run), *options)
+    metrics = json.loads((run / "metrics.json").read_bytes())
+    RESULTS.mkdir(exist_ok=True)
+    record = {
+        "name": name,
+        "protocol": PROTOCOLS[name],
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": git("rev-parse", "--short", "HEAD"),
+        "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}",
+        "config": (run / "config.toml").read_text(),
+        **metrics,
+    }
+    (RESULTS / f"quality-{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    (RESULTS / f"quality-{name}.md").write_text((run / "report.md").read_text())
+
+
+def prepare(name: str) -> list[str]:
+    """Arguments of `chorus-train` that write the tables."""
+    if name == "shop":
+        return ["demo", "data/shop"]
+    if name not in FOLDERS:
+        raise typer.BadParameter(f"{name!r}; choose one of {', '.join(PROTOCOLS)}")
+    source = Path(os.environ.get("CHORUS_DATA", "../shared/data")) / FOLDERS[name]
+    if not source.is_dir():
+        raise typer.BadParameter(f"{source} is absent; set CHORUS_DATA to the folder of the public data sets")
+    return ["adapt", name, str(source), "--out", f"data/{name}"]
+
+
+def command(*arguments: str) -> None:
+    """Run one of our own commands, from the environment that runs this."""
+    program = Path(sys.executable).parent / arguments[0]
+    subprocess.run([str(program), *arguments[1:]], check=True)
+
+
+def git(*arguments: str) -> str:
+    """One line of git."""
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    typer.run(main)
