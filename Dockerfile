@@ -3,6 +3,8 @@
 #   docker build --target training .    training, with torch for the CPU
 
 FROM python:3.11-slim AS base
+# ONNX Runtime reports to its maker from 1.29 on, unless this stands before it is imported.
+ENV ORT_DISABLE_TELEMETRY=1
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin chorus \
     && install -d -o chorus -g chorus /bundles
@@ -16,9 +18,9 @@ COPY app app
 # tokenizers asks for the Hugging Face client, which only its downloads use: the service reads local files.
 RUN python -m venv --without-pip /opt/chorus \
     && pip --python /opt/chorus/bin/python install -c constraints.txt . \
-    && pip --python /opt/chorus/bin/python uninstall --yes huggingface_hub hf-xet fsspec filelock tqdm \
+    && pip --python /opt/chorus/bin/python uninstall --yes huggingface_hub hf-xet httpx2 httpcore2 truststore fsspec filelock tqdm PyYAML \
     && rm /opt/chorus/bin/chorus-train \
-    && find /opt/chorus -depth -type d \( -name tests -o -name __pycache__ \) -exec rm -rf {} +
+    && find /opt/chorus -depth -type d -name tests -exec rm -rf {} +
 
 
 FROM base AS training
@@ -31,10 +33,10 @@ COPY model_store model_store
 COPY app app
 COPY training training
 RUN pip install -c constraints.txt '.[train]'
-WORKDIR /work
-RUN install -d -o chorus -g chorus /work
+WORKDIR /chorus
+RUN install -d -o chorus -g chorus /chorus
 USER 10001
-VOLUME ["/bundles", "/work"]
+VOLUME ["/bundles", "/chorus"]
 ENTRYPOINT ["chorus-train"]
 CMD ["--help"]
 

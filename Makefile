@@ -7,6 +7,9 @@ CHORUS_DATA ?= ../shared/data
 # Where torch comes from before PyPI: its CPU build is a tenth of the size. `make TORCH= ...` takes PyPI's, with CUDA.
 TORCH ?= https://download.pytorch.org/whl/cpu/torch/
 
+# ONNX Runtime reports to its maker from 1.29 on, unless this stands before it is imported.
+export ORT_DISABLE_TELEMETRY := 1
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SERVED := $(VENV)/.with-demo
@@ -15,6 +18,8 @@ SHELF := model_store/bundles
 HISTORIES := runs/shop/histories.jsonl.gz
 LOADED := var/shop/.loaded
 
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install install-dev demo shop test lint format clean constraints image image-training compose-up compose-down
@@ -45,8 +50,8 @@ $(PIP) install --quiet --progress-bar on -c constraints.txt -e '.[$(1)]'
 endef
 
 demo: $(SERVED)  ## Train the demo shop if it has no bundle yet, then serve it on CHORUS_PORT (8000)
-	@ls -d $(SHELF)/shop/[1-9]* >/dev/null 2>&1 || $(MAKE) --no-print-directory shop
-	@test ! -f $(HISTORIES) || $(MAKE) --no-print-directory $(LOADED)
+	@ls -d $(SHELF)/shop/[1-9]* >/dev/null 2>&1 || $(MAKE) --silent shop
+	@test ! -f $(HISTORIES) || $(MAKE) --silent $(LOADED)
 	@CHORUS_REDIS_DIR=$(dir $(LOADED)) $(BIN)/chorus-serve serve --model shop --port $(CHORUS_PORT) | \
 		{ trap '' INT; while IFS= read -r line; do echo "$$line"; \
 		case $$line in Model*) echo "$$TRY";; esac; done; }
