@@ -10,7 +10,8 @@ from training.evaluate import LOWER_IS_BETTER
 SHOWN = {
     "impression_auc": "imp. AUC", "mrr": "MRR", "ndcg@5": "nDCG@5", "ndcg@10": "nDCG@10", "auc": "AUC",
     "log_loss": "log loss", "ece": "ECE", "accuracy": "accuracy", "macro_f1": "macro F1", "micro_f1": "micro F1",
-    "macro_auc": "macro AUC", "log_rmse": "log RMSE", "log_mae": "log MAE", "rmse": "RMSE", "mae": "MAE", "spearman": "Spearman",
+    "macro_auc": "macro AUC", "log_rmse": "log RMSE", "log_mae": "log MAE", "rmse": "RMSE", "mae": "MAE",
+    "spearman": "Spearman",
 }  # fmt: skip
 METHODS = ("joint", "alone")
 

@@ -55,12 +55,14 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch, pooled: Tensor) -> dict[str, Tensor]:
         """pooled (U, H) of the batch's texts -> logits: (B, C, w) of online tasks, (n, w) of the others."""
-        vectors = self.text.project(pooled)
-        query = vectors[batch.queries] * batch.query_mask.unsqueeze(-1)
-        logits = self.heads(self.users(batch, vectors), query, vectors[batch.candidates], batch.context)
+        logits: dict[str, Tensor] = {}
+        if self.heads.tasks:
+            vectors = self.text.project(pooled)
+            query = vectors[batch.queries] * batch.query_mask.unsqueeze(-1)
+            logits = self.heads(self.users(batch, vectors), query, vectors[batch.candidates], batch.context)
         for name, (places, _) in batch.alone.items():
             logits[name] = self.text_heads(name, pooled[places])
-        return logits  # type: ignore[no-any-return]
+        return logits
 
     def users(self, batch: Batch, vectors: Tensor) -> Tensor:
         """User vectors (B, d) from the vectors (U, d) of the batch's texts."""
