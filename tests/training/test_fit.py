@@ -1,0 +1,174 @@
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from rich.progress import Progress
+
+from training.batches import Batches
+from training.evaluate import measure
+from training.fit import fit, joint, prepare, validate
+from training.pipeline import Workbench
+from training.predict import predict, represent
+from training.run import Run
+
+LEARNS = ("heads.", "user.", "text.projection", "text_heads.", "text.pooling.query.weight")
+FOUR = {"training": {"epochs": 4, "patience": 9}}
+
+
+class Killed(BaseException):
+    """What no code of ours catches."""
+
+
+class Mortal(Run):
+    """A run that dies after its second epoch, before or after the checkpoint was written."""
+
+    def log(self, record):
+        super().log(record)
+        if record["epoch"] == 2 and self.folder.name == "log":
+            raise Killed
+
+    def checkpoint(self, state):
+        super().checkpoint(state)
+        if state["state"]["epoch"] == 2 and self.folder.name == "checkpoint":
+            raise Killed
+
+
+@pytest.fixture
+def train(tmp_path, progress: Progress) -> Callable[..., Workbench]:
+    """Fit a workbench in a run folder of that name."""
+
+    def fitted(bench: Workbench, name: str = "run", kind: type[Run] = Run) -> Workbench:
+        (tmp_path / name).mkdir(exist_ok=True)
+        fit(bench.network, bench.dataset, bench.texts, kind(tmp_path / name), progress)
+        return bench
+
+    return fitted
+
+
+def log(tmp_path, name: str = "run") -> list[dict]:
+    return [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+
+
+def same(one: Workbench, other: Workbench) -> bool:
+    pairs = zip(one.network.state_dict().values(), other.network.state_dict().values(), strict=True)
+    return all(torch.equal(ours, theirs) for ours, theirs in pairs)
+
+
+def test_two_runs_with_the_same_seed_are_the_same_bits_and_another_seed_is_another_run(workbench, train):
+    one, two = train(workbench(), "one"), train(workbench(), "two")
+    other = train(workbench(training={"seed": 8}), "other")
+    assert same(one, two)
+    assert not same(one, other)
+
+
+@pytest.mark.parametrize("moment", ["log", "checkpoint"])
+def test_a_run_that_was_killed_goes_on_to_the_weights_of_one_that_was_not(workbench, train, tmp_path, moment):
+    undisturbed = train(workbench(**FOUR), "undisturbed")
+    with pytest.raises(Killed):
+        train(workbench(**FOUR), moment, Mortal)
+    resumed = train(workbench(**FOUR), moment)
+    assert same(resumed, undisturbed)
+    epochs = {record["epoch"]: record["decides"] for record in log(tmp_path, moment)}
+    assert epochs == {record["epoch"]: record["decides"] for record in log(tmp_path, "undisturbed")}
+
+
+def test_a_finished_run_that_is_resumed_stays_as_it_is(workbench, train, tmp_path):
+    first = train(workbench())
+    lines = log(tmp_path)
+    assert same(first, train(workbench()))
+    assert log(tmp_path) == lines
+
+
+def test_training_stops_when_validation_has_not_improved_for_as_long_as_patience(workbench, train, tmp_path):
+    still = {"lr_heads": 1e-12, "epochs": 20, "patience": 3, "metric": "click:auc"}
+    train(workbench(training=still))
+    assert [record["epoch"] for record in log(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_the_weights_of_the_best_epoch_are_kept_and_not_those_of_the_last(workbench, train, tmp_path):
+    wild = {"epochs": 8, "patience": 8, "lr_heads": 0.05, "metric": "click:auc"}
+    overtaken = 0
+    for seed in range(3):
+        bench = train(workbench(training={**wild, "seed": seed}), f"run {seed}")
+        decided = [record["decides"] for record in log(tmp_path, f"run {seed}")]
+        overtaken += min(decided) < decided[-1]
+        represented = represent(bench.network, bench.dataset, bench.texts)
+        found = measure(
+            bench.dataset, predict(bench.network, bench.dataset, represented, "validation"), "validation"
+        )
+        assert -found["click"]["auc"] == pytest.approx(min(decided), abs=1e-6)
+    assert overtaken, "in no run an epoch before the last was the best: nothing was tested"
+
+
+@pytest.mark.parametrize("freeze", ["all", "last:1", "none"])
+@pytest.mark.parametrize("pooling", ["mean", "attention"])
+def test_the_loss_falls_and_only_what_may_learn_has_moved(workbench, train, tmp_path, freeze, pooling):
+    bench = workbench(
+        model={"freeze": freeze, "pooling": pooling}, training={"epochs": 3, "lr_encoder": 1e-3}
+    )
+    before = {name: value.clone() for name, value in bench.network.named_parameters()}
+    train(bench)
+    records = log(tmp_path)
+    assert records[-1]["loss"] < records[0]["loss"]
+    for name, value in bench.network.named_parameters():
+        if not value.requires_grad:
+            assert torch.equal(value, before[name]), name
+        elif name.startswith(LEARNS) and name != "heads.slope.time":  # classes have no dot product
+            assert not torch.equal(value, before[name]), name
+    moved = any(
+        name.startswith("text.transformer.encoder") and not torch.equal(value, before[name])
+        for name, value in bench.network.named_parameters()
+    )
+    assert moved == (freeze != "all")
+
+
+def test_every_epoch_is_logged_with_its_loss_and_what_decides(workbench, train, tmp_path):
+    bench = train(workbench())
+    records = log(tmp_path)
+    assert [record["epoch"] for record in records] == [1, 2]
+    assert all(
+        set(record["validation_loss"]) == {task.name for task in bench.dataset.tasks} for record in records
+    )
+    assert all(np.isfinite(record["loss"]) and record["seconds"] >= 0 for record in records)
+
+
+def test_without_a_metric_the_weighted_sum_of_the_losses_decides(workbench):
+    bench = workbench()
+    losses = prepare(bench.network, bench.dataset)
+    value, record = validate(bench.network, bench.dataset, bench.texts, losses)
+    assert value == pytest.approx(sum(record["validation_loss"].values()))
+
+
+def test_a_metric_of_which_more_is_better_decides_by_its_negative(workbench):
+    for metric, sign in (("click:auc", -1), ("click:log_loss", 1), ("dwell:rmse", 1)):
+        bench = workbench(training={"metric": metric})
+        losses = prepare(bench.network, bench.dataset)
+        value, record = validate(bench.network, bench.dataset, bench.texts, losses)
+        name, kind = metric.split(":")
+        assert value == sign * record["validation"][name][kind]
+
+
+def test_a_task_of_weight_0_moves_nothing(workbench):
+    tasks = {
+        "click": {"type": "binary", "label": "clicked"},
+        "dwell": {"type": "regression", "label": "dwell", "weight": 0.0},
+    }
+    bench = workbench(tasks=tasks)
+    losses = prepare(bench.network, bench.dataset)
+    batch = next(Batches(bench.dataset).epoch(8, np.random.default_rng(0)))
+    joint(bench.network, losses, batch, bench.texts, bench.dataset).backward()
+    towers = bench.network.heads.mix.towers
+    assert towers["dwell"][-1].weight.grad.abs().sum() == 0
+    assert towers["click"][-1].weight.grad.abs().sum() > 0
+
+
+def test_scales_are_learned_from_the_training_part_alone(workbench):
+    bench = workbench()
+    known = bench.dataset.labels["dwell"][bench.dataset.select("train")]
+    prepare(bench.network, bench.dataset)
+    values = np.log1p(known[~np.isnan(known)])
+    assert bench.network.readout.affine("dwell")[:2].tolist() == pytest.approx(
+        [values.std(), values.mean()], rel=1e-5
+    )

@@ -1,0 +1,65 @@
+import io
+import math
+
+from rich.console import Console
+
+from training import report
+
+RECORD = {
+    "tests": {
+        "random": {"click": {"auc": 0.5, "impression_auc": 0.49}},
+        "joint": {
+            "click": {"auc": 0.81234, "impression_auc": 0.7, "log_loss": 0.3, "impressions": 12},
+            "dwell": {"rmse": 2.0, "spearman": math.nan},
+        },
+        "alone": {"click": {"auc": 0.8, "impression_auc": 0.69, "log_loss": 0.31}},
+        "mean": {"dwell": {"rmse": 3.0}},
+    },
+    "retrieval": {"recall@10": 0.25},
+    "data": {"items": 1200, "users": 7, "history_events": 3, "requests": {"train": 10, "test": 2}},
+}
+
+
+def test_the_joint_model_is_first_then_each_task_alone_then_the_baselines():
+    rows = {task: [row[0] for row in rows] for task, _, rows in report.tables(RECORD)}
+    assert rows == {"click": ["joint", "alone", "random"], "dwell": ["joint", "mean"]}
+
+
+def test_the_columns_are_the_metrics_of_the_joint_model_that_people_read():
+    columns = {task: columns for task, columns, _ in report.tables(RECORD)}
+    assert columns == {"click": ["impression_auc", "auc", "log_loss"], "dwell": ["rmse", "spearman"]}
+
+
+def test_what_a_method_does_not_have_and_what_is_undefined_are_empty_cells():
+    rows = {row[0]: row[1:] for task, _, found in report.tables(RECORD) for row in found if task == "click"}
+    assert rows["random"] == ["0.4900", "0.5000", ""]
+    assert next(report.tables(RECORD))[2][0] == ["joint", "0.7000", "0.8123", "0.3000"]
+    assert list(report.tables(RECORD))[1][2] == [["joint", "2.0000", ""], ["mean", "3.0000", ""]]
+
+
+def test_an_arrow_says_which_way_is_better():
+    text = report.markdown("shop", RECORD)
+    for arrow in ("AUC ↑", "log loss ↓", "RMSE ↓", "Spearman ↑"):
+        assert arrow in text
+
+
+def test_the_markdown_has_a_table_a_task_of_as_many_cells_in_every_row():
+    text = report.markdown("shop", RECORD)
+    assert text.startswith("# shop: test part\n")
+    assert "1,200 items, 7 users, 3 history events, train 10 requests, test 2 requests" in text
+    assert "recall@10 0.2500" in text
+    for section in text.split("\n## ")[1:3]:
+        assert len({line.count("|") for line in section.splitlines() if line.startswith("|")}) == 1
+
+
+def test_without_retrieval_there_is_no_such_section():
+    assert "Retrieval" not in report.markdown("shop", {**RECORD, "retrieval": {}})
+
+
+def test_the_terminal_shows_the_same_cells():
+    console = Console(width=120, record=True, file=io.StringIO())
+    for table in report.rich(RECORD):
+        console.print(table)
+    text = console.export_text()
+    for _, _, rows in report.tables(RECORD):
+        assert all(cell in text for row in rows for cell in row)
