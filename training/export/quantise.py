@@ -13,8 +13,9 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 def quantise(source: Path, target: Path) -> None:
     """Write an int8 copy of a text encoder's graph."""
     model = onnx.load(source)
-    # the exporter makes two-dimensional layers Gemm: those behind the pooling; the transformer's are MatMul
-    kept = [node.name for node in model.graph.node if node.op_type == "Gemm"]
+    # the exporter makes two-dimensional layers Gemm: those behind the pooling; the transformer's are MatMul.
+    # The quantiser first takes every Gemm apart, into a MatMul of this name and an Add
+    kept = [f"{node.name}_MatMul" for node in model.graph.node if node.op_type == "Gemm"]
     del model.graph.value_info[:]  # stale beside quantised weights; shapes are inferred again
     logging.getLogger().addFilter(_no_advice)
     try:
