@@ -18,6 +18,7 @@ from training.batches import Batches
 from training.calibrate import calibrate
 from training.config import TrainingConfig
 from training.dataset import Dataset
+from training.errors import ConfigError
 from training.evaluate import LOWER_IS_BETTER, measure
 from training.losses import Losses
 from training.model.network import Batch, Network
@@ -61,6 +62,11 @@ def fit(network: Network, dataset: Dataset, texts: Texts, run: Run, progress: Pr
             )
         state.epoch += 1
         value, record = validate(network, dataset, texts, losses)
+        if np.isnan(value):
+            raise ConfigError(
+                f"{config.metric or 'the loss'} is undefined on the validation part: training diverged, or one class "
+                "only; lower the rates, or choose another training.metric or a larger split.validation"
+            )
         if value < state.best:
             state.best, state.best_epoch = value, state.epoch
             run.keep(network)
@@ -116,7 +122,10 @@ def validate(
     if metric:
         name, _, kind = metric.partition(":")
         found = measure(dataset, predict(network, dataset, represented, "validation"), "validation")
-        value = found[name][kind or "auc"]
+        kind = kind or "auc"
+        if kind not in found[name]:
+            raise ConfigError(f"training.metric: {name} has no {kind!r}; there are: {', '.join(found[name])}")
+        value = found[name][kind]
         return (value if kind in LOWER_IS_BETTER else -value), {"validation": found}
     predictions = predict(network, dataset, represented, "validation")
     parts = {}
