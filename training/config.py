@@ -167,10 +167,11 @@ class Config(Section):
         _check_features(self)
         for name, task in self.tasks.items():
             _check_task(self, name, task)
-        scored = [name for name, task in self.tasks.items() if task.inputs not in ("item", "text")]
+        online = {name: task for name, task in self.tasks.items() if task.inputs not in ("item", "text")}
+        scored = [name for name, task in online.items() if task.clock or task.type in ("binary", "regression")]
         if not scored:
             raise ValueError(
-                "tasks: at least one must score a user or query with an item (inputs = pair ...)"
+                "tasks: at least one must score a user or query with an item by one number (binary, regression, clock)"
             )
         for name in self.fusion.weights:
             if name not in scored:

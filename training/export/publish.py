@@ -149,6 +149,8 @@ def _slopes(dataset: Dataset) -> dict[str, float]:
 def _retrieval(bench: Workbench) -> Retrieval:
     """The slopes of the dot products in the first main task's logit: what it ranks by before its tower."""
     tasks = [task for task in bench.dataset.tasks if task.online and task.type != "multiclass"]
+    if not tasks:  # classes have no dot product in their logits
+        return Retrieval()
     first = next((task for task in tasks if task.main), tasks[0])
     user, query = (max(slope, 0.0) for slope in bench.network.heads.slope[first.name].tolist())
     return Retrieval(user_weight=user, query_weight=query)
