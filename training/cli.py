@@ -28,6 +28,7 @@ from rich.progress import (
 )
 
 from model_store.bundle import Bundle
+from model_store.engine import cores
 from model_store.errors import ChorusError
 from model_store.shelf import DEFAULT_ROOT, Shelf
 from training import pipeline, report
@@ -201,7 +202,7 @@ def _progress() -> Iterator[Progress]:
 @contextmanager
 def _plainly() -> Iterator[None]:
     """Our own errors as one line and exit code 2; anything else is a defect and keeps its traceback."""
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(cores())
     try:
         yield
     except ChorusError as error:

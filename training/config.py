@@ -171,7 +171,7 @@ class Config(Section):
         scored = [name for name, task in online.items() if task.clock or task.type in ("binary", "regression")]
         if not scored:
             raise ValueError(
-                "tasks: at least one must score a user or query with an item by one number (binary, regression, clock)"
+                "tasks: at least one must score a user or query with an item by one number: binary, regression, clock"
             )
         for name in self.fusion.weights:
             if name not in scored:
