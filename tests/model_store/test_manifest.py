@@ -44,6 +44,10 @@ def test_tasks_that_read_one_text_run_in_the_text_encoder_and_the_others_online(
     assert [task.name for task in manifest().online_tasks] == ["click", "time"]
 
 
+def test_of_an_item_everything_is_said_but_what_is_said_of_other_texts():
+    assert [task.name for task in manifest().answered] == ["click", "tags", "time"]
+
+
 def test_fusion_can_weigh_one_number_and_the_class_of_now_but_no_other_classes():
     assert [task.scalar for task in (CLICK, TIME, TAGS, MOOD)] == [True, True, False, False]
 

@@ -206,16 +206,15 @@ def test_requests_are_in_order_of_time_and_every_row_has_its_owner():
 def test_texts_are_numbered_once_the_items_first():
     dataset = toy.made()
     assert dataset.texts[: toy.ITEMS] == toy.items()["text"].to_list()
-    assert len(dataset.texts) == len(set(dataset.texts))
+    assert len(dataset.texts[toy.ITEMS :]) == len(set(dataset.texts[toy.ITEMS :]))
 
 
-def test_a_query_that_reads_like_an_item_has_the_items_number():
-    rows = [
-        {"user": "u", "item": "i1", "time": float(at), "click": 1.0, "query": "odd thing 3"}
-        for at in range(6)
-    ]
-    dataset = toy.build(rows, toy.settings(tasks=NO_CLOCK))
-    assert dataset.requests.queries.tolist() == [3] * 6
+def test_a_query_that_reads_like_an_item_is_a_text_of_its_own():
+    """An item's number stands for all that is known of the item, not for its words alone."""
+    known = {"user": "u", "item": "i1", "click": 1.0, "query": "odd thing 3"}
+    dataset = toy.build([{**known, "time": float(at)} for at in range(6)], toy.settings(tasks=NO_CLOCK))
+    assert dataset.requests.queries.tolist() == [toy.ITEMS] * 6
+    assert dataset.texts[toy.ITEMS] == "odd thing 3"
 
 
 def test_a_request_without_query_or_user_says_so():

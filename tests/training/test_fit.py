@@ -7,6 +7,7 @@ import torch
 from rich.progress import Progress
 
 from training.batches import Batches
+from training.errors import ConfigError
 from training.evaluate import measure
 from training.fit import fit, joint, prepare, validate
 from training.pipeline import Workbench
@@ -172,3 +173,29 @@ def test_scales_are_learned_from_the_training_part_alone(workbench):
     assert bench.network.readout.affine("dwell")[:2].tolist() == pytest.approx(
         [values.std(), values.mean()], rel=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("metric", "reason"),
+    [
+        ("click:acuracy", r"click has no 'acuracy'; there are: auc, log_loss"),
+        ("dwell", r"dwell has no 'auc'; there are: rmse"),
+    ],
+)
+def test_a_metric_that_the_task_does_not_have_is_named_with_those_that_it_has(
+    workbench, train, metric, reason
+):
+    with pytest.raises(ConfigError, match=f"training.metric: {reason}"):
+        train(workbench(training={"metric": metric}))
+
+
+def test_a_metric_that_validation_cannot_define_stops_the_run_and_says_so(workbench, train):
+    bench = workbench(training={"metric": "click:auc"})
+    bench.dataset.labels["click"][bench.dataset.select("validation")] = 1.0
+    with pytest.raises(ConfigError, match="click:auc is undefined on the validation part"):
+        train(bench)
+
+
+def test_a_run_that_diverges_stops_and_says_so(workbench, train):
+    with pytest.raises(ConfigError, match="training diverged"):
+        train(workbench(training={"lr_heads": 1e30}))

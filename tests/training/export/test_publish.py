@@ -1,0 +1,179 @@
+import gzip
+import json
+import shutil
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+from model_store.bundle import Bundle
+from model_store.engine import Engine
+from model_store.shelf import Shelf
+from tests.training import toy
+from training import pipeline
+from training.export import publish
+from training.export.publish import Draft
+from training.run import Run
+
+FILES = {
+    "text_encoder.onnx", "text_encoder.int8.onnx", "user_encoder.onnx", "heads.onnx", "tokenizer.json", "proof.npz",
+    "golden.jsonl", "warmup.jsonl", "items.ids.json", "items.vectors.npy", "items.published.npy", "items.outputs.npy",
+    "items.attributes.json", "items.codes.0.npy", "items.codes.1.npy", "items.codes.2.npy", "items.jsonl",
+}  # fmt: skip
+
+
+# what stands on the shelf
+
+
+def test_the_bundle_holds_these_files_and_no_other(opened):
+    assert set(opened.manifest.files) == FILES
+
+
+def test_the_manifest_says_what_the_configuration_said(opened, run):
+    manifest, config = opened.manifest, run.config
+    assert (manifest.name, manifest.version, manifest.encoder) == (config.name, 1, config.model.encoder)
+    assert manifest.events == ("profile", *config.history.events)
+    assert tuple(field.name for field in manifest.item_text) == config.items.text
+    assert {field.name: field.label for field in manifest.profile_text if field.label} == config.users.labels
+    assert [task.name for task in manifest.tasks] == list(config.tasks)
+    assert manifest.features == config.features.use
+    assert manifest.fusion == config.fusion
+    assert datetime.fromisoformat(manifest.created).tzinfo is not None
+
+
+def test_the_catalogue_is_encoded_by_what_ships(opened):
+    engine, items = Engine(opened, "cpu"), opened.items
+    texts = [json.loads(line)["text"] for line in opened.path("items.jsonl").read_text().splitlines()]
+    for row in (0, 60, len(items) - 1):
+        encoded = engine.text(texts[row])
+        np.testing.assert_allclose(items.vectors[row], encoded.vector, atol=1e-6)
+        outputs = np.concatenate([encoded.outputs[task.name] for task in opened.manifest.text_tasks])
+        np.testing.assert_array_equal(items.outputs[row], outputs)
+
+
+def test_what_ships_is_what_the_gate_said_and_the_manifest_says_why(opened):
+    manifest = opened.manifest
+    assert manifest.precision == ("int8" if manifest.gate["passed"] else "fp32")
+    assert manifest.gate["worst"] in manifest.gate["reason"]
+    assert set(manifest.gate["tasks"]) == {task.name for task in manifest.tasks}
+
+
+def test_the_manifest_holds_test_metrics_of_both_and_the_histogram_of_every_scalar_head(opened):
+    manifest = opened.manifest
+    assert set(manifest.metrics) == {"fp32", "shipped"}
+    assert set(manifest.histograms) == {
+        task.name for task in manifest.online_tasks if task.type in ("binary", "regression")
+    }
+    for histogram in manifest.histograms.values():
+        assert len(histogram["edges"]) == len(histogram["shares"]) + 1
+        assert sum(histogram["shares"]) == pytest.approx(1)
+
+
+def test_histories_are_the_newest_events_of_every_user_with_the_profile(run, bench):
+    dataset = bench.dataset
+    with gzip.open(run.folder / "histories.jsonl.gz", "rt") as file:
+        records = {record["user_id"]: record for record in map(json.loads, file)}
+    assert set(records) == set(dataset.user_ids)
+    limit = dataset.config.history.limit
+    for number, user in enumerate(dataset.user_ids):
+        start, stop = dataset.histories.starts[number : number + 2]
+        events = records[user]["events"]
+        assert len(events) == min(stop - start, limit)
+        times = [datetime.fromisoformat(event["timestamp"]).timestamp() for event in events]
+        assert times == sorted(times)
+        assert times == dataset.histories.times[stop - len(events) : stop].tolist()
+        assert records[user]["profile"] == dataset.records.get(user)
+
+
+def test_nothing_is_left_behind_beside_the_version(bundle):
+    assert [path.name for path in bundle.parent.iterdir()] == ["1"]
+
+
+# which of the two ships
+
+
+def choose(bench, base, folder, manifest, progress):
+    return publish.choose(bench, Draft(folder, manifest), base, progress)
+
+
+def test_a_spoilt_int8_file_is_refused_and_fp32_ships_in_its_place(
+    bench, base, copy, opened, spoil, progress
+):
+    spoil(copy / "text_encoder.int8.onnx", "_scale", np.zeros_like)
+    verdict, shipped, items = choose(bench, base, copy, opened.manifest, progress)
+    assert not verdict["passed"]
+    assert "the limit is 0.5%" in verdict["reason"]
+    np.testing.assert_allclose(items.vectors, base.vectors[: len(items)], atol=1e-4)
+    np.testing.assert_allclose(shipped.vectors, base.vectors, atol=1e-4)
+
+
+def test_an_int8_file_that_loses_nothing_ships(bench, base, copy, opened, progress):
+    shutil.copyfile(copy / "text_encoder.onnx", copy / "text_encoder.int8.onnx")
+    verdict, _, items = choose(bench, base, copy, opened.manifest, progress)
+    assert verdict["passed"]
+    np.testing.assert_allclose(items.vectors, base.vectors[: len(items)], atol=1e-4)
+
+
+# defaults that the configuration leaves open
+
+
+def manifest(workbench, tmp_path, **tasks):
+    return publish.manifest(workbench(tasks=tasks), Run(tmp_path))
+
+
+CLICK = {"type": "binary", "label": "clicked"}
+DWELL = {"type": "regression", "label": "dwell"}
+TIME = {"type": "multiclass", "inputs": "user_item", "label": "time", "clock": "daypart"}
+
+
+def test_without_weights_the_main_tasks_are_fused_and_without_those_the_first(workbench, tmp_path):
+    found = manifest(workbench, tmp_path, dwell=DWELL, click={**CLICK, "main": True})
+    assert found.fusion.weights == {"click": 1.0}
+    assert manifest(workbench, tmp_path, dwell=DWELL, click=CLICK).fusion.weights == {"dwell": 1.0}
+
+
+def test_candidates_are_fetched_by_the_slopes_of_the_first_main_task(workbench, tmp_path):
+    bench = workbench(tasks={"dwell": DWELL, "click": {**CLICK, "main": True}})
+    bench.network.heads.slope["click"].data[:] = bench.network.heads.slope["click"].new_tensor([3.0, -1.0])
+    retrieval = publish.manifest(bench, Run(tmp_path)).retrieval
+    assert (retrieval.user_weight, retrieval.query_weight) == (3.0, 0.0)
+
+
+def test_a_bundle_of_classes_alone_has_defaults_too(workbench, tmp_path):
+    found = manifest(workbench, tmp_path, time=TIME)
+    assert found.fusion.weights == {"time": 1.0}
+    assert found.retrieval.user_weight > 0
+
+
+# other data
+
+
+def test_data_of_queries_alone_make_a_bundle_that_opens(bert, tmp_path, progress):
+    """No users, no times, no impressions, no attributes, no task that reads one text."""
+    sections = {
+        "events": {"user": None, "timestamp": None, "impression": None}, "history": {"events": {}},
+        "split": {"by": "query"}, "features": {"use": ["history_size"]}, "items": {"attributes": []},
+        "tasks": {"match": {"type": "binary", "inputs": "query_item", "label": "match"}},
+        "model": {"encoder": str(bert)}, "training": {"epochs": 1},
+    }  # fmt: skip
+    rows = [
+        {"item": f"i{at % 12}", "time": 0.0, "query": f"{toy.KINDS[at % 2]} {at}", "match": float(at % 4 < 2)}
+        for at in range(120)
+    ]
+    dataset = toy.build(rows, toy.settings(**sections))
+    bench, run = pipeline.bench(dataset, tmp_path / "cache", progress, []), Run(tmp_path / "run")
+    run.folder.mkdir()
+    pipeline.train(bench, run, progress)
+    pipeline.evaluate(bench, run, progress, alone=False)
+    published = publish.publish(bench, run, Shelf(tmp_path / "shelf"), progress)
+    opened = Bundle.open(published.folder)
+    engine = Engine(opened, "cpu")
+    query = engine.text("even 3").vector
+    found = engine.heads(query * 0, query, opened.items.vectors, np.zeros((12, 1), dtype=np.float32))
+    assert found["match"].shape == (12, 1)
+    for line in opened.lines("golden.jsonl"):
+        query = engine.text(line["request"]["query"]).vector
+        for item, tasks in line["expected"].items():
+            vector = opened.items.vectors[opened.items.rows[item]][None]
+            value = engine.heads(query * 0, query, vector, np.zeros((1, 1), dtype=np.float32))["match"]
+            assert tasks["match"] == pytest.approx(value.item(), abs=1e-4)
