@@ -45,7 +45,7 @@ def main(
         bench = pipeline.prepare(run.config, Path("runs/cache"), progress)
         run.best(bench.network)
         base = represent(bench.network, bench.dataset, bench.texts)
-        shipped, _ = gate.represent_by(Engine(bundle, "cpu"), bench.dataset, bench.texts, base, progress)
+        shipped, _ = gate.represent_by(Engine(bundle, "cpu"), bench, base, progress)
     dataset = bench.dataset
     predictions = predict(bench.network, dataset, shipped, "test")
     offline = dict(zip(predictions.rows.tolist(), predictions.values[task][:, 0].tolist(), strict=True))

@@ -111,7 +111,10 @@ class TaskConfig(Section):
 
 
 class ModelConfig(Section):
-    """The network. `encoder`: `all-MiniLM-L6-v2` (packaged), a Hugging Face id, or a local folder."""
+    """The network. `encoder`: `all-MiniLM-L6-v2` (packaged), a Hugging Face id, or a local folder.
+
+    `item_ids` adds a learned vector to each known item's text vector: for catalogues that change slowly.
+    """
 
     encoder: str = "all-MiniLM-L6-v2"
     freeze: str = Field(default="all", pattern=r"^(all|none|last:[1-9]\d*)$")
@@ -122,6 +125,7 @@ class ModelConfig(Section):
     experts: int = Field(default=4, ge=1, le=32)
     hidden: int = Field(default=64, ge=8, le=2048)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    item_ids: bool = False
 
 
 class FeaturesConfig(Section):
@@ -168,7 +172,9 @@ class Config(Section):
         for name, task in self.tasks.items():
             _check_task(self, name, task)
         online = {name: task for name, task in self.tasks.items() if task.inputs not in ("item", "text")}
-        scored = [name for name, task in online.items() if task.clock or task.type in ("binary", "regression")]
+        scored = [
+            name for name, task in online.items() if task.clock or task.type in ("binary", "regression")
+        ]
         if not scored:
             raise ValueError(
                 "tasks: at least one must score a user or query with an item by one number: binary, regression, clock"

@@ -148,9 +148,7 @@ class _Numbers:
         self._tables = tables
         self.texts: list[str] = tables.items["text"].to_list()
         self._items = {item: number for number, item in enumerate(tables.items["item"])}
-        self._texts: dict[str, int] = {}
-        for number, text in enumerate(self.texts):
-            self._texts.setdefault(text, number)
+        self._texts: dict[str, int] = {}  # of queries, profiles and events: an item's number is its own
         known = tables.events["user"].drop_nulls().unique(maintain_order=True)
         self.users = {user: number for number, user in enumerate(known)}
 

@@ -48,7 +48,9 @@ def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) 
     torch.manual_seed(config.training.seed)
     transformer, backend = load(config.model.encoder)
     tokenizer = TextTokenizer(backend, config.model.max_tokens)
-    network = Network(config, dataset.tasks, transformer, dataset.context.shape[1])
+    network = Network(
+        config, dataset.tasks, transformer, dataset.context.shape[1], items=len(dataset.item_ids)
+    )
     network.eval()
     texts = Texts(dataset.texts, network.text, tokenizer)
     texts.keep(cache, identity(config.model.encoder), progress)
@@ -67,7 +69,7 @@ def evaluate(bench: Workbench, run: Run, progress: Progress, *, alone: bool) -> 
     """Test metrics of the joint model, of the baselines, and (if asked) of each task trained alone."""
     found: dict[str, Any] = {"joint": test(bench)}
     found |= baselines(bench.dataset, "test")
-    if alone:
+    if alone and len(bench.dataset.tasks) > 1:
         found["alone"] = {}
         for task in bench.dataset.tasks:
             found["alone"][task.name] = _alone(bench, run, task.name, progress)

@@ -53,7 +53,7 @@ def represent(network: Network, dataset: Dataset, texts: Texts) -> Represented:
         for name, labels in dataset.alone.items()
     }
     values = {name: served(network, name, array) for name, array in logits.items()}
-    return Represented(network.text.project(pooled), logits, values)
+    return Represented(network.vectors(torch.arange(len(pooled)), pooled), logits, values)
 
 
 @torch.no_grad()

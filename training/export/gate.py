@@ -14,20 +14,23 @@ from rich.progress import Progress
 from model_store.engine import Encoded, Engine, cores
 from training.dataset import Dataset
 from training.evaluate import Table, headline, losses
+from training.pipeline import Workbench
 from training.predict import Represented
-from training.texts import Texts
 
 LIMIT = 0.005  # relative loss of the headline metric
 
 
 def represent_by(
-    engine: Engine, dataset: Dataset, texts: Texts, base: Represented, progress: Progress
+    engine: Engine, bench: Workbench, base: Represented, progress: Progress
 ) -> tuple[Represented, list[Encoded]]:
     """`base` with everything outside of training encoded by the engine instead; and the items' encodings."""
+    dataset = bench.dataset
     wanted = needed(dataset)
-    encoded = encode(engine, [texts.tokens(int(number)) for number in wanted], progress)
+    encoded = encode(engine, [bench.texts.tokens(int(number)) for number in wanted], progress)
     vectors = base.vectors.clone()
-    vectors[torch.from_numpy(wanted)] = torch.from_numpy(np.stack([one.vector for one in encoded]))
+    spoken = torch.from_numpy(np.stack([one.vector for one in encoded]))
+    with torch.no_grad():
+        vectors[torch.from_numpy(wanted)] = bench.network.located(torch.from_numpy(wanted), spoken)
     place = {int(number): one for number, one in zip(wanted, encoded, strict=True)}
     items = [place[number] for number in range(len(dataset.item_ids))]
     return Represented(vectors, base.logits, _alone(dataset, base, place)), items

@@ -81,12 +81,12 @@ def choose(
     """The gate's verdict, and all texts and items as what ships encodes them."""
     dataset = bench.dataset
     engine = Engine(draft.open("int8"), "cpu")
-    quantised, encoded = gate.represent_by(engine, dataset, bench.texts, base, progress)
+    quantised, encoded = gate.represent_by(engine, bench, base, progress)
     verdict = gate.judge(dataset, _validation(bench, base), _validation(bench, quantised))
     if not verdict["passed"]:
         engine = Engine(draft.open("fp32"), "cpu")
-        quantised, encoded = gate.represent_by(engine, dataset, bench.texts, base, progress)
-    return verdict, quantised, _items(dataset, engine.manifest, encoded)
+        quantised, encoded = gate.represent_by(engine, bench, base, progress)
+    return verdict, quantised, _items(dataset, engine.manifest, encoded, quantised)
 
 
 def manifest(bench: Workbench, run: Run) -> Manifest:
@@ -156,7 +156,7 @@ def _retrieval(bench: Workbench) -> Retrieval:
     return Retrieval(user_weight=user, query_weight=query)
 
 
-def _items(dataset: Dataset, manifest: Manifest, encoded: list[Encoded]) -> Items:
+def _items(dataset: Dataset, manifest: Manifest, encoded: list[Encoded], shipped: Represented) -> Items:
     widths = [one.outputs[task.name] for one in encoded[:1] for task in manifest.text_tasks]
     outputs = np.array(
         [np.concatenate([one.outputs[task.name] for task in manifest.text_tasks]) for one in encoded]
@@ -164,7 +164,7 @@ def _items(dataset: Dataset, manifest: Manifest, encoded: list[Encoded]) -> Item
         else np.zeros((len(encoded), 0)),
         dtype=np.float32,
     )
-    vectors = np.stack([one.vector for one in encoded])
+    vectors = shipped.vectors[: len(encoded)].numpy()
     return Items(dataset.item_ids, vectors, dataset.published, dataset.attributes, outputs)
 
 

@@ -20,7 +20,7 @@ def recheck(bench: Workbench, bundle: Bundle, progress: Progress) -> dict[str, A
     """
     base = represent(bench.network, bench.dataset, bench.texts)
     engine = Engine(bundle, "cpu", precision="int8")
-    quantised, _ = gate.represent_by(engine, bench.dataset, bench.texts, base, progress)
+    quantised, _ = gate.represent_by(engine, bench, base, progress)
     before, after = (
         measure(bench.dataset, predict(bench.network, bench.dataset, found, "validation"), "validation")
         for found in (base, quantised)

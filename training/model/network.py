@@ -43,7 +43,10 @@ class Batch:
 class Network(nn.Module):
     """Shared text encoder, user encoder, heads; `forward` gives logits, `readout` what is served."""
 
-    def __init__(self, config: Config, tasks: tuple[Task, ...], transformer: nn.Module, context: int) -> None:
+    def __init__(
+        self, config: Config, tasks: tuple[Task, ...], transformer: nn.Module, context: int, *, items: int = 0
+    ) -> None:
+        """`context`: columns of the features; `items`: rows of the catalogue, for `model.item_ids`."""
         super().__init__()
         model = config.model
         self.tasks = tasks
@@ -52,17 +55,26 @@ class Network(nn.Module):
         self.heads = PairHeads([task for task in tasks if task.online], model, context)
         self.text_heads = TextHeads([task for task in tasks if not task.online], self.text.width)
         self.readout = Readout(tasks, config.tasks)
+        self.residual = Residual(items, model.dimension) if model.item_ids else None
 
     def forward(self, batch: Batch, pooled: Tensor) -> dict[str, Tensor]:
         """pooled (U, H) of the batch's texts -> logits: (B, C, w) of online tasks, (n, w) of the others."""
         logits: dict[str, Tensor] = {}
         if self.heads.tasks:
-            vectors = self.text.project(pooled)
+            vectors = self.vectors(batch.texts, pooled)
             query = vectors[batch.queries] * batch.query_mask.unsqueeze(-1)
             logits = self.heads(self.users(batch, vectors), query, vectors[batch.candidates], batch.context)
         for name, (places, _) in batch.alone.items():
             logits[name] = self.text_heads(name, pooled[places])
         return logits
+
+    def vectors(self, texts: Tensor, pooled: Tensor) -> Tensor:
+        """Unit vectors (U, d) of texts by number (U,): the first ones are the catalogue's own."""
+        return self.located(texts, self.text.project(pooled))
+
+    def located(self, texts: Tensor, vectors: Tensor) -> Tensor:
+        """Text vectors (U, d) moved by what was learned of the items themselves."""
+        return vectors if self.residual is None else self.residual(texts, vectors)
 
     def users(self, batch: Batch, vectors: Tensor) -> Tensor:
         """User vectors (B, d) from the vectors (U, d) of the batch's texts."""
@@ -78,6 +90,28 @@ class Network(nn.Module):
                 rate = lr_encoder if name.startswith("text.transformer.") else lr_heads
                 groups.setdefault((rate, decay if parameter.ndim > 1 else 0.0), []).append(parameter)
         return [{"params": group, "lr": lr, "weight_decay": wd} for (lr, wd), group in groups.items()]
+
+
+class Residual(nn.Module):
+    """What the log says of an item beyond its text: a learned vector added to the text's.
+
+    It is zero for items that were never trained on, and forgotten at random in training, so that the text
+    alone goes on to suffice for new items.
+    """
+
+    def __init__(self, items: int, dimension: int, forget: float = 0.2) -> None:
+        super().__init__()
+        self.items, self.forget = items, forget
+        self.table = nn.Embedding(items, dimension)
+        nn.init.zeros_(self.table.weight)
+
+    def forward(self, texts: Tensor, vectors: Tensor) -> Tensor:
+        """texts (U,), vectors (U, d) -> unit vectors (U, d)."""
+        known = texts < self.items
+        if self.training:
+            known = known & (torch.rand(texts.shape) >= self.forget)
+        learned = self.table(torch.where(known, texts, 0)) * known.unsqueeze(-1)
+        return nn.functional.normalize(vectors + learned, dim=-1)
 
 
 def pad(sequences: list[Tensor], value: int = 0) -> tuple[Tensor, Tensor]:
