@@ -67,5 +67,5 @@ def unit(task: Task, values: Scores) -> Scores:
 
 
 def _main(manifest: Manifest) -> Task:
-    scalar = [task for task in manifest.tasks if task.scalar]
+    scalar = [task for task in manifest.answered if task.scalar]
     return next((task for task in scalar if task.main), scalar[0])

@@ -59,7 +59,7 @@ async def score(
     frame: pl.DataFrame, model: Model, metrics: Metrics, progress: Callable[[int], None]
 ) -> pl.DataFrame:
     """The frame with a column for each task, score and error."""
-    names = [task.name for task in model.manifest.tasks]
+    names = [task.name for task in model.manifest.answered]
     results: list[dict[str, Any]] = []
     asked = frame.select(column for column in COLUMNS if column in frame.columns)
     for rows in asked.iter_slices(AT_ONCE):

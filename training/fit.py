@@ -6,6 +6,8 @@ a checkpoint from which the run goes on exactly, and the weights if they are the
 
 import ast
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +41,11 @@ class State:
 
 def fit(network: Network, dataset: Dataset, texts: Texts, run: Run, progress: Progress) -> State:
     """Train until the epochs are over or validation stops improving; the best weights end up in `network`."""
+    with _threads(1 if texts.kept else torch.get_num_threads()):
+        return _fit(network, dataset, texts, run, progress)
+
+
+def _fit(network: Network, dataset: Dataset, texts: Texts, run: Run, progress: Progress) -> State:
     config = dataset.config.training
     batches, losses = Batches(dataset), prepare(network, dataset)
     optimiser, schedule = _optimiser(network, config, batches.steps(config.batch))
@@ -79,6 +86,17 @@ def fit(network: Network, dataset: Dataset, texts: Texts, run: Run, progress: Pr
     calibrate(network, dataset, predict(network, dataset, represent(network, dataset, texts), "validation"))
     run.keep(network)
     return state
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Run torch on so many threads: the small steps of a frozen encoder lose more by waiting than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def prepare(network: Network, dataset: Dataset) -> Losses:

@@ -33,6 +33,11 @@ class Texts:
     def __len__(self) -> int:
         return len(self._tokens)
 
+    @property
+    def kept(self) -> bool:
+        """Whether pooled states are looked up rather than computed."""
+        return self._kept is not None
+
     def keep(self, cache: Path, identity: str, progress: Progress) -> None:
         """Compute or read the pooled states, if the transformer never changes."""
         if not self._encoder.keeps_pooled:

@@ -17,7 +17,7 @@ def test_a_method_alone_keeps_the_weights_of_the_bundle(manifest):
 
 
 def test_weights_alone_keep_the_method_of_the_bundle(manifest):
-    name = next(task.name for task in manifest.tasks if task.scalar)
+    name = next(task.name for task in manifest.answered if task.scalar)
     chosen = asks.fusion(FusionChoice(weights={name: 2.0}), manifest)
     assert (chosen.method, chosen.weights) == (manifest.fusion.method, {name: 2.0})
 

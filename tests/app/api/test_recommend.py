@@ -101,8 +101,8 @@ def test_the_order_of_candidates_does_not_change_a_score(client, items, order):
 def test_every_task_of_the_bundle_is_in_every_item(client, manifest):
     answer = ask(client, user_id="newcomer", k=3)
     for item in answer["items"]:
-        assert set(item["tasks"]) == {task.name for task in manifest.tasks}
-        for task in manifest.tasks:
+        assert set(item["tasks"]) == {task.name for task in manifest.answered}
+        for task in manifest.answered:
             value = item["tasks"][task.name]
             assert isinstance(value, float) if task.scalar else 0 < len(value) <= 5
 
@@ -243,7 +243,7 @@ def test_no_candidates_given_is_not_the_same_as_none_wanted(client):
 
 
 def test_contributions_add_up_to_the_score(client, manifest):
-    weights = {task.name: 1.0 + n for n, task in enumerate(task for task in manifest.tasks if task.scalar)}
+    weights = {task.name: 1.0 + n for n, task in enumerate(task for task in manifest.answered if task.scalar)}
     for method in ("weighted_sum", "weighted_product"):
         answer = ask(client, user_id="u1", explain=True, fusion={"method": method, "weights": weights})
         for item in answer["items"]:
@@ -251,7 +251,7 @@ def test_contributions_add_up_to_the_score(client, manifest):
 
 
 def test_weights_change_the_order(client, manifest):
-    names = [task.name for task in manifest.tasks if task.scalar][:2]
+    names = [task.name for task in manifest.answered if task.scalar][:2]
     orders = [ids_of(ask(client, user_id="u1", k=50, fusion={"weights": {name: 1.0}})) for name in names]
     assert orders[0] != orders[1]
 
