@@ -54,7 +54,7 @@ def test_a_regression_of_one_value_has_a_range_that_can_be_divided_by():
 
 def test_a_task_with_one_class_has_nothing_to_learn():
     with pytest.raises(DataError, match=r"tasks\.mood: column 'mood' has one class only"):
-        build([{"mood": "sad"}] * 8, mood={"type": "multiclass", "label": "mood"})
+        build([{"mood": "sad", "click": 1.0}] * 8, click=CLICK, mood={"type": "multiclass", "label": "mood"})
 
 
 def test_a_task_without_any_label_is_named():
