@@ -70,7 +70,7 @@ shop: $(SERVED)  ## Make the demo shop's data, train on it and publish a bundle
 	@$(BIN)/chorus-train run data/shop/shop.toml --no-alone
 
 $(LOADED): $(HISTORIES)
-	@CHORUS_REDIS_DIR=$(dir $@) CHORUS_REDIS_TIMEOUT_MS=5000 $(BIN)/chorus-serve load $< --model shop
+	@CHORUS_REDIS_DIR=$(dir $@) $(BIN)/chorus-serve load $< --model shop
 	@touch $@
 
 test: $(TESTED)  ## Run the tests

@@ -20,6 +20,8 @@ from app.service import Redis, Service
 from app.settings import Settings
 from model_store.errors import ChorusError
 
+PATIENCE_MS = 5_000
+
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -142,7 +144,12 @@ def _settings(**given: Any) -> Settings:
 
 
 def _run(settings: Settings, work: Callable[[Model, Metrics], Coroutine[Any, Any, None]]) -> None:
-    """Do something with a checked model and with Redis, and let go of both."""
+    """Do something with a checked model and with Redis, and let go of both.
+
+    Nobody waits for an answer here: Redis gets the time that its bulk writes need.
+    """
+    patient = max(settings.redis_timeout_ms, PATIENCE_MS)
+    settings = settings.model_copy(update={"redis_timeout_ms": patient})
 
     async def session() -> None:
         metrics = Metrics()

@@ -60,7 +60,9 @@ class Bundle:
         found = items.read(self.folder)
         expected = (self.manifest.items, self.manifest.dimension)
         if found.vectors.shape != expected or len(found) != expected[0]:
-            raise BundleMismatch(f"{self.folder}: the items are {found.vectors.shape}, the manifest says {expected}")
+            raise BundleMismatch(
+                f"{self.folder}: the items are {found.vectors.shape}, the manifest says {expected}"
+            )
         return found
 
     def lines(self, name: str) -> list[dict[str, Any]]:

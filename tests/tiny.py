@@ -35,7 +35,7 @@ def shop() -> Shop:
 
 def encoder(folder: Path, texts: list[str]) -> Path:
     """A BERT with random weights and a WordPiece vocabulary of the given texts, in a local folder."""
-    tokenizer = Tokenizer(WordPiece(unk_token="[UNK]"))
+    tokenizer = Tokenizer(WordPiece(unk_token=SPECIAL[1]))
     tokenizer.normalizer = BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = BertPreTokenizer()
     tokenizer.train_from_iterator(texts, WordPieceTrainer(vocab_size=400, special_tokens=SPECIAL))
@@ -47,7 +47,9 @@ def encoder(folder: Path, texts: list[str]) -> Path:
         intermediate_size=64, max_position_embeddings=64,
     )  # fmt: skip
     BertModel(config).save_pretrained(folder)
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
+    names = dict(
+        zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True)
+    )
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
     return folder
 

@@ -74,7 +74,10 @@ def describe(model: Model, settings: Settings) -> dict[str, Any]:
         "model": {name: getattr(manifest, name) for name in shown} | {"device": model.engine.device},
         "tasks": [
             task.model_dump(include={"name", "type", "inputs", "classes", "clock", "low", "high"})
-            | {"scalar": task.scalar and task in manifest.answered, "weight": fusion.weights.get(task.name, 0.0)}
+            | {
+                "scalar": task.scalar and task in manifest.answered,
+                "weight": fusion.weights.get(task.name, 0.0),
+            }
             for task in manifest.tasks
         ],
         "fusion": fusion.method,
