@@ -1,15 +1,19 @@
+import copy
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from model_store.engine import Engine
 from model_store.manifest import Task
 from training.evaluate import measure
 from training.export import gate
 from training.export.gate import LIMIT
-from training.predict import predict
+from training.model.network import Residual
+from training.predict import predict, represent
 
 TASKS = (Task(name="click", type="binary"), Task(name="dwell", type="regression"))
 
@@ -85,6 +89,16 @@ def test_the_fp32_engine_loses_nothing(opened, bench, base, progress):
     ]
     verdict = gate.judge(bench.dataset, *tables)
     assert verdict["passed"], verdict["reason"]
+
+
+def test_what_was_learned_of_the_items_themselves_is_added_to_what_the_engine_reads(opened, bench, progress):
+    network = copy.deepcopy(bench.network)
+    network.residual = Residual(len(bench.dataset.item_ids), opened.manifest.dimension).eval()
+    torch.nn.init.normal_(network.residual.table.weight, std=0.3)
+    moved = replace(bench, network=network)
+    base = represent(network, bench.dataset, bench.texts)
+    represented, _ = gate.represent_by(Engine(opened, "cpu", precision="fp32"), moved, base, progress)
+    np.testing.assert_allclose(represented.vectors, base.vectors, atol=1e-4)
 
 
 def test_the_order_of_the_items_encodings_is_that_of_the_catalogue(opened, bench, base, progress):

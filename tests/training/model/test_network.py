@@ -8,7 +8,7 @@ from tests.training import toy
 from training.batches import Batches
 from training.dataset import Dataset
 from training.model.encoder import load
-from training.model.network import Network, pad
+from training.model.network import Network, Residual, pad
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,8 @@ def dataset() -> Dataset:
 def made(dataset: Dataset, bert: Path, **model) -> Network:
     torch.manual_seed(0)
     config = dataset.config.model_copy(update={"model": dataset.config.model.model_copy(update=model)})
-    network = Network(config, dataset.tasks, load(str(bert))[0], dataset.context.shape[1]).eval()
+    transformer, columns, items = load(str(bert))[0], dataset.context.shape[1], len(dataset.item_ids)
+    network = Network(config, dataset.tasks, transformer, columns, items=items).eval()
     with torch.no_grad():
         for tower in network.heads.mix.towers.values():
             torch.nn.init.normal_(tower[-1].weight)
@@ -88,3 +89,49 @@ def test_padding_has_a_mask_of_zeros():
     ids, mask = pad([torch.tensor([5, 6, 7]), torch.tensor([8])])
     assert ids.tolist() == [[5, 6, 7], [8, 0, 0]]
     assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+# items beside their texts
+
+
+def test_a_learned_item_starts_as_its_text_and_one_never_trained_on_stays_so():
+    torch.manual_seed(0)
+    residual, vectors = Residual(5, 4), torch.nn.functional.normalize(torch.randn(3, 4), dim=-1)
+    numbers = torch.tensor([1, 4, 7])  # two items and a query
+    torch.testing.assert_close(residual.eval()(numbers, vectors), vectors)
+    optimiser = torch.optim.AdamW(residual.parameters(), lr=0.1)
+    residual.train()
+    for _ in range(30):
+        optimiser.zero_grad()
+        residual(numbers, vectors)[:, 0].sum().backward()
+        optimiser.step()
+    moved = residual.table.weight.abs().sum(dim=1) > 0
+    assert moved.tolist() == [False, True, False, False, True]
+    after = residual.eval()(numbers, vectors)
+    assert (after[:2, 0] > vectors[:2, 0]).all()
+    torch.testing.assert_close(after[2], vectors[2])
+    torch.testing.assert_close(after.norm(dim=-1), torch.ones(3))
+
+
+@torch.no_grad()
+def test_what_was_learned_of_an_item_is_forgotten_now_and_then_in_training_only():
+    torch.manual_seed(0)
+    residual, vectors = (
+        Residual(2000, 4, forget=0.2),
+        torch.nn.functional.normalize(torch.ones(2000, 4), dim=-1),
+    )
+    residual.table.weight.normal_()
+    numbers = torch.arange(2000)
+
+    def text_alone() -> float:
+        return float(((residual(numbers, vectors) - vectors).abs().amax(dim=1) < 1e-6).float().mean())
+
+    assert 0.15 < text_alone() < 0.25
+    residual.eval()
+    assert text_alone() == 0
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_items_are_learned_only_if_the_configuration_asks(dataset, bert, asked):
+    network = made(dataset, bert, item_ids=asked)
+    assert (network.residual is not None) == asked
