@@ -1,12 +1,11 @@
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_store.features import FeatureSet, Moment, profile, shares
 from tests.training import toy
-from training.dataset import SPLITS, Dataset, Histories
+from training.dataset import Dataset, Histories
 from training.errors import DataError
 
 NO_CLOCK = {"click": {"type": "binary", "label": "clicked"}}
@@ -282,33 +281,7 @@ def test_impressions_get_no_negatives():
     np.testing.assert_array_equal(with_negatives.rows, without.rows)
 
 
-# splits and refusals
-
-
-def test_the_parts_of_a_split_by_time_do_not_overlap():
-    times, splits = (getattr(toy.made().requests, name) for name in ("times", "splits"))
-    parts = [times[splits == number] for number in SPLITS.values()]
-    assert [len(part) for part in parts] == [36, 12, 12]
-    assert parts[0].max() < parts[1].min() <= parts[1].max() < parts[2].min()
-
-
-def test_select_gives_the_candidate_rows_of_a_part():
-    dataset = toy.made()
-    for name in SPLITS:
-        rows = [
-            np.arange(*dataset.requests.starts[number : number + 2]) for number in dataset.requests.of(name)
-        ]
-        np.testing.assert_array_equal(dataset.select(name), np.concatenate(rows))
-
-
-def test_no_query_is_on_two_sides_of_a_split_by_query():
-    rows = [
-        {**row, "query": f"query {number % 25}"} for number, row in enumerate(toy.log()) if row["impression"]
-    ]
-    rows = [{**row, "impression": None} for row in rows]
-    requests = toy.build(rows, toy.settings(split={"by": "query"})).requests
-    sides = {query: set(requests.splits[requests.queries == query]) for query in requests.queries}
-    assert all(len(side) == 1 for side in sides.values())
+# refusals
 
 
 def test_an_empty_part_is_an_error_that_names_it():
@@ -319,9 +292,8 @@ def test_an_empty_part_is_an_error_that_names_it():
 
 def test_an_events_table_that_no_task_learns_from_is_an_error():
     rows = [{"user": "u", "item": "i1", "time": float(at)} for at in range(20)]
-    chosen = toy.settings(tasks=NO_CLOCK)
-    only_items = chosen.model_copy(update={"tasks": toy.settings().tasks | {}})
-    only_items = only_items.model_copy(update={"tasks": {"kind": only_items.tasks["kind"]}})
+    chosen = toy.settings()
+    only_items = chosen.model_copy(update={"tasks": {"kind": chosen.tasks["kind"]}})
     with pytest.raises(DataError, match="no task takes its label from the events"):
         toy.build(rows, only_items)
 
@@ -334,4 +306,3 @@ def test_a_missing_time_of_an_item_is_unknown_and_not_the_epoch():
     dataset = toy.made()
     known = toy.items()["published"].is_not_null().to_numpy()
     np.testing.assert_array_equal(~np.isnan(dataset.published), known)
-    assert isinstance(toy.items()["published"].dtype, pl.Float64)

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.training import toy
 from training.config import SplitConfig
+from training.dataset import SPLITS
 from training.errors import ConfigError, DataError
 from training.split import split_requests
 
@@ -84,3 +86,23 @@ def test_a_test_share_of_a_fifth_is_the_last_two_digits_of_the_md5():
 def test_a_split_by_query_needs_a_query_on_every_row():
     with pytest.raises(DataError, match="some events have no query"):
         split_requests(SplitConfig(by="query"), np.zeros(2), ["red", None])
+
+
+# of a whole data set
+
+
+def test_the_parts_of_a_split_by_time_do_not_overlap():
+    times, splits = (getattr(toy.made().requests, name) for name in ("times", "splits"))
+    parts = [times[splits == number] for number in SPLITS.values()]
+    assert [len(part) for part in parts] == [36, 12, 12]
+    assert parts[0].max() < parts[1].min() <= parts[1].max() < parts[2].min()
+
+
+def test_no_query_is_on_two_sides_of_a_split_by_query():
+    rows = [
+        {**row, "query": f"query {number % 25}"} for number, row in enumerate(toy.log()) if row["impression"]
+    ]
+    rows = [{**row, "impression": None} for row in rows]
+    requests = toy.build(rows, toy.settings(split={"by": "query"})).requests
+    sides = {query: set(requests.splits[requests.queries == query]) for query in requests.queries}
+    assert all(len(side) == 1 for side in sides.values())

@@ -13,6 +13,7 @@ from model_store.history import History
 from model_store.text import render
 from training.export import golden
 from training.export.golden import CANDIDATES, GOLDEN, TOP, WARMUP
+from training.predict import predict
 
 
 def answer(opened: Bundle, engine: Engine, request: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -136,8 +137,6 @@ def test_a_moment_is_iso_8601_with_an_offset_and_loses_no_microsecond(seconds):
 
 
 def test_writing_again_chooses_the_same_requests(bench, base, opened, tmp_path):
-    from training.predict import predict  # noqa: PLC0415
-
     predictions = predict(bench.network, bench.dataset, base, "validation")
     golden.write(bench.dataset, predictions, opened.items, tmp_path)
     assert (tmp_path / "warmup.jsonl").read_bytes() == opened.path("warmup.jsonl").read_bytes()

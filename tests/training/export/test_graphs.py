@@ -1,5 +1,6 @@
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -11,8 +12,6 @@ GRAPHS = ("text_encoder.onnx", "user_encoder.onnx", "heads.onnx")
 
 
 def run(opened, name: str, **feeds: np.ndarray) -> dict[str, np.ndarray]:
-    import onnxruntime  # noqa: PLC0415
-
     session = onnxruntime.InferenceSession(opened.path(name), providers=[CPU])
     return dict(zip([node.name for node in session.get_outputs()], session.run(None, feeds), strict=True))
 

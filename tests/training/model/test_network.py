@@ -108,7 +108,7 @@ def test_a_learned_item_starts_as_its_text_and_one_never_trained_on_stays_so():
     moved = residual.table.weight.abs().sum(dim=1) > 0
     assert moved.tolist() == [False, True, False, False, True]
     after = residual.eval()(numbers, vectors)
-    assert (after[:2, 0] > vectors[:2, 0]).all()
+    assert (after[:2, 0] < vectors[:2, 0]).all()
     torch.testing.assert_close(after[2], vectors[2])
     torch.testing.assert_close(after.norm(dim=-1), torch.ones(3))
 
