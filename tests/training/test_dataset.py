@@ -194,8 +194,12 @@ def test_a_row_without_any_label_is_history_but_no_request():
 def test_requests_are_in_order_of_time_and_every_row_has_its_owner():
     dataset = toy.made()
     assert (np.diff(dataset.requests.times) >= 0).all()
-    owners = dataset.requests.owners
-    assert len(owners) == len(dataset.rows) == len(dataset.context) == dataset.requests.starts[-1]
+    assert (
+        (owners := dataset.requests.owners).size
+        == len(dataset.rows)
+        == len(dataset.context)
+        == dataset.requests.starts[-1]
+    )
     assert all((owners[span(dataset, number)] == number).all() for number in range(len(dataset.requests)))
 
 
@@ -233,6 +237,7 @@ def test_a_user_without_a_profile_has_none_and_a_profile_without_events_is_left_
     }
     assert profiles == {"u0": "young odense", "u1": "old", **dict.fromkeys(["u2", "u3", "u4", "u5"])}
     assert "never seen" not in dataset.texts
+    assert dataset.records["u0"] == {"profile": "young odense"}  # as the service takes it
 
 
 def test_events_without_any_user_have_requests_without_history():
@@ -277,8 +282,7 @@ def test_negatives_are_drawn_alike_every_time_and_otherwise_with_another_seed():
 
 
 def test_impressions_get_no_negatives():
-    with_negatives, without = toy.made(events={"negatives": 3}), toy.made()
-    np.testing.assert_array_equal(with_negatives.rows, without.rows)
+    np.testing.assert_array_equal(toy.made(events={"negatives": 3}).rows, toy.made().rows)
 
 
 # refusals
@@ -296,10 +300,6 @@ def test_an_events_table_that_no_task_learns_from_is_an_error():
     only_items = chosen.model_copy(update={"tasks": {"kind": chosen.tasks["kind"]}})
     with pytest.raises(DataError, match="no task takes its label from the events"):
         toy.build(rows, only_items)
-
-
-def test_a_profile_field_is_kept_as_the_service_takes_it():
-    assert toy.made().records["u0"] == {"profile": "young odense"}
 
 
 def test_a_missing_time_of_an_item_is_unknown_and_not_the_epoch():
