@@ -34,7 +34,7 @@ PORT = "8937"
 
 
 def main(
-    name: str = "ebnerd",
+    name: Annotated[str, typer.Argument(help="Name of a run and of its bundle.")] = "ebnerd",
     impressions: Annotated[int, typer.Option(help="How many impressions of the test part.")] = 100,
     task: Annotated[str, typer.Option(help="The task whose scores are compared.")] = "click",
 ) -> None:

@@ -203,8 +203,13 @@ def _with_negatives(rows: pl.DataFrame, config: Config) -> pl.DataFrame:
     alone = rows.filter(pl.col("impression").is_null())
     copies = alone.select(pl.all().repeat_by(config.events.negatives).explode()) if len(alone) else alone
     catalogue = rows["item"].unique(maintain_order=True)
-    drawn = catalogue[generator.integers(0, len(catalogue), len(copies)).tolist()]
-    copies = copies.with_columns(item=drawn, events=pl.lit([], dtype=pl.List(pl.String)))
+    if len(catalogue) < 2:
+        raise DataError("events.negatives: the log names one item only; there is no other to draw")
+    place = {item: number for number, item in enumerate(catalogue)}
+    own = np.array([place[item] for item in copies["item"]], dtype=np.int64)
+    others = (own + generator.integers(1, len(catalogue), len(own))) % len(catalogue)  # any but its own
+    nothing = pl.lit([], dtype=pl.List(pl.String))
+    copies = copies.with_columns(item=catalogue[others.tolist()], events=nothing)
     for name, task in config.tasks.items():
         column = f"label:{name}"
         if column in copies.columns:

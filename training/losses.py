@@ -92,9 +92,12 @@ class Losses:
         values = np.log1p(labels) if config.transform == "log1p" else labels
         std = float(values.std()) if len(values) else 1.0
         self._readout.set(name, max(std, 1e-6), float(values.mean()) if len(values) else 0.0)
-        if len(labels):
-            self._readout.bound(name, float(labels.min()), float(labels.max()))
-        return 1.0
+        if not len(labels):
+            return 1.0
+        self._readout.bound(name, float(labels.min()), float(labels.max()))
+        away = np.abs(values - np.median(values)) / max(std, 1e-6)  # of the constant that is best by distance
+        smooth = np.where(away < 1.0, 0.5 * away**2, away - 0.5)
+        return {"default": 1.0, "mae": float(away.mean()), "huber": float(smooth.mean())}[config.loss]
 
 
 def _entropy(rate: Any) -> Any:

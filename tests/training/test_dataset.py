@@ -265,6 +265,7 @@ def test_negatives_stand_beside_their_event_with_label_0_and_nothing_else():
     drawn = np.setdiff1d(np.arange(len(dataset.rows)), first)
     assert (dataset.labels["click"][first] == 1).all()
     assert (dataset.labels["click"][drawn] == 0).all()
+    assert (dataset.rows[drawn] != np.repeat(dataset.rows[first], 3)).all()
     assert np.isnan(dataset.labels["dwell"][drawn]).all()
     assert np.isnan(dataset.labels["match"][drawn]).all()
     assert (dataset.labels["time"][drawn] == -1).all()

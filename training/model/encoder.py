@@ -107,6 +107,13 @@ class TextEncoder(nn.Module):
         self.projection = nn.Linear(hf.hidden_size, config.dimension)
         freeze(transformer, config.freeze)
 
+    def train(self, mode: bool = True) -> "TextEncoder":
+        """A frozen transformer stays as it is served: without dropout."""
+        super().train(mode)
+        if self.frozen:
+            self.transformer.eval()
+        return self
+
     def pooled(self, ids: Tensor, mask: Tensor) -> Tensor:
         """(B, L) token ids and mask -> (B, H)."""
         states = self.transformer(input_ids=ids, attention_mask=mask).last_hidden_state

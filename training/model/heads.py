@@ -64,7 +64,8 @@ class PairHeads(nn.Module):
         self.user_item, self.query_item = _block(d, h), _block(d, h)
         self.context = nn.Linear(context, h)
         self.no_user, self.no_query = nn.Parameter(torch.zeros(h)), nn.Parameter(torch.zeros(h))
-        self.slope = nn.ParameterDict({task.name: nn.Parameter(torch.tensor([2.0, 2.0])) for task in tasks})
+        ranked = [task.name for task in tasks if task.type != "multiclass"]
+        self.slope = nn.ParameterDict({name: nn.Parameter(torch.tensor([2.0, 2.0])) for name in ranked})
 
     def forward(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
         """user (B, d), query (B, d; zeros for none), items (B, C, d), context (B, C, F) -> logits (B, C, w)."""
@@ -110,14 +111,14 @@ class PairHeads(nn.Module):
         return parts["query"] + self.no_user
 
     def _logit(self, task: Task, first: Tensor, dots: Tensor) -> Tensor:
+        logit = self.mix(first, task.name)
+        if task.type == "multiclass":  # no single direction for the dot product: the tower alone
+            return logit  # type: ignore[no-any-return]
         slope = self.slope[task.name]
         if task.inputs == "query_item":
             slope = slope * slope.new_tensor([0.0, 1.0])
         elif task.inputs == "user_item":
             slope = slope * slope.new_tensor([1.0, 0.0])
-        logit = self.mix(first, task.name)
-        if task.type == "multiclass":  # no single direction for the dot product: the tower alone
-            return logit  # type: ignore[no-any-return]
         return logit + (dots * slope).sum(dim=-1, keepdim=True)  # type: ignore[no-any-return]
 
 

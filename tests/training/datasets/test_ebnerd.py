@@ -91,7 +91,7 @@ def test_the_training_week_knows_no_more_than_the_test_week(raw: pl.DataFrame, r
     assert hidden.height == 48_955
     assert hidden.filter(pl.col("time") < begins).height == 0
     assert set(hidden["user_id"]) <= set(seen["user_id"])
-    assert set(read.events["events"].explode().drop_nulls()) == {"read", "click"}
+    assert set(read.events["events"].explode().drop_nulls()) == {"glance", "read", "study", "click"}
 
 
 def test_publication_is_bounded_by_the_article_itself_and_all_later_ids() -> None:
