@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -209,3 +212,17 @@ def test_without_cuda_auto_is_the_cpu(opened):
 
 def test_there_is_at_least_one_core():
     assert cores() >= 1
+
+
+def test_importing_the_engine_leaves_nothing_at_home_and_reports_to_nobody(tmp_path):
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    command = [
+        sys.executable,
+        "-c",
+        "import model_store.engine, os; print(os.environ['ORT_DISABLE_TELEMETRY'])",
+    ]
+    done = subprocess.run(
+        command, env=environment, cwd=Path(__file__).parents[2], capture_output=True, check=True, text=True
+    )
+    assert done.stdout.strip() == "1"
+    assert list(tmp_path.rglob("*onnxruntime*")) == []
