@@ -58,14 +58,6 @@ def test_dates_in_the_wrong_order_are_refused():
         by_time([1.0, 2.0], validation_from="2024-01-01T00:00:00Z", test_from="2023-01-01T00:00:00Z")
 
 
-@pytest.mark.parametrize(
-    ("written", "reason"), [("yesterday", "is no ISO 8601"), ("2023-01-01T00:00:00", "no time zone")]
-)
-def test_a_date_that_is_no_moment_is_refused(written, reason):
-    with pytest.raises(ConfigError, match=reason):
-        by_time([1.0, 2.0], test_from=written)
-
-
 @settings(deadline=None)
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=40))
 def test_a_query_is_on_one_side_wherever_and_beside_whatever_it_stands(queries):
