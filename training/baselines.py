@@ -14,8 +14,8 @@ from scipy.stats import rankdata
 
 from model_store.features import SHARE, width
 from model_store.manifest import Task
-from training.dataset import Dataset
-from training.evaluate import impressions, logarithmic, score, split_rows
+from training.dataset import SPLITS, Dataset
+from training.evaluate import impressions, logarithmic, score
 from training.predict import known
 
 Array = NDArray[Any]
@@ -34,7 +34,7 @@ def baselines(dataset: Dataset, split: str) -> dict[str, dict[str, dict[str, flo
 def _task(dataset: Dataset, task: Task, split: str) -> dict[str, dict[str, float]]:
     if not task.online:
         return _alone(dataset, task, split)
-    train, test = split_rows(dataset, "train"), split_rows(dataset, split)
+    train, test = dataset.select("train"), dataset.select(split)
     labels: Array = dataset.labels[task.name]
     if task.type == "binary":
         return _binary(dataset, task, train, test)
@@ -108,8 +108,7 @@ def _means(dataset: Dataset, labels: Array, train: Array, test: Array) -> dict[s
 
 def _alone(dataset: Dataset, task: Task, split: str) -> dict[str, dict[str, float]]:
     labels = dataset.alone[task.name]
-    number = {"train": 0, "validation": 1, "test": 2}[split]
-    train, test = labels.labels[labels.splits == 0], labels.labels[labels.splits == number]
+    train, test = labels.labels[labels.splits == 0], labels.labels[labels.splits == SPLITS[split]]
     if task.type == "multiclass":
         values = np.tile(_shares(train, task.width), (len(test), 1))
         return {"class shares": score(task, test, values)}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from model_store.manifest import Task
 from training import metrics, ranking
-from training.dataset import SPLITS, Dataset
+from training.dataset import Dataset
 from training.predict import Predictions, known, labels_of
 
 Array = NDArray[Any]
@@ -91,8 +91,3 @@ def losses(task: Task, ours: Mapping[str, float], theirs: Mapping[str, float]) -
     before, after = ours[name], theirs[name]
     worse = after - before if name in LOWER_IS_BETTER else before - after
     return worse / abs(before) if before else worse
-
-
-def split_rows(dataset: Dataset, split: str) -> NDArray[np.int64]:
-    """Candidate rows of a split."""
-    return np.flatnonzero(dataset.requests.splits[dataset.requests.owners] == SPLITS[split])

@@ -24,7 +24,7 @@ from training.errors import ConfigError
 from training.evaluate import LOWER_IS_BETTER, measure
 from training.losses import Losses
 from training.model.network import Batch, Network
-from training.predict import predict, represent
+from training.predict import labels_of, predict, represent
 from training.run import Run
 from training.texts import Texts
 
@@ -134,28 +134,23 @@ def validate(
     network: Network, dataset: Dataset, texts: Texts, losses: Losses
 ) -> tuple[float, dict[str, Any]]:
     """The number that decides (less is better) and what to log: the stated metric, or the mean joint loss."""
-    represented = represent(network, dataset, texts)
+    predictions = predict(network, dataset, represent(network, dataset, texts), "validation")
     config = dataset.config
-    metric = config.training.metric
-    if metric:
-        name, _, kind = metric.partition(":")
-        found = measure(dataset, predict(network, dataset, represented, "validation"), "validation")
+    if config.training.metric:
+        name, _, kind = config.training.metric.partition(":")
+        found = measure(dataset, predictions, "validation")
         kind = kind or "auc"
         if kind not in found[name]:
             raise ConfigError(f"training.metric: {name} has no {kind!r}; there are: {', '.join(found[name])}")
         value = found[name][kind]
         return (value if kind in LOWER_IS_BETTER else -value), {"validation": found}
-    predictions = predict(network, dataset, represented, "validation")
     parts = {}
     for task in dataset.tasks:
-        labels = dataset.labels[task.name][predictions.rows] if task.online else None
-        if labels is None:
-            alone = dataset.alone[task.name]
-            labels = alone.labels[alone.splits == 1]
-        tensor = torch.from_numpy(labels if labels.dtype == np.int64 else labels.astype(np.float32))
+        labels = labels_of(dataset, predictions, task.name, "validation")
         if len(labels):
+            target = torch.from_numpy(labels if labels.dtype == np.int64 else labels.astype(np.float32))
             logits = torch.from_numpy(predictions.logits[task.name])
-            parts[task.name] = losses.task(task.name, logits, tensor).item()
+            parts[task.name] = losses.task(task.name, logits, target).item()
     weights = {name: config.tasks[name].weight for name in parts}
     return sum(parts[name] * weights[name] for name in parts), {"validation_loss": parts}
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model_store.manifest import Task
-from training.evaluate import headline, impressions, losses, measure, retrieval, score, split_rows
+from training.evaluate import headline, impressions, losses, measure, retrieval, score
 from training.predict import predict, represent
 from training.ranking import recall_at
 
@@ -70,8 +70,3 @@ def test_retrieval_looks_for_the_clicked_in_the_whole_catalogue(bench):
         rows = np.arange(*dataset.requests.starts[number : number + 2])
         targets.append(dataset.rows[rows[dataset.labels["click"][rows] == 1]])
     assert retrieval(dataset, found, vectors) == recall_at(found.users, vectors, targets=targets)
-
-
-def test_the_rows_of_a_part_are_those_of_its_requests(bench):
-    for split in ("train", "validation", "test"):
-        np.testing.assert_array_equal(split_rows(bench.dataset, split), bench.dataset.select(split))
