@@ -6,6 +6,8 @@ items.published.npy     (N,) float64, unix seconds, NaN where unknown
 items.attributes.json   [{"name": "category", "values": ["shoes", ...]}, ...]
 items.codes.<k>.npy     (N, K) int32 into the values of attribute k, padded with -1
 items.outputs.npy       (N, W) float32, the item-only tasks side by side, in the manifest's order
+items.numbers.json      {"price": [12.5, null, ...], ...} where the features read numbers of the items
+items.statistics.npy    (N,) records of counters.py, as the log ended, where the features count events
 items.jsonl             the rendered text of each item, read by `verify` alone
 """
 
@@ -20,6 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.clock import Times
+from model_store.counters import Records
+
+NUMBERS, STATISTICS = "items.numbers.json", "items.statistics.npy"
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class Items:
     published: Times
     attributes: dict[str, Attribute] = field(default_factory=dict)
     outputs: NDArray[np.float32] | None = None
+    numbers: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    statistics: Records | None = None
 
     @cached_property
     def rows(self) -> dict[str, int]:
@@ -75,12 +82,16 @@ def read(folder: Path) -> Items:
         entry["name"]: Attribute(tuple(entry["values"]), _map(folder / f"items.codes.{number}.npy"))
         for number, entry in enumerate(json.loads((folder / "items.attributes.json").read_bytes()))
     }
+    numbers = json.loads((folder / NUMBERS).read_bytes()) if (folder / NUMBERS).is_file() else {}
+    counted = (folder / STATISTICS).is_file()
     return Items(
         ids=tuple(json.loads((folder / "items.ids.json").read_bytes())),
         vectors=_map(folder / "items.vectors.npy"),
         published=_map(folder / "items.published.npy"),
         attributes=attributes,
         outputs=_map(folder / "items.outputs.npy"),
+        numbers={name: np.array(values, dtype=np.float64) for name, values in numbers.items()},
+        statistics=_map(folder / STATISTICS) if counted else None,
     )
 
 
@@ -95,9 +106,18 @@ def write(items: Items, folder: Path, *, texts: Sequence[str]) -> None:
     np.save(folder / "items.outputs.npy", outputs.astype(np.float32))
     for number, attribute in enumerate(items.attributes.values()):
         np.save(folder / f"items.codes.{number}.npy", attribute.codes)
+    if items.numbers:
+        told = {name: [_number(value) for value in values] for name, values in items.numbers.items()}
+        (folder / NUMBERS).write_text(json.dumps(told))
+    if items.statistics is not None:
+        np.save(folder / STATISTICS, items.statistics)
     with (folder / "items.jsonl").open("w") as file:
         for item, text in zip(items.ids, texts, strict=True):
             file.write(json.dumps({"item_id": item, "text": text}, ensure_ascii=False) + "\n")
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _map(path: Path) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FORMAT = 1
+FORMAT = 2
 
 TaskType = Literal["binary", "multiclass", "multilabel", "regression"]
 TaskInputs = Literal["pair", "user_item", "query_item", "item", "text"]
@@ -85,8 +85,31 @@ class Retrieval(Frozen):
     query_weight: float = 1.0
 
 
+class Scale(Frozen):
+    """How a number becomes a feature: its logarithm if `log`, then how many spreads from the mean."""
+
+    mean: float = 0.0
+    std: float = 1.0
+    log: bool = False
+
+
+class Features(Frozen):
+    """The declared context features, in order, and what training measured for them.
+
+    rates: the usual value of each rate; scales: of `number:` and `latest:` features; words: the known words of
+    each column of the request; candidates: the longest list that training saw.
+    """
+
+    use: tuple[str, ...]
+    windows: tuple[str, ...] = ("1h", "6h", "24h", "7d")
+    rates: dict[str, float] = Field(default_factory=dict)
+    scales: dict[str, Scale] = Field(default_factory=dict)
+    words: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    candidates: int = 100
+
+
 class Manifest(Frozen):
-    """See docs/bundle.md for each field."""
+    """See docs/bundle.md for each field. `statistics_until`: unix seconds, the end of the log behind the priors."""
 
     format: int = FORMAT
     name: str
@@ -104,7 +127,8 @@ class Manifest(Frozen):
     timezone: str
     item_text: tuple[TextField, ...]
     profile_text: tuple[TextField, ...] = ()
-    features: tuple[str, ...]
+    features: Features
+    statistics_until: float = 0.0
     attributes: tuple[str, ...] = ()
     tasks: tuple[Task, ...]
     fusion: FusionDefault

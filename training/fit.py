@@ -18,7 +18,6 @@ from torch import Tensor
 
 from training.batches import Batches
 from training.calibrate import calibrate
-from training.config import TrainingConfig
 from training.dataset import Dataset
 from training.errors import ConfigError
 from training.evaluate import LOWER_IS_BETTER, measure
@@ -26,6 +25,7 @@ from training.losses import Losses
 from training.model.network import Batch, Network
 from training.predict import labels_of, predict, represent
 from training.run import Run
+from training.sections import TrainingConfig
 from training.texts import Texts
 
 

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from model_store.clock import CLASSES, Clock
 from model_store.manifest import Task
-from training.config import Config, TaskConfig
+from training.config import Config
 from training.datasets.tables import Tables
 from training.errors import DataError
+from training.sections import TaskConfig
 
 Ints = NDArray[np.int64]
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from model_store.manifest import Task
-from training.config import TaskConfig
 from training.model.readout import Readout
+from training.sections import TaskConfig
 
 FLOOR = 0.05  # a constant predictor that is nearly right must not make its task's loss explode
 

@@ -6,9 +6,9 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from training.config import SplitConfig
 from training.datasets.split import query_buckets
 from training.errors import ConfigError, DataError
+from training.sections import SplitConfig
 
 
 def split_requests(

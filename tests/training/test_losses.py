@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from model_store.manifest import Task
-from training.config import TaskConfig
 from training.losses import FLOOR, Losses
 from training.model.readout import Readout
+from training.sections import TaskConfig
 
 NAN = math.nan
 TASKS = (

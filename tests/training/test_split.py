@@ -6,9 +6,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.training import toy
-from training.config import SplitConfig
 from training.dataset import SPLITS
 from training.errors import ConfigError, DataError
+from training.sections import SplitConfig
 from training.split import split_requests
 
 TIMES = st.lists(st.integers(1_600_000_000, 1_600_000_400), min_size=3, max_size=60).map(

@@ -14,12 +14,13 @@ import polars as pl
 
 from model_store.manifest import TextField
 from model_store.text import render
-from training.config import Config, TaskConfig
+from training.config import Config
 from training.datasets import columns, files, roles
 from training.datasets.report import BadRows, Report, check_share
 from training.datasets.sieve import Sieve
 from training.datasets.zones import Zones
 from training.errors import DataError
+from training.sections import TaskConfig
 
 TIMED = {"items.time", "events.timestamp"}
 KEYS = {"items.id", "users.id", "events.item", "events.timestamp"}  # every file must have them

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from model_store.manifest import Task
-from training.config import ModelConfig
+from training.sections import ModelConfig
 
 KINDS = ("pair", "user_item", "query_item")
 TOWER = 32

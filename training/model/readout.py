@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from model_store.manifest import Task
-from training.config import TaskConfig
+from training.sections import TaskConfig
 
 
 class Readout(nn.Module):

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from model_store.manifest import Task
-from training.config import TaskConfig
 from training.model.readout import Readout
+from training.sections import TaskConfig
 
 TASKS = (
     Task(name="click", type="binary"),

@@ -1,0 +1,58 @@
+"""What is known when candidates are scored: the raw quantities that the features are made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.clock import Times
+from model_store.counters import Statistics
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+SHOWN_LISTS, SHOWN_SECONDS = 50, 7 * 86_400.0  # how far back a user's lists are remembered
+
+
+@dataclass(frozen=True)
+class Met:
+    """How often each candidate and the user met, (n,), and when last, (n,) unix seconds, NaN for never."""
+
+    counts: Floats
+    last: Times
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """What is known of n candidates; every array has shape (n,) or broadcasts to it.
+
+    now, published, last_event: unix seconds, NaN where unknown; sizes: events in the history;
+    shares: by attribute, NaN where the item has no value or the history is empty; numbers: by column of the
+    items, NaN where missing; words: by column of the request, places in the known words, -1 for any other.
+    The lists of candidates begin at `starts`: one list if it is left out.
+    """
+
+    now: Times
+    published: Times
+    last_event: Times
+    sizes: Floats
+    shares: Mapping[str, Floats] = field(default_factory=dict)
+    statistics: Statistics | None = None
+    shown: Met | None = None
+    again: Met | None = None
+    numbers: Mapping[str, Floats] = field(default_factory=dict)
+    words: Mapping[str, Ints] = field(default_factory=dict)
+    starts: Ints = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+
+    @property
+    def rows(self) -> int:
+        """Number of candidates."""
+        return int(np.broadcast(self.now, self.published, self.last_event, self.sizes).shape[0])
+
+
+def met(items: Ints, past: Ints, times: Times) -> Met:
+    """Meetings of one user: candidates `items` (n,) among `past` (L,) with its times (L,), as item numbers."""
+    same = items[:, None] == past[None, :]
+    last = np.where(same, times[None, :], -np.inf).max(axis=1, initial=-np.inf)
+    return Met(same.sum(axis=1).astype(np.float64), np.where(np.isinf(last), np.nan, last))

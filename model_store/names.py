@@ -1,0 +1,84 @@
+"""The names of features, taken apart: `list:rate:click+buy/view:1h` is the rate of two events over a third, in the
+last hour, compared within the list of candidates. features.py says what each one is.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+KINDS = {
+    "hour": 4, "weekday": 2, "item_age": 1, "since_last": 1, "history_size": 1, "candidates": 1, "again": 2,
+    "shown": 2, "share": 1, "count": 0, "rate": 0, "since": 1, "number": 1, "latest": 1, "context": 0,
+}  # fmt: skip
+ARGUED = ("share", "count", "rate", "since", "number", "latest", "context")
+OPTIONAL = ("item_age", "since_last", "again", "shown", "share", "since", "number", "latest")
+COMPARED = ("item_age", "again", "shown", "share", "count", "rate", "since", "number", "latest")
+PLAIN = tuple(kind for kind in KINDS if kind not in ARGUED)
+LIST = "list"
+SHAPES = (
+    "share:<attribute>, count:<event>, rate:<event>/<event>, since:<event>, number:<column>, latest:<column>, "
+    "context:<column>, list:<feature>"
+)
+
+
+@dataclass(frozen=True)
+class Name:
+    """One name: `written` as in the configuration; `window` empty for all of them."""
+
+    written: str
+    kind: str
+    argument: str = ""
+    window: str = ""
+    listed: bool = False
+
+    @property
+    def optional(self) -> bool:
+        """Whether a value can be missing, which one more column says."""
+        return self.kind in OPTIONAL
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The events that are counted; those above the line of a rate."""
+        return (
+            tuple(self.argument.partition("/")[0].split("+"))
+            if self.kind in ("count", "rate", "since")
+            else ()
+        )
+
+    @property
+    def tried(self) -> tuple[str, ...]:
+        """The events below the line of a rate."""
+        return tuple(self.argument.partition("/")[2].split("+")) if self.kind == "rate" else ()
+
+
+def parse(written: str) -> Name:
+    """A name taken apart; ValueError says what is wrong with it."""
+    listed = written.startswith(f"{LIST}:")
+    kind, _, argument = written.removeprefix(f"{LIST}:").partition(":")
+    if kind not in KINDS:
+        raise ValueError(f"unknown {written!r}; there are {', '.join(PLAIN)}, {SHAPES}")
+    if (kind in ARGUED) != bool(argument):
+        fix = f"write {kind}:<...>" if kind in ARGUED else f"write {kind} alone"
+        raise ValueError(f"{written!r}: {fix}; there are {SHAPES}")
+    if listed and kind not in COMPARED:
+        raise ValueError(
+            f"{written!r}: {kind} is the same for all of a list; compare one of {', '.join(COMPARED)}"
+        )
+    window = ""
+    if kind in ("count", "rate"):
+        argument, _, window = argument.partition(":")
+    name = Name(written, kind, argument, window, listed)
+    if "" in name.events + name.tried:
+        raise ValueError(
+            f"{written!r}: names no event; write count:click, rate:click/view or since:click+buy"
+        )
+    return name
+
+
+def counted(names: Iterable[Name]) -> tuple[str, ...]:
+    """All events that are counted, sorted."""
+    return tuple(sorted({event for name in names for event in name.events + name.tried}))
+
+
+def of(kind: str, names: Iterable[Name]) -> tuple[str, ...]:
+    """The arguments of all features of a kind, each once."""
+    return tuple(dict.fromkeys(name.argument for name in names if name.kind == kind))

@@ -1,0 +1,139 @@
+"""The tables of a configuration file, a class each: keys, types, defaults, and what a section alone forbids."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from model_store.manifest import ClockKind, TaskInputs, TaskType
+
+Paths = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Section(BaseModel):
+    """A frozen table of the file, strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ItemsConfig(Section):
+    """The items table. `text` columns make the item's text, in order; `labels` puts words before values."""
+
+    path: Paths
+    id: str = "item_id"
+    text: tuple[str, ...] = Field(min_length=1)
+    labels: dict[str, str] = {}
+    attributes: tuple[str, ...] = ()
+    time: str | None = None
+
+
+class EventsConfig(Section):
+    """The events table: one row an item shown, clicked, bought, rated ... to a user (or for a query).
+
+    A role that the file does not name is absent: no `user` means that nobody is known.
+    """
+
+    path: Paths
+    user: str | None = None
+    item: str = "item_id"
+    timestamp: str | None = None
+    impression: str | None = None
+    query: str | None = None
+    negatives: int = Field(default=0, ge=0, le=100)
+
+
+class UsersConfig(Section):
+    """The optional users table: `text` columns make the profile that opens a user's history."""
+
+    path: Paths
+    id: str = "user_id"
+    text: tuple[str, ...] = Field(min_length=1)
+    labels: dict[str, str] = {}
+
+
+class HistoryConfig(Section):
+    """Which rows enter a user's history: event name -> `column` (truthy) or `column=value`."""
+
+    events: dict[str, str] = {}
+    limit: int = Field(default=50, ge=1, le=500)
+
+
+class SplitConfig(Section):
+    """How rows are held out: the newest by time, or whole queries by hash of the query."""
+
+    by: Literal["time", "query"] = "time"
+    validation: Share = 0.1
+    test: Share = 0.1
+    validation_from: str | None = None
+    test_from: str | None = None
+
+
+class TaskConfig(Section):
+    """One head. `label` is a column of events (of items for `inputs = "item"`)."""
+
+    type: TaskType
+    label: str
+    inputs: TaskInputs = "pair"
+    text: str | None = None
+    clock: ClockKind | None = None
+    transform: Literal["none", "log1p"] = "none"
+    loss: Literal["default", "mae", "huber"] = "default"
+    ranking: bool = True
+    weight: float = Field(default=1.0, ge=0.0)
+    main: bool = False
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.clock and (self.type != "multiclass" or self.inputs not in ("user_item", "query_item")):
+            raise ValueError(
+                'a clock task needs type = "multiclass" and inputs = "user_item" or "query_item"'
+            )
+        if (self.inputs == "text") != (self.text is not None):
+            raise ValueError('inputs = "text" and text = "<column>" go together')
+        if self.transform != "none" and self.type != "regression":
+            raise ValueError("transform is for regression tasks only")
+        if self.type == "multilabel" and self.inputs not in ("item", "text"):
+            raise ValueError('a multilabel task needs inputs = "item" or "text"')
+        return self
+
+
+class ModelConfig(Section):
+    """The network. `encoder`: `all-MiniLM-L6-v2` (packaged), a Hugging Face id, or a local folder.
+
+    `item_ids` adds a learned vector to each known item's text vector: for catalogues that change slowly.
+    """
+
+    encoder: str = "all-MiniLM-L6-v2"
+    freeze: str = Field(default="all", pattern=r"^(all|none|last:[1-9]\d*)$")
+    pooling: Literal["mean", "attention"] = "mean"
+    max_tokens: int = Field(default=64, ge=8, le=512)
+    dimension: int = Field(default=128, ge=8, le=1024)
+    sharing: Literal["shared_bottom", "mmoe"] = "mmoe"
+    experts: int = Field(default=4, ge=1, le=32)
+    hidden: int = Field(default=64, ge=8, le=2048)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    item_ids: bool = False
+
+
+class FeaturesConfig(Section):
+    """Context features of the heads; model_store/features.py defines each."""
+
+    use: tuple[str, ...] = ("hour", "weekday", "item_age", "since_last", "history_size")
+    timezone: str = "UTC"
+
+
+class TrainingConfig(Section):
+    """The optimiser and when it stops. `metric` is `<task>:<metric>` or empty for the sum of the losses."""
+
+    epochs: int = Field(default=6, ge=1)
+    batch: int = Field(default=64, ge=1)
+    lr_heads: float = Field(default=2e-3, gt=0.0)
+    lr_encoder: float = Field(default=2e-5, gt=0.0)
+    weight_decay: float = Field(default=0.05, ge=0.0)
+    warmup: Share = 0.1
+    patience: int = Field(default=2, ge=1)
+    metric: str = ""
+    seed: int = 7
+    bad_rows: Share = 0.01
