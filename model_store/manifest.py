@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 FORMAT = 2
 
-TaskType = Literal["binary", "multiclass", "multilabel", "regression"]
+TaskType = Literal["binary", "multiclass", "multilabel", "regression", "quantile"]
 TaskInputs = Literal["pair", "user_item", "query_item", "item", "text"]
 ClockKind = Literal["hour", "daypart", "weekday"]
 Precision = Literal["fp32", "int8"]
@@ -29,13 +29,14 @@ class Task(Frozen):
     `pair` sees user, query, item and context; `user_item` user and item; `query_item` query and item;
     `item` and `text` see one text alone and run inside the text encoder's graph. A task with a `clock`
     predicts the local time bucket of an event and is served as the probability of the bucket of now.
-    `low` and `high` are the range that fusion maps to 0..1.
+    `low` and `high` are the range that fusion maps to 0..1. `quantiles`, ascending, are those of a number.
     """
 
     name: str
     type: TaskType
     inputs: TaskInputs = "pair"
     classes: tuple[str, ...] = ()
+    quantiles: tuple[float, ...] = ()
     clock: ClockKind | None = None
     low: float = 0.0
     high: float = 1.0
@@ -44,7 +45,12 @@ class Task(Frozen):
     @property
     def width(self) -> int:
         """Number of columns of the head's output."""
-        return max(1, len(self.classes))
+        return max(1, len(self.classes), len(self.quantiles))
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Names of the quantiles as they are served, such as `0.5`."""
+        return tuple(map(str, self.quantiles))
 
     @property
     def online(self) -> bool:

@@ -6,6 +6,7 @@ from model_store.manifest import FileEntry, FusionDefault, Manifest, Retrieval, 
 CLICK = Task(name="click", type="binary", main=True)
 TIME = Task(name="time", type="multiclass", inputs="user_item", classes=("night", "day"), clock="daypart")
 TAGS = Task(name="tags", type="multilabel", inputs="item", classes=("a", "b", "c"))
+READ = Task(name="read", type="quantile", quantiles=(0.05, 0.5, 0.9))
 MOOD = Task(name="mood", type="multiclass", inputs="text", classes=("sad", "glad"))
 
 
@@ -35,8 +36,13 @@ def test_it_cannot_be_changed():
         manifest().name = "other"
 
 
-def test_a_task_is_as_wide_as_its_classes_and_at_least_one_column():
-    assert [task.width for task in (CLICK, TIME, TAGS, MOOD)] == [1, 2, 3, 2]
+def test_a_task_is_as_wide_as_its_classes_or_quantiles_and_at_least_one_column():
+    assert [task.width for task in (CLICK, TIME, TAGS, MOOD, READ)] == [1, 2, 3, 2, 3]
+
+
+def test_quantiles_are_named_as_they_are_written():
+    assert READ.levels == ("0.05", "0.5", "0.9")
+    assert CLICK.levels == ()
 
 
 def test_tasks_that_read_one_text_run_in_the_text_encoder_and_the_others_online():
@@ -48,8 +54,8 @@ def test_of_an_item_everything_is_said_but_what_is_said_of_other_texts():
     assert [task.name for task in manifest().answered] == ["click", "tags", "time"]
 
 
-def test_fusion_can_weigh_one_number_and_the_class_of_now_but_no_other_classes():
-    assert [task.scalar for task in (CLICK, TIME, TAGS, MOOD)] == [True, True, False, False]
+def test_fusion_can_weigh_one_number_and_the_class_of_now_but_no_other_classes_and_no_quantiles():
+    assert [task.scalar for task in (CLICK, TIME, TAGS, MOOD, READ)] == [True, True, False, False, False]
 
 
 def test_an_unknown_task_is_a_key_error():
