@@ -21,9 +21,9 @@ from app.settings import Settings
 from app.state import Found, Record, Row, State, Stored
 from app.texts import Texts, digest
 from app.users import Past, Users
-from model_store import features
+from model_store import taste
 from model_store.engine import Engine
-from model_store.features import Moment
+from model_store.moment import Moment
 from model_store.text import render
 
 CacheUse = Literal["hit", "miss", "bypass"]
@@ -233,8 +233,8 @@ class Recommender:
         past, attributes = known.past, self._catalogue.items.attributes
         shares = {}
         for name in self._engine.features.attributes:
-            taste = features.profile(attributes[name].codes[past.rows], len(attributes[name].values))
-            shares[name] = features.shares(taste, slate.codes[name])
+            profile = taste.profile(attributes[name].codes[past.rows], len(attributes[name].values))
+            shares[name] = taste.shares(profile, slate.codes[name])
         moment = Moment(
             now=np.array([ask.now]),
             published=slate.published,
