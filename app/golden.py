@@ -6,6 +6,7 @@ warmup.jsonl   a body of /recommend a line
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -72,6 +73,9 @@ def _compare(ranking: Ranking, expected: Mapping[str, Any], manifest: Manifest, 
 
 def _apart(task: Task, found: Any, expected: Any) -> float:
     """Greatest difference, as a share of the task's range where that is wider than 0..1."""
+    unit = max(1.0, task.high - task.low)
+    if task.quantiles:
+        return float(max(abs(found[name] - expected.get(name, math.inf)) for name in task.levels) / unit)
     if isinstance(
         expected, Mapping
     ):  # the likeliest classes: one that is missing is below all that are there
@@ -81,4 +85,4 @@ def _apart(task: Task, found: Any, expected: Any) -> float:
             for name, value in expected.items()
         )
         return float(max(gaps, default=0.0))
-    return float(abs(found - expected) / max(1.0, task.high - task.low))
+    return float(abs(found - expected) / unit)

@@ -2,7 +2,7 @@
 
 A binary task is served as its probability, a regression as its value, a task with a clock as the
 probability of the local time bucket of the moment; other classes as {class: probability} of the
-likeliest five.
+likeliest five; quantiles as {quantile: value}, ascending.
 """
 
 from collections.abc import Mapping, Sequence
@@ -118,6 +118,9 @@ class Fused:
 
 
 def _served(task: Task, output: NDArray[np.float32]) -> list[Any]:
+    if task.quantiles:
+        rows = np.round(output.astype(np.float64), DECIMALS).tolist()
+        return [dict(zip(task.levels, row, strict=True)) for row in rows]
     return [classes(task, row) for row in output] if task.classes else _numbers(output[:, 0])
 
 

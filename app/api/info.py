@@ -28,12 +28,14 @@ class ServedModel(BaseModel):
 
 
 class ServedTask(BaseModel):
-    """One head. `low` and `high`: the range that fusion maps to 0..1; `scalar`: whether it can be weighed."""
+    """One head. `low` and `high`: the range that fusion maps to 0..1; `scalar`: whether it can be weighed;
+    `quantiles`: those of a number that are answered."""
 
     name: str
     type: str
     inputs: str
     classes: list[str]
+    quantiles: list[float]
     clock: str | None
     low: float
     high: float
@@ -73,7 +75,9 @@ def describe(model: Model, settings: Settings) -> dict[str, Any]:
     return {
         "model": {name: getattr(manifest, name) for name in shown} | {"device": model.engine.device},
         "tasks": [
-            task.model_dump(include={"name", "type", "inputs", "classes", "clock", "low", "high"})
+            task.model_dump(
+                include={"name", "type", "inputs", "classes", "quantiles", "clock", "low", "high"}
+            )
             | {
                 "scalar": task.scalar and task in manifest.answered,
                 "weight": fusion.weights.get(task.name, 0.0),
@@ -82,7 +86,7 @@ def describe(model: Model, settings: Settings) -> dict[str, Any]:
         ],
         "fusion": fusion.method,
         "events": manifest.events[1:],
-        "features": manifest.features,
+        "features": manifest.features.use,
         "item_text": [field.name for field in manifest.item_text],
         "profile_text": [field.name for field in manifest.profile_text],
         "attributes": manifest.attributes,

@@ -1,10 +1,12 @@
 import json
+import math
 
 import pytest
 
-from app.golden import GOLDEN
+from app.golden import GOLDEN, _apart
 from app.settings import Settings
 from model_store.bundle import Bundle
+from model_store.manifest import Task
 from model_store.shelf import Shelf
 from tests.live import metric, running
 
@@ -82,6 +84,17 @@ def test_expected_classes_beyond_the_answered_five_count_as_less(republished, qu
     wider = answer | {item: answer[item] | {many[0]: served | {absent: min(served.values())}}}
     with running(republished(GOLDEN, [{"request": question, "expected": wider}])) as other:
         assert other.get("/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("wrong", "apart"),
+    [({}, 0.0), ({"0.5": 21.3}, 0.001), ({"0.1": 4.5, "0.9": 130.0}, 0.1), ({"0.9": None}, math.inf)],
+)
+def test_quantiles_differ_by_the_worst_of_them_as_a_share_of_the_range(wrong, apart):
+    task = Task(name="read", type="quantile", quantiles=(0.1, 0.5, 0.9), low=0.0, high=300.0)
+    answered = {"0.1": 4.5, "0.5": 21.0, "0.9": 160.0}
+    expected = {name: value for name, value in (answered | wrong).items() if value is not None}
+    assert _apart(task, answered, expected) == pytest.approx(apart)
 
 
 def test_recorded_requests_run_before_ready(republished):

@@ -10,6 +10,7 @@ from model_store.manifest import Task
 CLICK = Task(name="click", type="binary", main=True)
 TIME = Task(name="time", type="multiclass", classes=DAYPARTS, clock="daypart")
 MOOD = Task(name="mood", type="multiclass", classes=tuple("abcdefg"))
+READ = Task(name="read", type="quantile", quantiles=(0.1, 0.5, 0.9))
 NOON = 1_795_348_800.0  # 2026-11-22 12:00 UTC, a Sunday
 OUTPUTS = {
     "click": np.array([[0.1], [0.9], [0.9]], dtype=np.float32),
@@ -37,6 +38,16 @@ def test_classes_are_served_as_the_likeliest_five():
     best = classes(MOOD, OUTPUTS["mood"][0])
     assert list(best) == ["d", "c", "g", "e", "b"]
     assert best["d"] == 0.3
+
+
+def test_quantiles_are_served_by_their_names_in_the_unit_of_the_label():
+    output = np.array([[1.5, 21.0, 160.4], [0.0, 0.0, 1234.5678901]], dtype=np.float32)
+    outcome = Outcome((CLICK, READ), {"click": OUTPUTS["click"][:2], "read": output})
+    [item] = outcome.fuse(Fusion("weighted_sum", {"click": 1.0}), Clock("UTC"), NOON).ranked(
+        ["a", "b"], np.array([1])
+    )
+    assert item.tasks["read"] == {"0.1": 0.0, "0.5": 0.0, "0.9": pytest.approx(1234.567871)}
+    assert list(item.tasks["read"]) == ["0.1", "0.5", "0.9"]
 
 
 def test_contributions_are_served_only_when_asked_for():

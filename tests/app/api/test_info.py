@@ -8,6 +8,7 @@ def test_it_says_what_requests_may_say(client, bundle):
     assert info["model"]["precision"] == manifest.precision
     assert info["model"]["device"] in ("cpu", "cuda")
     assert [task["name"] for task in info["tasks"]] == [task.name for task in manifest.tasks]
+    assert [tuple(task["quantiles"]) for task in info["tasks"]] == [task.quantiles for task in manifest.tasks]
     assert {
         task["name"]: task["weight"] for task in info["tasks"] if task["weight"]
     } == manifest.fusion.weights
