@@ -1,8 +1,8 @@
 """Labels as arrays, and what the data say about each task: classes, ranges.
 
-binary, regression  float64 (n,), NaN where missing
-multiclass          int64 (n,), -1 where missing
-multilabel          float64 (n, C); rows without labels are left out (they stand alone only)
+binary, regression, quantile  float64 (n,), NaN where missing
+multiclass                    int64 (n,), -1 where missing
+multilabel                    float64 (n, C); rows without labels are left out (they stand alone only)
 """
 
 import hashlib
@@ -21,6 +21,8 @@ from training.errors import DataError
 from training.sections import TaskConfig
 
 Ints = NDArray[np.int64]
+
+NUMBERS = ("regression", "quantile")
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,16 @@ def _task(name: str, task: TaskConfig, values: pl.Series) -> Task:
         classes = tuple(sorted(values.unique()))
     elif task.type == "multilabel":
         classes = tuple(sorted(values.explode().drop_nulls().unique()))
-    elif task.type == "regression":
+    elif task.type in NUMBERS:
         array = values.to_numpy()
         low, high = (float(np.quantile(array, share)) for share in (0.01, 0.99))
     if task.type in ("multiclass", "multilabel") and len(classes) < 2:
         raise DataError(f"tasks.{name}: column {task.label!r} has one class only; there is nothing to learn")
-    if task.type == "regression" and low == high:
+    if task.type in NUMBERS and low == high:
         low, high = float(array.min()), float(max(array.max(), array.min() + 1.0))
     return Task(
         name=name, type=task.type, inputs=task.inputs, classes=classes, clock=task.clock,
-        low=low, high=high, main=task.main,
+        quantiles=task.quantiles if task.type == "quantile" else (), low=low, high=high, main=task.main,
     )  # fmt: skip
 
 

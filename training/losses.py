@@ -30,7 +30,7 @@ class Losses:
         self._scales: dict[str, float] = {}
 
     def prepare(self, name: str, labels: NDArray[Any]) -> None:
-        """Learn a task's scale (and a regression's mean and spread) from its training labels."""
+        """Learn a task's scale (and the mean and spread of a number) from its training labels."""
         task, config = self._tasks[name], self._configs[name]
         if task.type == "multiclass":
             shares = np.bincount(labels[labels >= 0], minlength=task.width) / max((labels >= 0).sum(), 1)
@@ -55,6 +55,9 @@ class Losses:
         logits, labels = logits[known], labels[known]
         if task.type == "multiclass":
             return functional.cross_entropy(logits, labels) / self._scales[name]
+        if task.type == "quantile":
+            levels, target = self._readout.levels(name, logits), self._readout.standardised(name, labels)
+            return pinball(target, levels, task.quantiles) / self._scales[name]
         logits = logits.squeeze(-1)
         if task.type == "binary":
             return functional.binary_cross_entropy_with_logits(logits, labels) / self._scales[name]
@@ -78,9 +81,7 @@ class Losses:
         return surprise.sum() / uniform.sum()
 
     def _regression(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
-        target = torch.log1p(labels) if self._readout.log[name] else labels
-        mean, std = self._readout.affine(name)[1], self._readout.affine(name)[0]
-        target = (target - mean) / std
+        target = self._readout.standardised(name, labels)
         kind = self._configs[name].loss
         if kind == "mae":
             return functional.l1_loss(logits, target)
@@ -95,9 +96,21 @@ class Losses:
         if not len(labels):
             return 1.0
         self._readout.bound(name, float(labels.min()), float(labels.max()))
+        if quantiles := self._tasks[name].quantiles:
+            target = (values - values.mean()) / max(std, 1e-6)
+            constant = np.quantile(target, quantiles)
+            self._readout.begin(name, constant.tolist())
+            return float(pinball(torch.from_numpy(target), torch.from_numpy(constant), quantiles))
         away = np.abs(values - np.median(values)) / max(std, 1e-6)  # of the constant that is best by distance
         smooth = np.where(away < 1.0, 0.5 * away**2, away - 0.5)
         return {"default": 1.0, "mae": float(away.mean()), "huber": float(smooth.mean())}[config.loss]
+
+
+def pinball(targets: Tensor, levels: Tensor, quantiles: Sequence[float]) -> Tensor:
+    """Mean over rows and quantiles of the check function (Koenker and Bassett 1978): targets (n,), levels (n, K)."""
+    share = levels.new_tensor(quantiles)
+    error = targets.unsqueeze(-1) - levels
+    return torch.maximum(share * error, (share - 1.0) * error).mean()
 
 
 def _entropy(rate: Any) -> Any:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from model_store.manifest import Task
-from training.losses import FLOOR, Losses
+from training.losses import FLOOR, Losses, pinball
 from training.model.readout import Readout
 from training.sections import TaskConfig
 
@@ -16,6 +16,7 @@ TASKS = (
     Task(name="tags", type="multilabel", inputs="item", classes=("a", "b")),
     Task(name="stars", type="regression"),
     Task(name="dwell", type="regression"),
+    Task(name="range", type="quantile", quantiles=(0.1, 0.5, 0.9)),
 )
 LABELS = {
     "click": np.array([1, 0, 0, NAN, 0]),
@@ -23,13 +24,17 @@ LABELS = {
     "tags": np.array([[1, 0], [1, 1], [0, 0], [1, 0.0]]),
     "stars": np.array([1, 5, 3, NAN, 4.0]),
     "dwell": np.array([0, 10, 99, NAN]),
+    "range": np.array([0, 10, 99, NAN, 20, 3, 60]),
 }
+
+WIDTHS = {task.name: task.width for task in TASKS}
 
 
 def made(loss: str = "default") -> tuple[Losses, Readout]:
     configs = {task.name: TaskConfig(type=task.type, label="x", inputs=task.inputs) for task in TASKS}
     configs["stars"] = TaskConfig(type="regression", label="x", loss=loss)
     configs["dwell"] = TaskConfig(type="regression", label="x", transform="log1p")
+    configs["range"] = TaskConfig(type="quantile", label="x", transform="log1p")
     readout = Readout(TASKS, configs)
     losses = Losses(TASKS, configs, readout)
     for name, labels in LABELS.items():
@@ -69,7 +74,7 @@ def test_the_mean_is_the_same_in_whatever_shape_the_rows_stand(losses):
     torch.testing.assert_close(flat, table)
 
 
-@pytest.mark.parametrize("name", ["click", "mood", "tags", "stars", "dwell"])
+@pytest.mark.parametrize("name", LABELS)
 def test_a_constant_predictor_has_a_loss_of_one(losses, name):
     constant = {
         "click": [math.log(0.25 / 0.75)],
@@ -77,6 +82,7 @@ def test_a_constant_predictor_has_a_loss_of_one(losses, name):
         "tags": [math.log(3), math.log(1 / 3)],
         "stars": [0.0],
         "dwell": [0.0],
+        "range": [0.0, 0.0, 0.0],
     }
     rows = len(LABELS[name])
     logits = torch.tensor(constant[name]).expand(rows, -1)
@@ -90,9 +96,9 @@ def test_a_task_that_a_constant_nearly_solves_is_not_blown_up():
     assert found == pytest.approx(math.log(2) / FLOOR)
 
 
-@pytest.mark.parametrize("name", ["click", "mood", "stars", "dwell"])
+@pytest.mark.parametrize("name", ["click", "mood", "stars", "dwell", "range"])
 def test_a_task_without_labels_in_the_batch_is_0_and_moves_nothing(losses, name):
-    tower = torch.nn.Linear(3, 3 if name == "mood" else 1)
+    tower = torch.nn.Linear(3, WIDTHS[name])
     missing = torch.full((4,), -1) if name == "mood" else torch.full((4,), NAN)
     loss = losses.task(name, tower(torch.randn(4, 3)), missing)
     loss.backward()
@@ -100,9 +106,9 @@ def test_a_task_without_labels_in_the_batch_is_0_and_moves_nothing(losses, name)
     assert tower.weight.grad.abs().sum() == 0
 
 
-@pytest.mark.parametrize("name", ["click", "mood", "stars", "dwell"])
+@pytest.mark.parametrize("name", ["click", "mood", "stars", "dwell", "range"])
 def test_a_row_without_a_label_moves_nothing(losses, name):
-    logits = torch.randn(3, 3 if name == "mood" else 1, requires_grad=True)
+    logits = torch.randn(3, WIDTHS[name], requires_grad=True)
     labels = torch.tensor([1, -1, 0]) if name == "mood" else torch.tensor([1.0, NAN, 0.0])
     losses.task(name, logits, labels).backward()
     assert torch.isfinite(logits.grad).all()
@@ -155,6 +161,61 @@ def test_a_label_that_never_varies_can_be_learned_from():
     losses, _ = made()
     losses.prepare("stars", np.array([3.0, 3.0]))
     assert losses.task("stars", torch.zeros(2, 1), torch.tensor([3.0, 3.0])).item() == 0
+
+
+# quantiles
+
+
+def test_the_loss_of_quantiles_is_the_mean_check_function_in_units_of_the_spread():
+    losses, readout = made()
+    logits = torch.tensor([[0.3, -0.2, 0.1]] * 7)
+    known = np.log1p(np.delete(LABELS["range"], 3))
+    target = (known - known.mean()) / known.std()
+    constant = np.quantile(target, [0.1, 0.5, 0.9])
+    moved = constant + np.array([0.3, -0.2, 0.1])
+
+    def by_hand(levels):
+        errors = [
+            share * (one - level) if one > level else (1 - share) * (level - one)
+            for one in target
+            for share, level in zip((0.1, 0.5, 0.9), levels, strict=True)
+        ]
+        return sum(errors) / len(errors)
+
+    found = losses.task("range", logits, tensor("range")).item()
+    assert found == pytest.approx(by_hand(sorted(moved)) / by_hand(constant), rel=1e-5)
+    served = readout("range", torch.zeros(1, 3))[0].tolist()
+    assert served == pytest.approx(np.expm1(np.quantile(known, [0.1, 0.5, 0.9])), rel=1e-4)
+
+
+def test_quantiles_that_are_learned_are_those_of_the_labels():
+    losses, readout = made()
+    labels = np.random.default_rng(0).exponential(30.0, 4_000)
+    losses.prepare("range", labels[:50])
+    logits = torch.zeros(3, requires_grad=True)
+    optimiser = torch.optim.Adam([logits], lr=0.02)
+    target = torch.from_numpy(labels.astype(np.float32))
+    for _ in range(300):
+        optimiser.zero_grad()
+        losses.task("range", logits.expand(len(labels), 3), target).backward()
+        optimiser.step()
+    readout.bound("range", 0.0, math.inf)
+    assert readout("range", logits).tolist() == pytest.approx(np.quantile(labels, [0.1, 0.5, 0.9]), rel=0.05)
+
+
+def test_sorting_is_never_a_worse_fit():
+    draw = torch.Generator().manual_seed(0)
+    targets, levels = torch.randn(200, generator=draw), torch.randn(200, 4, generator=draw)
+    shares = (0.1, 0.3, 0.6, 0.9)
+    for target, row in zip(targets, levels, strict=True):
+        crossed, ordered = (pinball(target[None], each[None], shares) for each in (row, row.sort().values))
+        assert ordered <= crossed + 1e-6
+
+
+def test_quantiles_of_a_label_that_never_varies_can_be_learned_from():
+    losses, _ = made()
+    losses.prepare("range", np.array([3.0, 3.0]))
+    assert losses.task("range", torch.zeros(2, 3), torch.tensor([3.0, 3.0])).item() == pytest.approx(0)
 
 
 # ranking

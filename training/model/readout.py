@@ -4,6 +4,10 @@ binary       sigmoid(scale · logit + shift)           Platt scaling
 multiclass   softmax(scale · logits)                  temperature scaling, scale = 1 / T
 multilabel   sigmoid(logits)
 regression   clip(inverse(logit · std + mean))        inverse of log1p where the task asks for it
+quantile     clip(inverse(level · std + mean)), level = sort(sort(begin + logits) + shift)
+
+Sorted quantiles cannot cross and are never a worse fit (Chernozhukov et al. 2010). They begin at those of the
+training labels, standardised, so that a head that says nothing says these; shift is the calibration.
 """
 
 from collections.abc import Sequence
@@ -24,22 +28,44 @@ class Readout(nn.Module):
         self.log = {task.name: configs[task.name].transform == "log1p" for task in tasks}
         for task in tasks:  # scale, shift, low, high
             self.register_buffer(f"affine_{task.name}", torch.tensor([1.0, 0.0, -torch.inf, torch.inf]))
+            if task.quantiles:  # begin, shift
+                self.register_buffer(f"levels_{task.name}", torch.zeros(2, len(task.quantiles)))
 
     def affine(self, name: str) -> Tensor:
         """scale, shift, low, high of a task."""
         return self.get_buffer(f"affine_{name}")
 
     def set(self, name: str, scale: float, shift: float) -> None:
-        """Put the calibration (or a regression's std and mean) in force."""
+        """Put the calibration (or the std and mean of a regression or of quantiles) in force."""
         self.affine(name)[:2] = torch.tensor([scale, shift])
 
     def bound(self, name: str, low: float, high: float) -> None:
-        """Keep a regression's answers inside what was seen in training."""
+        """Keep answers in natural units inside what was seen in training."""
         self.affine(name)[2:] = torch.tensor([low, high])
+
+    def begin(self, name: str, levels: Sequence[float]) -> None:
+        """Let the quantiles of a task begin at these standardised levels (K,), not calibrated."""
+        self.get_buffer(f"levels_{name}")[:] = torch.tensor([levels, [0.0] * len(levels)])
+
+    def shift(self, name: str, shifts: Sequence[float]) -> None:
+        """Put the calibration (K,) of a task's quantiles in force, on the standardised scale."""
+        self.get_buffer(f"levels_{name}")[1] = torch.tensor(shifts)
+
+    def levels(self, name: str, logits: Tensor) -> Tensor:
+        """Logits (..., K) to standardised quantiles (..., K), ascending."""
+        begin, shift = self.get_buffer(f"levels_{name}").unbind()
+        return torch.sort(torch.sort(logits + begin).values + shift).values
+
+    def standardised(self, name: str, labels: Tensor) -> Tensor:
+        """Labels of a regression or of quantiles on the scale on which they are learned."""
+        scale, shift, _, _ = self.affine(name).unbind()
+        return ((torch.log1p(labels) if self.log[name] else labels) - shift) / scale
 
     def forward(self, name: str, logit: Tensor) -> Tensor:
         """Logits (..., w) to served values (..., w)."""
         scale, shift, low, high = self.affine(name).unbind()
+        if self.types[name] == "quantile":
+            logit = self.levels(name, logit)
         scaled = logit * scale + shift
         if self.types[name] == "multiclass":
             return torch.softmax(scaled, dim=-1)
