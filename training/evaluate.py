@@ -14,13 +14,21 @@ from training.predict import Predictions, known, labels_of
 Array = NDArray[Any]
 Table = dict[str, dict[str, float]]  # task -> metric -> value
 
-LOWER_IS_BETTER = {"log_loss", "ece", "brier", "rmse", "mae", "log_rmse", "log_mae"}
-HEADLINE = {"binary": "auc", "multiclass": "accuracy", "multilabel": "macro_auc", "regression": "rmse"}
+LOWER_IS_BETTER = {
+    "log_loss", "ece", "brier", "rmse", "mae", "log_rmse", "log_mae", "pinball", "log_pinball", "coverage_error",
+}  # fmt: skip
+HEADLINE = {
+    "binary": "auc", "multiclass": "accuracy", "multilabel": "macro_auc", "regression": "rmse", "quantile": "pinball",
+}  # fmt: skip
+FIRST = ("impression_auc", "log_rmse", "log_pinball")
 
 
 def headline(task: Task, found: Mapping[str, float]) -> str:
-    """The metric that a task is judged by: per-impression AUC where there are impressions to rank."""
-    return next((name for name in ("impression_auc", "log_rmse") if name in found), HEADLINE[task.type])
+    """The metric that a task is judged by: per-impression AUC where there are impressions to rank.
+
+    Of a number that is learned by its logarithm, the error of the logarithm.
+    """
+    return next((name for name in FIRST if name in found), HEADLINE[task.type])
 
 
 def measure(dataset: Dataset, predictions: Predictions, split: str) -> Table:
@@ -31,7 +39,7 @@ def measure(dataset: Dataset, predictions: Predictions, split: str) -> Table:
         groups = dataset.requests.owners[predictions.rows] if task.online else None
         found[task.name] = score(task, labels, predictions.values[task.name], groups)
         if dataset.config.tasks[task.name].transform == "log1p":
-            found[task.name] |= logarithmic(labels, predictions.values[task.name])
+            found[task.name] |= logarithmic(task, labels, predictions.values[task.name])
     return found
 
 
@@ -43,6 +51,8 @@ def score(task: Task, labels: Array, values: Array, groups: Array | None = None)
         return metrics.multiclass(labels, values)
     if task.type == "multilabel":
         return metrics.multilabel(labels, values)
+    if task.type == "quantile":
+        return metrics.quantile(labels, values, task.quantiles)
     flat = values.reshape(len(values))
     if task.type == "regression":
         return metrics.regression(labels, flat)
@@ -52,11 +62,10 @@ def score(task: Task, labels: Array, values: Array, groups: Array | None = None)
     return found
 
 
-def logarithmic(labels: Array, values: Array) -> dict[str, float]:
-    """RMSE and MAE of log(1 + value), the scale on which such a task is learned."""
-    has = known(labels)
-    found = metrics.regression(np.log1p(labels[has]), np.log1p(values.reshape(-1)[has]))
-    return {"log_rmse": found["rmse"], "log_mae": found["mae"]}
+def logarithmic(task: Task, labels: Array, values: Array) -> dict[str, float]:
+    """Errors of log(1 + value), the scale on which such a task is learned: RMSE and MAE, or pinball loss."""
+    found = score(task, np.log1p(labels), np.log1p(values))
+    return {f"log_{name}": found[name] for name in ("rmse", "mae", "pinball") if name in found}
 
 
 def impressions(groups: Array, labels: Array, scores: Array) -> dict[str, float]:

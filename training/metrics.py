@@ -5,10 +5,19 @@ is NaN, and so is every metric of predictions that are not all finite: a diverge
 report and stops nothing. Ranking within impressions is training/ranking.py.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata, spearmanr
-from sklearn.metrics import f1_score, log_loss, mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.metrics import (
+    f1_score,
+    log_loss,
+    mean_absolute_error,
+    mean_pinball_loss,
+    r2_score,
+    root_mean_squared_error,
+)
 
 Floats = NDArray[np.float64]
 Metrics = dict[str, float]
@@ -18,6 +27,7 @@ BINARY = ("auc", "log_loss", "ece", "brier", "rate", "predicted_rate")
 MULTICLASS = ("accuracy", "macro_f1", "micro_f1", "log_loss", "ece")
 MULTILABEL = ("macro_f1", "micro_f1", "macro_auc", "micro_auc", "accuracy", "log_loss")
 REGRESSION = ("rmse", "mae", "spearman", "r2")
+QUANTILE = ("pinball", "coverage_error")
 
 
 def binary(labels: ArrayLike, probabilities: ArrayLike) -> Metrics:
@@ -90,6 +100,25 @@ def regression(labels: ArrayLike, values: ArrayLike) -> Metrics:
         "mae": float(mean_absolute_error(y, v)),
         "spearman": float(spearmanr(y, v).statistic) if varied and np.ptp(v) > 0.0 else np.nan,
         "r2": float(r2_score(y, v)) if varied else np.nan,
+    }
+
+
+def quantile(labels: ArrayLike, values: ArrayLike, quantiles: Sequence[float]) -> Metrics:
+    """Metrics of labels (n,) and predicted quantiles (n, K), in the label's own unit.
+
+    `pinball` is the mean over rows and quantiles. `coverage@0.1` is the share of the labels at or below the
+    quantile 0.1, as float32; `coverage_error` the mean distance of such a share from its quantile.
+    """
+    y, v = _floats(labels), _floats(values)
+    names = [f"coverage@{share}" for share in quantiles]
+    if not _usable(v):
+        return dict.fromkeys((*QUANTILE, *names), np.nan)
+    covered = (y.astype(np.float32)[:, None] <= v.astype(np.float32)).mean(axis=0)
+    columns = zip(v.T, quantiles, strict=True)
+    return {
+        "pinball": float(np.mean([mean_pinball_loss(y, column, alpha=share) for column, share in columns])),
+        "coverage_error": float(np.abs(covered - _floats(quantiles)).mean()),
+        **dict(zip(names, covered.tolist(), strict=True)),
     }
 
 

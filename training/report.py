@@ -11,8 +11,9 @@ SHOWN = {
     "impression_auc": "imp. AUC", "mrr": "MRR", "ndcg@5": "nDCG@5", "ndcg@10": "nDCG@10", "auc": "AUC",
     "log_loss": "log loss", "ece": "ECE", "accuracy": "accuracy", "macro_f1": "macro F1", "micro_f1": "micro F1",
     "macro_auc": "macro AUC", "log_rmse": "log RMSE", "log_mae": "log MAE", "rmse": "RMSE", "mae": "MAE",
-    "spearman": "Spearman",
+    "spearman": "Spearman", "log_pinball": "log pinball", "pinball": "pinball", "coverage_error": "coverage error",
 }  # fmt: skip
+COVERAGE = "coverage@"  # and the quantile: shown after all others, neither high nor low being better
 METHODS = ("joint", "alone")
 
 
@@ -22,6 +23,7 @@ def tables(record: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[lis
     order = [*(name for name in METHODS if name in tests), *(name for name in tests if name not in METHODS)]
     for task, ours in tests["joint"].items():
         columns = [name for name in SHOWN if name in ours]
+        columns += [name for name in ours if name.startswith(COVERAGE)]
         rows = []
         for method in order:
             found = tests[method].get(task)
@@ -34,8 +36,8 @@ def markdown(name: str, record: Mapping[str, Any]) -> str:
     """The whole report."""
     lines = [f"# {name}: test part", "", f"Data: {_facts(record['data'])}.", ""]
     for task, columns, rows in tables(record):
-        arrows = [f"{SHOWN[column]} {'↓' if column in LOWER_IS_BETTER else '↑'}" for column in columns]
-        lines += [f"## {task}", "", _row(["method", *arrows]), _row(["---"] * (len(columns) + 1))]
+        heads = ["method", *map(_heading, columns)]
+        lines += [f"## {task}", "", _row(heads), _row(["---"] * len(heads))]
         lines += [*(_row(row) for row in rows), ""]
     if record["retrieval"]:
         found = ", ".join(f"{metric} {value:.4f}" for metric, value in record["retrieval"].items())
@@ -49,10 +51,16 @@ def rich(record: Mapping[str, Any]) -> Iterator[RichTable]:
         table = RichTable(title=task, title_justify="left", title_style="bold")
         table.add_column("method")
         for column in columns:
-            table.add_column(f"{SHOWN[column]} {'↓' if column in LOWER_IS_BETTER else '↑'}", justify="right")
+            table.add_column(_heading(column), justify="right")
         for row in rows:
             table.add_row(*row, style="bold" if row[0] == "joint" else None)
         yield table
+
+
+def _heading(column: str) -> str:
+    if column.startswith(COVERAGE):
+        return column
+    return f"{SHOWN[column]} {'↓' if column in LOWER_IS_BETTER else '↑'}"
 
 
 def _cell(value: float | None) -> str:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model_store.manifest import Task
-from training.evaluate import headline, impressions, losses, measure, retrieval, score
+from training.evaluate import headline, impressions, logarithmic, losses, measure, retrieval, score
 from training.predict import predict, represent
 from training.ranking import recall_at
 
@@ -13,7 +13,7 @@ NAN = np.nan
 def test_a_task_with_impressions_is_judged_by_them_and_the_others_by_their_type():
     assert headline(CLICK, {"auc": 0.5, "impression_auc": 0.6}) == "impression_auc"
     assert headline(CLICK, {"auc": 0.5}) == "auc"
-    kinds = {"multiclass": "accuracy", "multilabel": "macro_auc", "regression": "rmse"}
+    kinds = {"multiclass": "accuracy", "multilabel": "macro_auc", "regression": "rmse", "quantile": "pinball"}
     for kind, metric in kinds.items():
         assert headline(Task(name="x", type=kind), {}) == metric
 
@@ -21,7 +21,8 @@ def test_a_task_with_impressions_is_judged_by_them_and_the_others_by_their_type(
 @pytest.mark.parametrize(
     ("kind", "metric", "before", "after", "lost"),
     [("binary", "auc", 0.8, 0.76, 0.05), ("binary", "auc", 0.8, 0.84, -0.05), ("regression", "rmse", 2.0, 2.1, 0.05),
-     ("regression", "rmse", 2.0, 1.9, -0.05), ("regression", "rmse", 0.0, 0.3, 0.3)],
+     ("regression", "rmse", 2.0, 1.9, -0.05), ("regression", "rmse", 0.0, 0.3, 0.3),
+     ("quantile", "pinball", 2.0, 2.1, 0.05)],
 )  # fmt: skip
 def test_a_loss_is_how_much_worse_it_got_as_a_share(kind, metric, before, after, lost):
     assert losses(Task(name="x", type=kind), {metric: before}, {metric: after}) == pytest.approx(lost)
@@ -34,6 +35,30 @@ def test_rows_without_a_label_are_not_scored():
     mood = Task(name="mood", type="multiclass", classes=("a", "b"))
     shares = np.array([[0.9, 0.1], [0.1, 0.9], [0.2, 0.8]])
     assert score(mood, np.array([0, -1, 0]), shares)["accuracy"] == 0.5
+
+
+def test_a_number_that_is_learned_by_its_logarithm_is_judged_by_that_too():
+    labels, values = np.array([0, NAN, 9.0, 99.0]), np.array([[1.0], [5.0], [4.0], [80.0]])
+    errors = np.log1p([0, 9, 99]) - np.log1p([1, 4, 80])
+    dwell = Task(name="dwell", type="regression")
+    found = score(dwell, labels, values) | logarithmic(dwell, labels, values)
+    assert found["log_rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)))
+    assert found["log_mae"] == pytest.approx(np.mean(np.abs(errors)))
+    assert found["spearman"] == pytest.approx(1)
+    assert headline(dwell, found) == "log_rmse"
+
+
+def test_quantiles_are_judged_by_their_pinball_loss_of_logarithms_where_they_are_learned_so():
+    read = Task(name="read", type="quantile", quantiles=(0.25, 0.75))
+    labels, values = np.array([0, NAN, 9.0]), np.array([[0.0, 4.0], [5.0, 6.0], [4.0, 99.0]])
+    found = score(read, labels, values)
+    assert headline(read, found) == "pinball"
+    assert found["pinball"] == pytest.approx((0 + 0.25 * 4 + 0.25 * 5 + 0.25 * 90) / 4)
+    found |= logarithmic(read, labels, values)
+    by_hand = 0.25 * (np.log(5) + np.log(10 / 5) + np.log(100 / 10)) / 4
+    assert found["log_pinball"] == pytest.approx(by_hand)
+    assert headline(read, found) == "log_pinball"
+    assert (found["coverage@0.25"], found["coverage@0.75"]) == (0.5, 1)
 
 
 def test_impressions_are_ranked_one_by_one_without_their_unlabelled_rows():

@@ -4,9 +4,11 @@ import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.stats import spearmanr
+from scipy.stats import norm, spearmanr
 
 from training import metrics
+
+SHARES = (0.1, 0.5, 0.9)
 
 # Tenths, so that ties are common and a probability of exactly 0.5 is met.
 TENTHS = st.integers(0, 10).map(lambda tenths: tenths / 10)
@@ -267,3 +269,47 @@ def test_rows_without_degenerate_columns_agree_with_scikit_learn():
     assert found["macro_f1"] == pytest.approx(sk.f1_score(labels, probabilities >= 0.5, average="macro"))
     assert found["micro_f1"] == pytest.approx(sk.f1_score(labels, probabilities >= 0.5, average="micro"))
     assert found["accuracy"] == pytest.approx(sk.accuracy_score(labels, probabilities >= 0.5))
+
+
+# quantile
+
+
+def test_quantiles_worked_by_hand():
+    # Errors 1, 9 at the quantile 0.1: 0.1 · 1 and 0.1 · 9. At 0.5: 0.5 · 2 below and 0.5 · 6 above.
+    # At 0.9: 0.1 · 17 and 0.1 · 9 above. At or below lie 0 of 2, 1 of 2, 2 of 2.
+    found = metrics.quantile([3, 11], [[2, 5, 20], [2, 5, 20]], SHARES)
+
+    assert found["pinball"] == pytest.approx((0.1 + 0.9 + 1 + 3 + 1.7 + 0.9) / 6)
+    assert [found[f"coverage@{share}"] for share in SHARES] == [0, 0.5, 1]
+    assert found["coverage_error"] == pytest.approx((0.1 + 0 + 0.1) / 3)
+
+
+def test_a_label_that_is_its_quantile_as_float32_is_covered_by_it():
+    third = np.float32(1 / 3)
+    assert float(third) != 1 / 3
+    assert metrics.quantile([1 / 3], [[third]], (0.5,))["coverage@0.5"] == 1
+    assert metrics.quantile([float(third)], [[1 / 3]], (0.5,))["coverage@0.5"] == 1
+
+
+@given(hnp.arrays(np.float64, st.integers(1, 40), elements=st.floats(-1e3, 1e3)), st.floats(-5, 5))
+def test_no_other_constants_have_a_smaller_pinball_loss_than_the_quantiles(labels, away):
+    best = np.quantile(labels, SHARES, method="inverted_cdf")
+    least, other = (
+        metrics.quantile(labels, np.tile(levels, (len(labels), 1)), SHARES)["pinball"]
+        for levels in (best, best + away)
+    )
+    assert least <= other + 1e-9
+
+
+def test_quantiles_of_the_distribution_of_the_labels_are_covered_as_they_say():
+    labels = np.random.default_rng(0).normal(size=20_000)
+    found = metrics.quantile(labels, np.tile(norm.ppf(SHARES), (len(labels), 1)), SHARES)
+    assert found["coverage_error"] < 0.01
+    assert [found[f"coverage@{share}"] for share in SHARES] == pytest.approx(SHARES, abs=0.01)
+
+
+@pytest.mark.parametrize(("labels", "values"), [([], np.zeros((0, 3))), ([1.0], [[1.0, np.nan, 2.0]])])
+def test_quantiles_of_no_rows_and_of_a_diverged_head_are_undefined(labels, values):
+    found = metrics.quantile(labels, values, SHARES)
+    assert list(found) == ["pinball", "coverage_error", *(f"coverage@{share}" for share in SHARES)]
+    assert np.isnan(list(found.values())).all()

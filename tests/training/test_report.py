@@ -11,6 +11,7 @@ RECORD = {
         "joint": {
             "click": {"auc": 0.81234, "impression_auc": 0.7, "log_loss": 0.3, "impressions": 12},
             "dwell": {"rmse": 2.0, "spearman": math.nan},
+            "range": {"pinball": 5.0, "coverage_error": 0.1, "coverage@0.1": 0.2, "log_pinball": 0.4},
         },
         "alone": {"click": {"auc": 0.8, "impression_auc": 0.69, "log_loss": 0.31}},
         "mean": {"dwell": {"rmse": 3.0}},
@@ -22,12 +23,13 @@ RECORD = {
 
 def test_the_joint_model_is_first_then_each_task_alone_then_the_baselines():
     rows = {task: [row[0] for row in rows] for task, _, rows in report.tables(RECORD)}
-    assert rows == {"click": ["joint", "alone", "random"], "dwell": ["joint", "mean"]}
+    assert rows == {"click": ["joint", "alone", "random"], "dwell": ["joint", "mean"], "range": ["joint"]}
 
 
 def test_the_columns_are_the_metrics_of_the_joint_model_that_people_read():
     columns = {task: columns for task, columns, _ in report.tables(RECORD)}
-    assert columns == {"click": ["impression_auc", "auc", "log_loss"], "dwell": ["rmse", "spearman"]}
+    assert columns == {"click": ["impression_auc", "auc", "log_loss"], "dwell": ["rmse", "spearman"],
+                       "range": ["log_pinball", "pinball", "coverage_error", "coverage@0.1"]}  # fmt: skip
 
 
 def test_what_a_method_does_not_have_and_what_is_undefined_are_empty_cells():
@@ -39,8 +41,12 @@ def test_what_a_method_does_not_have_and_what_is_undefined_are_empty_cells():
 
 def test_an_arrow_says_which_way_is_better():
     text = report.markdown("shop", RECORD)
-    for arrow in ("AUC ↑", "log loss ↓", "RMSE ↓", "Spearman ↑"):
+    for arrow in ("AUC ↑", "log loss ↓", "RMSE ↓", "Spearman ↑", "pinball ↓"):
         assert arrow in text
+
+
+def test_a_coverage_has_no_arrow_as_it_should_be_what_it_is_named():
+    assert "| coverage error ↓ | coverage@0.1 |" in report.markdown("shop", RECORD)
 
 
 def test_the_markdown_has_a_table_a_task_of_as_many_cells_in_every_row():
