@@ -2,14 +2,18 @@
 
 Platt scaling for binary tasks (scale > 0: ranking stays as it is), one temperature for multiclass ones,
 the least-squares line for regressions: a head that learned from few labels is drawn back to the mean.
+Quantiles are shifted, each by itself, until as many labels lie below as they say.
 """
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from training.calibration import temperature, temperature_multiclass
+from model_store.manifest import Task
+from training.calibration import conformal, temperature, temperature_multiclass
 from training.dataset import Dataset
 from training.model.network import Network
+from training.model.readout import Readout
 from training.predict import Predictions, known, labels_of
 
 ENOUGH = 50
@@ -27,11 +31,21 @@ def calibrate(network: Network, dataset: Dataset, predictions: Predictions) -> N
             network.readout.set(task.name, *temperature(logits.reshape(-1), labels[has]))
         elif has.sum() < ENOUGH:
             continue
+        elif task.type == "quantile":
+            _shift(network.readout, task, logits, labels[has])
         elif task.type == "regression":
             target = np.log1p(labels[has]) if network.readout.log[task.name] else labels[has]
             network.readout.set(task.name, *line(logits.reshape(-1), target))
         else:
             network.readout.set(task.name, 1.0 / temperature_multiclass(logits, labels[has]), 0.0)
+
+
+def _shift(readout: Readout, task: Task, logits: NDArray[np.float64], labels: NDArray[np.float64]) -> None:
+    """Calibrate the quantiles of a task from logits (n, K) and labels (n,)."""
+    readout.shift(task.name, [0.0] * task.width)
+    levels = readout.levels(task.name, torch.from_numpy(logits)).numpy()
+    targets = readout.standardised(task.name, torch.from_numpy(labels)).numpy()
+    readout.shift(task.name, conformal(levels, targets, task.quantiles).tolist())
 
 
 def line(values: NDArray[np.float64], targets: NDArray[np.float64]) -> tuple[float, float]:

@@ -2,10 +2,13 @@
 
     binary       p = sigmoid(scale · logit + shift)    Platt scaling (Platt 1999)
     multiclass   p = softmax(logits / temperature)     temperature scaling (Guo et al. 2017)
+    quantile     level + shift                         conformal, each quantile by itself (Romano et al. 2019)
 
 The numbers are folded into the heads' graph. Fit them on rows that are later than the training rows.
 Fewer than `ENOUGH` rows, one class only, or a logit that is not finite: the head is left as it is.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -58,6 +61,21 @@ def temperature_multiclass(logits: ArrayLike, labels: ArrayLike) -> float:
 
     found = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-6})
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+
+
+def conformal(levels: ArrayLike, targets: ArrayLike, quantiles: Sequence[float]) -> Floats:
+    """Shift (K,) of each quantile from levels (n, K) and targets (n,).
+
+    As many targets lie below a shifted level as its quantile says: the shift is the ((n + 1) · quantile)-th
+    smallest of what is left, interpolated, so that a new row of the same kind is below with that chance.
+    """
+    left = np.asarray(targets, dtype=np.float64)[:, None] - np.asarray(levels, dtype=np.float64)
+    return np.array(
+        [
+            np.quantile(column, share, method="weibull")
+            for column, share in zip(left.T, quantiles, strict=True)
+        ]
+    )
 
 
 def _line(x: Floats, targets: Floats) -> tuple[float, float]:
