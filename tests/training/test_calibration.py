@@ -165,3 +165,35 @@ def test_a_binary_fit_lowers_the_log_loss_of_later_rows():
     scale, shift = calibration.temperature(logits, labels)
     fitted, raw = expit(scale * later + shift), expit(later)
     assert log_loss(later_labels, fitted) < log_loss(later_labels, raw)
+
+
+# quantiles
+
+
+SHARES = (0.1, 0.5, 0.9)
+
+
+def covered(levels, targets):
+    return (targets[:, None] <= levels).mean(axis=0)
+
+
+@pytest.mark.parametrize("wrong", [0.0, 3.0, -0.4])
+def test_shifted_quantiles_have_as_many_targets_below_as_they_say(wrong):
+    random = np.random.default_rng(0)
+    centre, targets = random.normal(size=(2, 2_000))
+    levels = centre[:, None] + np.array([-1.0, 0.0, 1.0]) + wrong
+    shifted = levels + calibration.conformal(levels, centre + 2.0 * targets, SHARES)
+    np.testing.assert_allclose(covered(shifted, centre + 2.0 * targets), SHARES, atol=1e-3)
+
+
+def test_a_new_row_is_below_a_shifted_quantile_with_the_chance_that_it_says_however_few_were_seen():
+    random = np.random.default_rng(0)
+    seen = np.array([covered(calibration.conformal(np.zeros((19, 3)), random.normal(size=19), SHARES),
+                             random.normal(size=50)) for _ in range(4_000)])  # fmt: skip
+    np.testing.assert_allclose(seen.mean(axis=0), SHARES, atol=0.01)
+
+
+def test_quantiles_that_are_right_are_left_alone():
+    targets = np.arange(1.0, 100.0)
+    shifts = calibration.conformal(np.tile([10.0, 50.0, 90.0], (99, 1)), targets, SHARES)
+    np.testing.assert_allclose(shifts, 0, atol=1e-9)
