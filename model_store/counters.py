@@ -27,6 +27,19 @@ SLOTS = BUCKETS + 1  # one to spare, for a writer whose clock is ahead
 Records = NDArray[np.void]
 
 
+def _held() -> NDArray[np.uint32]:
+    """1 at the places of a ring that hold the buckets from `low` up to `high` back from the newest.
+
+    By the place of the newest, low and high: (13, 14, 14, 13).
+    """
+    places, bounds = np.arange(SLOTS), np.arange(SLOTS + 1)
+    back = (places[:, None] - places)[:, None, None, :] % SLOTS
+    return ((back >= bounds[:, None, None]) & (back < bounds[:, None])).astype(np.uint32)
+
+
+HELD = _held()
+
+
 @dataclass(frozen=True)
 class Statistics:
     """What was counted of n items just before a moment, by the layout's events E, windows W and columns K.
@@ -38,6 +51,11 @@ class Statistics:
     last: Times
     first: Times
     latest: NDArray[np.float64]
+
+    def moved(self, seconds: Times) -> "Statistics":
+        """The same, had everything happened so much later; seconds: (1,) or (n, 1)."""
+        first = self.first + seconds.reshape(-1)
+        return Statistics(self.counts, self.last + seconds, first, self.latest)
 
     def after(self, earlier: "Statistics") -> "Statistics":
         """Both together: `earlier` ends where these begin."""
@@ -86,16 +104,16 @@ class Layout:
     def read(self, records: Records, now: Times, before: float = np.inf) -> Statistics:
         """Records (n,) as of a moment (n,) or (1,); counts only what lies in buckets before that of `before`."""
         known = records["events"]
-        counts = np.zeros((len(records), len(self.events), len(self.windows)))
-        for number, window in enumerate(self.windows):
-            ring = known["rings"][:, :, number]
-            current = window.bucket(now).reshape(-1, 1, 1)
-            newest = ring["newest"].astype(np.int64)[..., None]
-            buckets = newest - (newest - np.arange(SLOTS)) % SLOTS  # the one at each place, (n, E, 13)
-            held = (buckets > current - BUCKETS) & (buckets <= current)
-            if before < np.inf:
-                held &= buckets < window.bucket(np.array([before]))
-            counts[:, :, number] = (ring["counts"] * held).sum(axis=-1)
+        rings = known["rings"]
+        newest = rings["newest"].astype(np.int64)  # (n, E, W)
+        current = np.stack([window.bucket(now) for window in self.windows], axis=-1)[:, None, :]
+        low = newest - current  # how many buckets back from the newest the window ends
+        high = low + BUCKETS
+        if before < np.inf:
+            ends = [window.bucket(np.array(before)) for window in self.windows]
+            low = np.maximum(low, newest - np.stack(ends) + 1)
+        held = HELD[newest % SLOTS, np.clip(low, 0, SLOTS), np.clip(high, 0, SLOTS)]  # (n, E, W, 13)
+        counts = np.vecdot(rings["counts"], held).astype(np.float64)
         return Statistics(
             counts=counts,
             last=_time(known["last"]),
