@@ -12,6 +12,7 @@ from model_store.counters import Statistics
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+VIEW = "view"  # the event of every item of a list that was shown
 SHOWN_LISTS, SHOWN_SECONDS = 50, 7 * 86_400.0  # how far back a user's lists are remembered
 
 
@@ -53,6 +54,7 @@ class Moment:
 
 def met(items: Ints, past: Ints, times: Times) -> Met:
     """Meetings of one user: candidates `items` (n,) among `past` (L,) with its times (L,), as item numbers."""
-    same = items[:, None] == past[None, :]
-    last = np.where(same, times[None, :], -np.inf).max(axis=1, initial=-np.inf)
-    return Met(same.sum(axis=1).astype(np.float64), np.where(np.isinf(last), np.nan, last))
+    order = np.lexsort((times, past))
+    past, times = past[order], np.append(times[order], np.nan)
+    first, stop = (np.searchsorted(past, items, side=side) for side in ("left", "right"))
+    return Met((stop - first).astype(np.float64), times[np.where(stop > first, stop - 1, -1)])
