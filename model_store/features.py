@@ -22,7 +22,9 @@ its own: 0, and 1 in the column beside it. The history is what the bundle keeps 
 at the newest 50 lists of 7 days.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +37,8 @@ from model_store.manifest import Features
 from model_store.moment import Floats, Met, Moment
 from model_store.names import Name
 
-Maker = Callable[[Name, Moment], list[Floats]]
+Value = TypeVar("Value")
+Maker = Callable[[Name, Moment], Floats]  # (n, columns), or (1, columns) where all candidates share them
 
 STRENGTH = 10.0  # a rate is pulled towards the usual one as if tried so many times more
 
@@ -57,27 +60,37 @@ class FeatureSet:
         for name in self.names:
             self._windows(name)
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Columns of the matrix."""
         return len(self.columns)
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The feature that each column of the matrix belongs to."""
         return tuple(name.written for name in self.names for _ in range(self._width(name)))
 
     def matrix(self, moment: Moment) -> NDArray[np.float32]:
         """Features of the n candidates, shape (n, width)."""
-        values = [self._makers[name.kind](name, moment) for name in self.names]
-        forms = _compared(self.names, values, moment)
-        columns: list[Floats] = []
-        for name, found in zip(self.names, values, strict=True):
-            told = forms.pop(0) if name.listed else found
-            columns += [np.nan_to_num(value, nan=0.0) for value in told]
+        found: dict[str, Floats] = {}
+        for name in self.names:
+            if name.plain not in found:
+                found[name.plain] = self._makers[name.kind](name, moment)
+        forms = _compared({name.plain: found[name.plain] for name in self.names if name.listed}, moment)
+        table = np.empty((moment.rows, self.width), dtype=np.float32)
+        end = 0
+        for name in self.names:
+            values = found[name.plain]
+            told = forms[name.plain] if name.listed else values
+            begin, end = end, end + told.shape[1]
             if name.optional:
-                columns.append(np.isnan(found[-1]).astype(np.float64))
-        return np.stack([np.broadcast_to(each, moment.rows) for each in columns], axis=1).astype(np.float32)
+                missing = np.isnan(values)
+                table[:, begin:end] = told if name.listed else np.where(missing, 0.0, values)
+                table[:, end] = missing[:, -1]
+                end += 1
+            else:
+                table[:, begin:end] = told
+        return table
 
     def _width(self, name: Name) -> int:
         wide = {"count": len(self._windows(name)), "rate": len(self._windows(name))}
@@ -86,66 +99,68 @@ class FeatureSet:
         values = wide.get(name.kind) or names.KINDS[name.kind]
         return values * (len(FORMS) if name.listed else 1) + name.optional
 
-    def _hour(self, _: Name, moment: Moment) -> list[Floats]:
+    def _hour(self, _: Name, moment: Moment) -> Floats:
         angle = self._clock.hours(moment.now) * (2.0 * np.pi / 24.0)
-        return [np.sin(angle), np.cos(angle), np.sin(2 * angle), np.cos(2 * angle)]
+        return np.stack([np.sin(angle), np.cos(angle), np.sin(2 * angle), np.cos(2 * angle)], axis=1)
 
-    def _weekday(self, _: Name, moment: Moment) -> list[Floats]:
+    def _weekday(self, _: Name, moment: Moment) -> Floats:
         angle = np.floor(self._clock.weekdays(moment.now)) * (2.0 * np.pi / 7.0)
-        return [np.sin(angle), np.cos(angle)]
+        return np.stack([np.sin(angle), np.cos(angle)], axis=1)
 
-    def _item_age(self, _: Name, moment: Moment) -> list[Floats]:
+    def _item_age(self, _: Name, moment: Moment) -> Floats:
         seen = moment.statistics.first if moment.statistics else np.full(1, np.nan)
-        return [_log_hours(moment.now - np.where(np.isnan(moment.published), seen, moment.published))]
+        return _log_hours(moment.now - np.where(np.isnan(moment.published), seen, moment.published))[:, None]
 
-    def _since_last(self, _: Name, moment: Moment) -> list[Floats]:
-        return [_log_hours(moment.now - moment.last_event)]
+    def _since_last(self, _: Name, moment: Moment) -> Floats:
+        return _log_hours(moment.now - moment.last_event)[:, None]
 
-    def _history_size(self, _: Name, moment: Moment) -> list[Floats]:
-        return [np.log1p(moment.sizes) / 4.0]
+    def _history_size(self, _: Name, moment: Moment) -> Floats:
+        return np.asarray(np.log1p(moment.sizes) / 4.0)[:, None]
 
-    def _candidates(self, _: Name, moment: Moment) -> list[Floats]:
-        sizes = np.diff(np.append(moment.starts, moment.rows))
-        return [np.log1p(np.minimum(np.repeat(sizes, sizes), self.declared.candidates)) / 4.0]
+    def _candidates(self, _: Name, moment: Moment) -> Floats:
+        sizes = np.diff(moment.starts, append=moment.rows)
+        told = np.log1p(np.minimum(sizes, self.declared.candidates)) / 4.0
+        return np.asarray(np.repeat(told, sizes))[:, None]
 
-    def _again(self, name: Name, moment: Moment) -> list[Floats]:
+    def _again(self, name: Name, moment: Moment) -> Floats:
         return _meetings(name, moment.again, moment.now)
 
-    def _shown(self, name: Name, moment: Moment) -> list[Floats]:
+    def _shown(self, name: Name, moment: Moment) -> Floats:
         return _meetings(name, moment.shown, moment.now)
 
-    def _share(self, name: Name, moment: Moment) -> list[Floats]:
-        return [moment.shares[name.argument]]
+    def _share(self, name: Name, moment: Moment) -> Floats:
+        return _look(moment.shares, name, "the moment's shares")[:, None]
 
-    def _number(self, name: Name, moment: Moment) -> list[Floats]:
-        return [self._scaled(name, moment.numbers[name.argument])]
+    def _number(self, name: Name, moment: Moment) -> Floats:
+        return self._scaled(name, _look(moment.numbers, name, "the moment's numbers"))[:, None]
 
-    def _latest(self, name: Name, moment: Moment) -> list[Floats]:
+    def _latest(self, name: Name, moment: Moment) -> Floats:
         column = self.layout.latest.index(name.argument)
-        return [self._scaled(name, _told(name, moment).latest[:, column])]
+        return self._scaled(name, _told(name, moment).latest[:, column])[:, None]
 
-    def _context(self, name: Name, moment: Moment) -> list[Floats]:
-        places = range(-1, len(self.words[name.argument]))  # -1: another word, or none
-        return [(moment.words[name.argument] == place).astype(np.float64) for place in places]
+    def _context(self, name: Name, moment: Moment) -> Floats:
+        places = np.arange(-1, len(self.words[name.argument]))  # -1: another word, or none
+        words = _look(moment.words, name, "the moment's words")
+        return np.asarray(words[:, None] == places, dtype=np.float64)
 
-    def _since(self, name: Name, moment: Moment) -> list[Floats]:
+    def _since(self, name: Name, moment: Moment) -> Floats:
         last = _told(name, moment).last[:, self._places(name.events)]
-        return [_log_hours(moment.now - np.fmax.reduce(last, axis=1))]
+        return _log_hours(moment.now - np.fmax.reduce(last, axis=1))[:, None]
 
-    def _count(self, name: Name, moment: Moment) -> list[Floats]:
-        counts = self._counts(name, name.events, moment)
-        return [np.log1p(counts[:, place]) for place in self._windows(name)]
+    def _count(self, name: Name, moment: Moment) -> Floats:
+        return np.asarray(np.log1p(self._counts(name, name.events, moment)))
 
-    def _rate(self, name: Name, moment: Moment) -> list[Floats]:
-        usual = self.declared.rates[name.argument]
+    def _rate(self, name: Name, moment: Moment) -> Floats:
+        usual = _look(self.declared.rates, name, "the declaration's rates")
         counts, tried = (self._counts(name, events, moment) for events in (name.events, name.tried))
-        smooth = (counts + STRENGTH * usual) / (tried + STRENGTH)
-        return [np.log(smooth[:, place] / usual) for place in self._windows(name)]
+        # divided at once: where nothing was tried both are the same product, and the logarithm is 0
+        return np.asarray(np.log((counts + STRENGTH * usual) / ((tried + STRENGTH) * usual)))
 
     def _counts(self, name: Name, events: Sequence[str], moment: Moment) -> Floats:
-        """Events of any of the kinds, (n, W)."""
-        places = [self.layout.events.index(event) for event in events]
-        return np.asarray(_told(name, moment).counts[:, places].sum(axis=1))
+        """Events of any of the kinds, (n, windows of the name)."""
+        counts = _told(name, moment).counts
+        places = self._windows(name)
+        return np.asarray(sum(counts[:, event, places] for event in self._places(events)))
 
     def _places(self, events: Sequence[str]) -> list[int]:
         return [self.layout.events.index(event) for event in events]
@@ -159,29 +174,36 @@ class FeatureSet:
         return places
 
     def _scaled(self, name: Name, values: Floats) -> Floats:
-        scale = self.declared.scales[f"{name.kind}:{name.argument}"]
+        key = f"{name.kind}:{name.argument}"
+        if key not in self.declared.scales:
+            raise ValueError(f"{name.written}: the declaration's scales lack {key!r}")
+        scale = self.declared.scales[key]
         told = np.log1p(np.maximum(values, 0.0)) if scale.log else values
         return np.asarray(np.clip((told - scale.mean) / scale.std, -5.0, 5.0))
 
 
-def _compared(listed: Sequence[Name], values: Sequence[list[Floats]], moment: Moment) -> list[list[Floats]]:
-    """The columns of each feature of lists, all features ranked at once."""
-    chosen = [found for name, found in zip(listed, values, strict=True) if name.listed]
-    if not chosen:
-        return []
-    flat = np.stack([np.broadcast_to(value, moment.rows) for found in chosen for value in found], axis=1)
-    forms = relative(flat, moment.starts)
-    ends = np.cumsum([len(found) for found in chosen])
-    return [
-        [forms[:, form, column] for column in range(end - len(found), end) for form in range(len(FORMS))]
-        for found, end in zip(chosen, ends, strict=True)
-    ]
+def _compared(found: Mapping[str, Floats], moment: Moment) -> dict[str, Floats]:
+    """The columns of each feature (n, C) compared within the lists, (n, 3 C); all features ranked at once."""
+    if not found:
+        return {}
+    ends = np.cumsum([values.shape[1] for values in found.values()])
+    flat = np.empty((ends[-1], moment.rows))
+    for values, end in zip(found.values(), ends, strict=True):
+        flat[end - values.shape[1] : end] = values.T
+    parts = np.split(relative(flat.T, moment.starts), ends[:-1], axis=1)
+    return {plain: part.reshape(moment.rows, -1) for plain, part in zip(found, parts, strict=True)}
 
 
-def _meetings(name: Name, found: Met | None, now: Times) -> list[Floats]:
+def _meetings(name: Name, found: Met | None, now: Times) -> Floats:
     if found is None:
         raise ValueError(f"{name.written}: the moment does not say how often they met")
-    return [np.log1p(found.counts), _log_hours(now - found.last)]
+    return np.stack([np.log1p(found.counts), _log_hours(now - found.last)], axis=1)
+
+
+def _look(known: Mapping[str, Value], name: Name, where: str) -> Value:
+    if name.argument not in known:
+        raise ValueError(f"{name.written}: {where} lack {name.argument!r}")
+    return known[name.argument]
 
 
 def _told(name: Name, moment: Moment) -> Statistics:

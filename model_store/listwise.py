@@ -10,41 +10,51 @@ FORMS = ("rank", "gap", "lead")
 
 
 def relative(values: Floats, starts: Ints) -> Floats:
-    """values (n, C), NaN where missing; lists begin at `starts` (L,) and are not empty. Returns (n, 3, C).
+    """values (n, C), NaN where missing; lists begin at `starts` (L,) and are not empty. Returns (n, C, 3).
 
     rank: 0 for the greatest to 1 for the least, equal ones share their mean; gap: to the greatest, 0 or less;
     lead: over the mean. Missing values take no part and stand in the middle: 0.5, 0 and 0.
     """
-    known = ~np.isnan(values)
-    sizes = np.diff(np.append(starts, len(values)))
-    owners = np.repeat(np.arange(len(starts)), sizes)
-    counts = np.add.reduceat(known.astype(np.int64), starts, axis=0)
-    best = np.maximum.reduceat(np.where(known, values, -np.inf), starts, axis=0)
-    mean = np.add.reduceat(np.where(known, values, 0.0), starts, axis=0) / np.maximum(counts, 1)
-    places = _places(np.where(known, -values, np.inf), starts, owners)
-    rank = places / np.maximum(counts - 1, 1)[owners]
-    with np.errstate(invalid="ignore"):  # a list of nothing but missing values has no best
-        forms = np.stack([rank, values - best[owners], values - mean[owners]], axis=1)
-    forms[:, 0][~known] = 0.5
-    forms[:, 1:][~np.stack([known, known], axis=1)] = 0.0
-    return forms
+    table = np.ascontiguousarray(values.T)  # (C, n): what is compared lies side by side
+    missing = np.isnan(table)
+    keys = np.where(missing, np.inf, -table)
+    order = _sorted(keys, starts)
+    ordered = np.take_along_axis(keys, order, axis=1)
+    sizes = np.diff(starts, append=len(values))
+    known = np.maximum(np.add.reduceat(~missing, starts, axis=1, dtype=np.int64), 1)
+    # summed in order of size: the mean does not depend on the order of the candidates
+    mean = np.add.reduceat(np.where(np.isinf(ordered), 0.0, -ordered), starts, axis=1) / known
+    forms = np.empty((len(table), len(FORMS), len(values)))
+    rank, gap, lead = forms[:, 0], forms[:, 1], forms[:, 2]
+    np.put_along_axis(rank, order, _places(ordered, starts), axis=1)
+    rank /= np.repeat(np.maximum(known - 1, 1), sizes, axis=1)
+    np.add(table, np.repeat(ordered[:, starts], sizes, axis=1), out=gap)
+    np.subtract(table, np.repeat(mean, sizes, axis=1), out=lead)
+    for form, middle in ((rank, 0.5), (gap, 0.0), (lead, 0.0)):
+        form[missing] = middle
+    return forms.transpose(2, 0, 1)
 
 
-def _places(keys: Floats, starts: Ints, owners: Ints) -> Floats:
-    """Place of each value in its list, from 0 for the least; equal ones share the mean of theirs."""
-    order = np.argsort(keys, axis=0, kind="stable")
-    if len(starts) > 1:
-        order = np.take_along_axis(order, np.argsort(owners[order], axis=0, kind="stable"), axis=0)
-    ordered = np.take_along_axis(keys, order, axis=0)
-    begins = np.zeros(len(keys), dtype=bool)
-    begins[starts] = True
-    new = np.ones(keys.shape, dtype=bool)
-    new[1:] = (ordered[1:] != ordered[:-1]) | begins[1:, None]
-    numbers = np.arange(len(keys))[:, None]
-    first = np.maximum.accumulate(np.where(new, numbers, 0), axis=0)
-    ends = np.ones(keys.shape, dtype=bool)
-    ends[:-1] = new[1:]
-    last = np.minimum.accumulate(np.where(ends, numbers, len(keys))[::-1], axis=0)[::-1]
-    places = np.empty(keys.shape)
-    np.put_along_axis(places, order, (first + last) / 2.0 - starts[owners][:, None], axis=0)
+def _sorted(keys: Floats, starts: Ints) -> Ints:
+    """Order of each row's keys, list after list."""
+    order = np.argsort(keys, axis=1)
+    if len(starts) == 1:
+        return order
+    owners = np.zeros(keys.shape[1], dtype=np.int64)
+    owners[starts[1:]] = 1
+    lists = np.argsort(owners.cumsum()[order], axis=1, kind="stable")
+    return np.take_along_axis(order, lists, axis=1)
+
+
+def _places(ordered: Floats, starts: Ints) -> Floats:
+    """Place of each sorted key in its list, from 0 for the least; equal ones share the mean of theirs."""
+    rows, width = ordered.shape
+    new = np.ones((rows, width), dtype=bool)
+    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    new[:, starts] = True
+    firsts = np.flatnonzero(new)  # of each run of equal keys, through all rows
+    lengths = np.diff(firsts, append=rows * width)
+    places = np.repeat(firsts + (lengths - 1) / 2.0, lengths).reshape(rows, width)
+    places -= (np.arange(rows) * width)[:, None]
+    places -= np.repeat(starts, np.diff(starts, append=width))
     return places

@@ -4,6 +4,7 @@ last hour, compared within the list of candidates. features.py says what each on
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 KINDS = {
     "hour": 4, "weekday": 2, "item_age": 1, "since_last": 1, "history_size": 1, "candidates": 1, "again": 2,
@@ -30,6 +31,11 @@ class Name:
     window: str = ""
     listed: bool = False
 
+    @cached_property
+    def plain(self) -> str:
+        """What is compared, if it is: the same name without `list:`."""
+        return self.written.removeprefix(f"{LIST}:")
+
     @property
     def optional(self) -> bool:
         """Whether a value can be missing, which one more column says."""
@@ -38,11 +44,8 @@ class Name:
     @property
     def events(self) -> tuple[str, ...]:
         """The events that are counted; those above the line of a rate."""
-        return (
-            tuple(self.argument.partition("/")[0].split("+"))
-            if self.kind in ("count", "rate", "since")
-            else ()
-        )
+        counted = self.argument.partition("/")[0] if self.kind == "rate" else self.argument
+        return tuple(counted.split("+")) if self.kind in ("count", "rate", "since") else ()
 
     @property
     def tried(self) -> tuple[str, ...]:
@@ -67,11 +70,18 @@ def parse(written: str) -> Name:
     if kind in ("count", "rate"):
         argument, _, window = argument.partition(":")
     name = Name(written, kind, argument, window, listed)
-    if "" in name.events + name.tried:
-        raise ValueError(
-            f"{written!r}: names no event; write count:click, rate:click/view or since:click+buy"
-        )
+    _check_events(name)
     return name
+
+
+def _check_events(name: Name) -> None:
+    written = "write count:click, count:click:1h, rate:click/view or since:click+buy"
+    for event in name.events + name.tried:
+        if not event or set(event) & set(":/"):
+            raise ValueError(f"{name.written!r}: {event!r} is no event; {written}")
+    for events in (name.events, name.tried):
+        if len(set(events)) < len(events):
+            raise ValueError(f"{name.written!r}: counts an event twice; {written}")
 
 
 def counted(names: Iterable[Name]) -> tuple[str, ...]:
