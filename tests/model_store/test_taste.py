@@ -1,0 +1,50 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_store.taste import profile, shares
+
+
+def test_a_profile_counts_events_not_values():
+    codes = np.array([[0, 1], [0, -1], [-1, -1], [2, -1]], dtype=np.int32)
+    assert profile(codes, 4).tolist() == [0.5, 0.25, 0.25, 0.0]
+
+
+def test_an_empty_history_has_no_profile_and_every_share_is_missing():
+    taste = profile(np.zeros((0, 2), dtype=np.int32), 3)
+    assert np.isnan(taste).all()
+    assert np.isnan(shares(taste, np.array([[0, 1], [-1, -1]], dtype=np.int32))).all()
+
+
+def test_an_item_has_the_best_share_of_its_values_and_none_without_values():
+    taste = np.array([0.5, 0.25, 0.0])
+    codes = np.array([[1, 0], [1, -1], [2, -1], [-1, -1]], dtype=np.int32)
+    np.testing.assert_array_equal(shares(taste, codes), [0.5, 0.25, 0.0, np.nan])
+
+
+def test_an_attribute_without_any_value_in_the_catalogue_is_missing_for_all():
+    codes = np.full((3, 1), -1, dtype=np.int32)
+    assert np.isnan(shares(profile(codes[:2], 0), codes)).all()
+
+
+CODES = st.lists(st.lists(st.integers(-1, 4), min_size=2, max_size=2), min_size=1, max_size=12)
+
+
+@settings(deadline=None)
+@given(CODES, CODES)
+def test_a_share_is_the_share_of_events_with_one_of_the_items_values(seen, shown):
+    found = shares(profile(np.array(seen, dtype=np.int32), 5), np.array(shown, dtype=np.int32))
+    for values, share in zip(shown, found, strict=True):
+        known = [value for value in values if value >= 0]
+        counts = [sum(row.count(value) for row in seen) / len(seen) for value in known]
+        np.testing.assert_allclose(share, max(counts, default=np.nan))
+
+
+@settings(deadline=None)
+@given(CODES)
+def test_a_candidates_share_does_not_depend_on_the_candidates_beside_it(shown):
+    taste = profile(np.array([[0, 1], [1, 2], [3, -1]], dtype=np.int32), 5)
+    codes = np.array(shown, dtype=np.int32)
+    together = shares(taste, codes)
+    alone = np.concatenate([shares(taste, codes[row : row + 1]) for row in range(len(codes))])
+    np.testing.assert_array_equal(together, alone)
