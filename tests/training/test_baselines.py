@@ -7,7 +7,7 @@ from tests.training import toy
 from training.baselines import SHRINK, baselines
 from training.dataset import Dataset
 from training.evaluate import impressions
-from training.metrics import binary
+from training.metrics import binary, quantile
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,28 @@ def test_means_are_drawn_towards_the_mean_of_all_by_five_ratings():
             values.append(mean + sum(label - mean for label in own) / (len(own) + SHRINK))
         rmse = np.sqrt(np.mean((labels[test] - values) ** 2))
         assert found[method]["dwell"]["rmse"] == pytest.approx(rmse)
+
+
+def test_quantiles_of_training_are_a_baseline_and_those_around_a_users_mean():
+    """Two users whose dwell times are far apart: one constant is far from both."""
+    random = np.random.default_rng(0)
+    rows = [
+        {"user": f"u{at % 2}", "item": f"i{at % 3}", "time": float(at), "click": 1.0,
+         "dwell": float((1 + 99 * (at % 2)) * random.exponential())}
+        for at in range(400)
+    ]  # fmt: skip
+    read = {"type": "quantile", "label": "dwell", "transform": "log1p"}
+    click = {"type": "binary", "label": "clicked"}
+    dataset = toy.build(rows, toy.settings(tasks={"click": click, "dwell": read}))
+    found = {
+        method: table["dwell"] for method, table in baselines(dataset, "test").items() if "dwell" in table
+    }
+    labels, train, test = dataset.labels["dwell"], dataset.select("train"), dataset.select("test")
+    levels = np.expm1(np.quantile(np.log1p(labels[train]), (0.1, 0.5, 0.9)))
+    expected = quantile(labels[test], np.tile(levels, (len(test), 1)), (0.1, 0.5, 0.9))
+    assert {name: found["constant"][name] for name in expected} == pytest.approx(expected)
+    assert set(found) == {"constant", "item mean", "user mean"}
+    assert found["user mean"]["log_pinball"] < 0.8 * found["constant"]["log_pinball"]
 
 
 def test_shares_of_classes_are_those_of_the_training_part_none_of_them_zero(dataset, found):

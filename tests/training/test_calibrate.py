@@ -7,6 +7,7 @@ import torch
 
 from training.calibrate import calibrate
 from training.evaluate import measure, score
+from training.fit import prepare
 from training.predict import known, labels_of, predict, represent, served
 
 SPLIT = "validation"
@@ -100,3 +101,44 @@ def test_a_task_with_few_labels_stays_as_it_is(bench, spoilt):
             if task.type == "binary":  # as if it had never been calibrated
                 expected[:2] = torch.tensor([1.0, 0.0])
             torch.testing.assert_close(network.readout.affine(task.name), expected)
+
+
+@pytest.fixture(scope="module")
+def ranged(workbench):
+    """An untrained network that reads dwell as quantiles, before and after its calibration."""
+    bench = workbench(
+        tasks={
+            "click": {"type": "binary", "label": "clicked"},
+            "dwell": {
+                "type": "quantile",
+                "label": "dwell",
+                "transform": "log1p",
+                "quantiles": [0.2, 0.5, 0.9],
+            },
+        },
+        split={"validation": 0.6, "test": 0.1},
+    )
+    prepare(bench.network, bench.dataset)
+    network = copy.deepcopy(bench.network)
+    with torch.no_grad():
+        network.heads.slope["dwell"].fill_(3.0)
+    represented = represent(network, bench.dataset, bench.texts)
+    before = predict(network, bench.dataset, represented, SPLIT)
+    calibrate(network, bench.dataset, before)
+    return bench.dataset, network, before, predict(network, bench.dataset, represented, SPLIT)
+
+
+def test_as_many_labels_are_below_a_calibrated_quantile_as_it_says(ranged):
+    dataset, _, before, after = ranged
+    found, spoilt = (measure(dataset, predictions, SPLIT)["dwell"] for predictions in (after, before))
+    rows = known(labels_of(dataset, after, "dwell", SPLIT)).sum()
+    assert rows >= 50
+    assert found["coverage_error"] <= 1.5 / rows < spoilt["coverage_error"]
+    assert (np.diff(after.values["dwell"], axis=1) >= 0).all()
+
+
+def test_calibrating_quantiles_again_changes_nothing(ranged):
+    dataset, network, _, after = ranged
+    again = copy.deepcopy(network)
+    calibrate(again, dataset, after)
+    torch.testing.assert_close(again.readout.state_dict(), network.readout.state_dict())

@@ -10,6 +10,7 @@ from model_store.bundle import Bundle
 from model_store.engine import Engine
 from model_store.features import Moment, profile, shares
 from model_store.history import History
+from model_store.manifest import Task
 from model_store.text import render
 from training.export import golden
 from training.export.golden import CANDIDATES, GOLDEN, TOP, WARMUP
@@ -127,6 +128,12 @@ def test_a_body_is_the_request_as_the_data_set_holds_it(bench):
     assert (
         datetime.fromisoformat(request["context"]["timestamp"]).timestamp() == dataset.requests.times[number]
     )
+
+
+def test_quantiles_are_answered_by_their_names(bench):
+    task = Task(name="read", type="quantile", quantiles=(0.1, 0.5))
+    values = np.array([1.5, 20.25], dtype=np.float32)
+    assert golden.served(task, values, bench.dataset, 0.0) == {"0.1": 1.5, "0.5": 20.25}
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1_700_000_000.0, 1_700_000_000.123456])

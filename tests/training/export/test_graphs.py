@@ -7,6 +7,7 @@ import torch
 from model_store.engine import CPU, Engine
 from model_store.history import GAP_BUCKETS
 from training.export import graphs
+from training.fit import prepare
 
 GRAPHS = ("text_encoder.onnx", "user_encoder.onnx", "heads.onnx")
 
@@ -98,3 +99,31 @@ def test_exporting_leaves_no_dropout_in_any_graph(opened):
 
 def test_the_engine_takes_the_graphs_as_they_are(opened):
     assert Engine(opened, "cpu", precision="fp32").manifest == opened.manifest
+
+
+@pytest.mark.parametrize("width", [2, 5])
+@torch.no_grad()
+def test_quantiles_are_sorted_and_shifted_inside_the_graph(workbench, tmp_path, width):
+    shares = [(place + 1) / (width + 1) for place in range(width)]
+    read = {"type": "quantile", "label": "dwell", "transform": "log1p", "quantiles": shares}
+    bench = workbench(tasks={"click": {"type": "binary", "label": "clicked"}, "dwell": read})
+    network, draw = bench.network, torch.Generator().manual_seed(width)
+    prepare(network, bench.dataset)
+    network.readout.shift("dwell", torch.randn(width, generator=draw).tolist())
+    network.heads.mix.towers["dwell"][-1].weight.normal_(generator=draw)
+    network.eval()
+    context = bench.dataset.context.shape[1]
+    graphs.export(network, tmp_path, context)
+    dimension = network.text.projection.out_features
+    user, items = (
+        torch.nn.functional.normalize(torch.randn(count, dimension, generator=draw), dim=-1)
+        for count in (1, 50)
+    )
+    told = torch.randn(50, context, generator=draw)
+    session = onnxruntime.InferenceSession(tmp_path / "heads.onnx", providers=[CPU])
+    feeds = {"user": user, "query": torch.zeros_like(user), "items": items, "context": told}
+    found = session.run(["dwell"], {name: value.numpy() for name, value in feeds.items()})[0]
+    logits = network.heads(user, torch.zeros_like(user), items[None], told[None])["dwell"][0]
+    assert (logits.diff(dim=1) < 0).any(), "the head itself crosses"
+    assert (np.diff(found, axis=1) >= 0).all()
+    np.testing.assert_allclose(found, network.readout("dwell", logits), rtol=1e-5, atol=1e-5)
