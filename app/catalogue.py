@@ -27,16 +27,23 @@ class Candidate:
     text: str = ""
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     published: float = float("nan")
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Slate:
-    """n candidates: ids, vectors (n, d), published (n,), codes (n, K) by attribute, outputs (n, W)."""
+    """n candidates: ids, their rows in the catalogue (n,), -1 for an id that is not in it, vectors (n, d),
+    published (n,), codes (n, K) by attribute, numbers (n,) by column, NaN where missing, outputs (n, W).
+
+    An item that brings its own text keeps the row of its id: it is still the item that was counted.
+    """
 
     ids: Sequence[str]
+    rows: Rows
     vectors: Vectors
     published: Times
     codes: Mapping[str, NDArray[np.int32]]
+    numbers: Mapping[str, NDArray[np.float64]]
     outputs: Vectors
 
     def __len__(self) -> int:
@@ -92,9 +99,11 @@ class Catalogue:
         """A slate of catalogue items."""
         return Slate(
             ids=[self.items.ids[row] for row in rows],
+            rows=rows,
             vectors=self.items.vectors[rows],
             published=self.items.published[rows],
             codes={name: attribute.codes[rows] for name, attribute in self.items.attributes.items()},
+            numbers={name: column[rows] for name, column in self.items.numbers.items()},
             outputs=self._outputs[rows],
         )
 
@@ -102,9 +111,11 @@ class Catalogue:
         """A slate of cold items, from the rows (n, d + W) that their texts were encoded to."""
         return Slate(
             ids=[candidate.item_id for candidate in candidates],
+            rows=np.array([self.items.rows.get(candidate.item_id, -1) for candidate in candidates]),
             vectors=encoded[:, : self._width],
             published=np.array([candidate.published for candidate in candidates]),
             codes={name: self._codes(name, candidates) for name in self.items.attributes},
+            numbers={name: _numbers(name, candidates) for name in self.items.numbers},
             outputs=encoded[:, self._width :],
         )
 
@@ -136,9 +147,13 @@ def _join(first: Slate, second: Slate, order: Rows) -> Slate:
     ids = [*first.ids, *second.ids]
     return Slate(
         ids=[ids[n] for n in order],
+        rows=np.concatenate([first.rows, second.rows])[order],
         vectors=np.concatenate([first.vectors, second.vectors])[order],
         published=np.concatenate([first.published, second.published])[order],
         codes={name: _stack([first.codes[name], second.codes[name]])[order] for name in first.codes},
+        numbers={
+            name: np.concatenate([first.numbers[name], second.numbers[name]])[order] for name in first.numbers
+        },
         outputs=np.concatenate([first.outputs, second.outputs])[order],
     )
 
@@ -149,3 +164,7 @@ def _stack(blocks: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
     return np.concatenate(
         [np.pad(block, ((0, 0), (0, widest - block.shape[1])), constant_values=-1) for block in blocks]
     )
+
+
+def _numbers(name: str, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
+    return np.array([candidate.numbers.get(name, np.nan) for candidate in candidates])

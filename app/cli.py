@@ -121,7 +121,8 @@ def load(
 ) -> None:
     """Put histories and profiles of users into Redis.
 
-    One user a line: {"user_id": "u42", "events": [{"item_id", "event", "timestamp"}], "profile": {...}}.
+    One user a line: {"user_id": "u42", "events": [{"item_id", "event", "timestamp"}], "profile": {...},
+    "shown": [{"timestamp", "item_ids"}]}.
     A line replaces what is stored of that user. Needs CHORUS_REDIS_URL, or CHORUS_REDIS_DIR of a service
     that is not running.
     """

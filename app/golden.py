@@ -2,6 +2,9 @@
 
 golden.jsonl   {"request": <a body of /recommend>, "expected": {item: {task: value}}} a line
 warmup.jsonl   a body of /recommend a line
+
+Both are answered from the bundle alone, as if the log that it was made of had just ended: what Redis has counted or
+shown since changes no answer.
 """
 
 import json
@@ -17,7 +20,7 @@ from app.api.schema import RecommendRequest
 from app.errors import ServiceError
 from app.metrics import Metrics, Stages
 from app.model import Model
-from app.recommender import Ask, Ranking
+from app.question import Ask, Ranking
 from app.settings import Settings
 from model_store.errors import BundleMismatch
 from model_store.manifest import Manifest, Task
@@ -52,9 +55,10 @@ async def warm(model: Model, settings: Settings, metrics: Metrics) -> None:
 
 def _ask(body: Mapping[str, Any], model: Model, settings: Settings, where: str) -> Ask:
     try:
-        return ask(parse(RecommendRequest, json.dumps(body).encode()), model, settings)
+        asked = ask(parse(RecommendRequest, json.dumps(body).encode()), model, settings)
     except ServiceError as error:
         raise BundleMismatch(f"{where}: {error}; export the bundle again") from error
+    return replace(asked, bundled=True)
 
 
 def _compare(ranking: Ranking, expected: Mapping[str, Any], manifest: Manifest, where: str) -> None:

@@ -42,16 +42,16 @@ class Link:
         with suppress(CacheAway):
             await self.run("ping", [("PING",)])
 
-    async def run(self, op: str, commands: Sequence[Command]) -> list[Any]:
+    async def run(self, op: str, commands: Sequence[Command], *, more: float = 0.0) -> list[Any]:
         """Send commands in one round trip. A command that Redis refuses has its error as its result.
 
-        Raises CacheAway.
+        more: seconds that so much work may take beyond the timeout. Raises CacheAway.
         """
         if self.away or self._client is None:
             raise CacheAway("Redis is away")
         start = time.perf_counter()
         try:
-            results = await self._send(self._client, commands)
+            results = await self._send(self._client, commands, self._timeout + more)
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             self._metrics.redis_errors.labels(op).inc()
             await self._break(error)
@@ -74,8 +74,8 @@ class Link:
         if self._client:
             await self._client.connection_pool.disconnect()
 
-    async def _send(self, client: Redis, commands: Sequence[Command]) -> list[Any]:
-        async with asyncio.timeout(self._timeout):  # the whole trip: the pool, the connection, the replies
+    async def _send(self, client: Redis, commands: Sequence[Command], timeout: float) -> list[Any]:
+        async with asyncio.timeout(timeout):  # the whole trip: the pool, the connection, the replies
             pipeline = client.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)
@@ -97,7 +97,7 @@ class Link:
             pause = min(2.0 * pause, LAST_PING)
             with suppress(RedisError, OSError):
                 await client.connection_pool.disconnect(inuse_connections=False)  # all are of the old server
-                await self._send(client, [("PING",)])
+                await self._send(client, [("PING",)], self._timeout)
                 break
         self.away = False
         self._metrics.breaker.set(0)

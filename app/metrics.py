@@ -44,6 +44,12 @@ class Metrics:
         self.breaker = gauge("redis_breaker_open", "1 while requests skip Redis.")
         self.restarts = counter("redis_restarts_total", "Restarts of the embedded Redis.")
         self.events = counter("events_total", "Events received.", "result")
+        self.counted = counter(
+            "statistics_events_total", "Items of counted events: counted, or late for every window.", "result"
+        )
+        self.prior_age = gauge(
+            "statistics_prior_age_seconds", "Time since the end of the log behind the bundle's counts."
+        )
         self.unknown = counter("history_unknown_items_total", "History events of items not in the catalogue.")
         self.scores = histogram("score", "Fused score of the first item of an answer.", buckets=UNIT)
         self.model = gauge(

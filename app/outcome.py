@@ -29,11 +29,14 @@ class Ranked:
     score: float
     tasks: dict[str, Any]
     contributions: dict[str, float] | None = None
+    features: dict[str, list[float]] | None = None
 
     def body(self) -> dict[str, Any]:
-        """As JSON; contributions only if they were asked for."""
-        body = {"item_id": self.item_id, "score": self.score, "tasks": self.tasks}
-        return body if self.contributions is None else body | {"contributions": self.contributions}
+        """As JSON; contributions and features only if they were asked for."""
+        body: dict[str, Any] = {"item_id": self.item_id, "score": self.score, "tasks": self.tasks}
+        if self.contributions is not None:
+            body["contributions"] = self.contributions
+        return body if self.features is None else body | {"features": self.features}
 
 
 def split(outputs: NDArray[np.float32], tasks: Sequence[Task]) -> dict[str, NDArray[np.float32]]:

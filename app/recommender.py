@@ -1,84 +1,36 @@
 """The use case: rank items for a user at a moment. Knows no HTTP.
 
 One round trip to Redis for however many asks; then for each: the user's past and vector, the query's
-vector, candidates given or retrieved, all heads in one run, one score, the best k.
+vector, candidates given or retrieved, all heads in one run, one score, the best k. What was counted of
+retrieved items takes one more trip, for all that were retrieved.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from app.catalogue import Candidate, Catalogue, Filters, Rows, Slate
+from app.catalogue import Catalogue, Slate
 from app.errors import ServiceError
-from app.fusion import Fusion
 from app.metrics import Metrics, Stages
-from app.outcome import Fused, Outcome, Ranked, split
+from app.moments import Moments
+from app.outcome import Outcome, Ranked, split
+from app.question import Ask, CacheUse, Known, Ranking
 from app.settings import Settings
-from app.state import Found, Record, Row, State, Stored
+from app.slates import Slates
+from app.state import Found, State
+from app.stored import Row, Stored
 from app.texts import Texts, digest
-from app.users import Past, Users
-from model_store import taste
+from app.users import Users
 from model_store.engine import Engine
-from model_store.moment import Moment
 from model_store.text import render
 
-CacheUse = Literal["hit", "miss", "bypass"]
+Finish = Callable[[Ask, Known], Ranking]
 
 NOBODY = Stored()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ask:
-    """One question. `history` None: the stored one; `candidates` None: retrieve them from the catalogue."""
-
-    now: float
-    fusion: Fusion
-    user_id: str | None = None
-    history: tuple[Record, ...] | None = None
-    profile: str | None = None
-    query: str | None = None
-    candidates: tuple[Candidate, ...] | None = None
-    k: int = 20
-    filters: Filters = field(default_factory=dict)
-    exclude: frozenset[str] = frozenset()
-    exclude_seen: bool | None = None
-    explain: bool = False
-
-    @property
-    def stored_user(self) -> str | None:
-        """The user whose history is wanted from Redis."""
-        return self.user_id if self.history is None else None
-
-    @property
-    def texts(self) -> list[str]:
-        """Texts that this question brings."""
-        cold = (candidate.text for candidate in self.candidates or () if candidate.text)
-        return [text for text in (self.query, self.profile, *cold) if text]
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """The answer: items best first, ids that are not in the catalogue, what was done without."""
-
-    items: list[Ranked]
-    unknown: list[str]
-    degraded: list[str]
-    cache: CacheUse
-
-
-@dataclass(frozen=True)
-class Known:
-    """All that one ask needs before the heads run."""
-
-    past: Past
-    user: Row
-    texts: dict[str, Row]
-    degraded: list[str]
-    cache: CacheUse
 
 
 @dataclass(frozen=True)
@@ -108,7 +60,8 @@ class Recommender:
         self._state = state
         self._pool = pools.heads
         self._metrics = metrics
-        self._retrieve = settings.retrieve
+        self._moments = Moments(engine, catalogue)
+        self._slates = Slates(catalogue, engine.manifest.retrieval, settings.retrieve)
         self._texts = Texts(engine, pools.texts, metrics, size=settings.local_cache)
         self._users = Users(engine, catalogue, pool=pools.heads, metrics=metrics, size=settings.local_cache)
 
@@ -120,32 +73,44 @@ class Recommender:
         """Every candidate of each ask, in the order given; all must be known, none is left out."""
         return await self._each(asks, self._all, stages)
 
+    def without(self) -> tuple[str, ...]:
+        """What is done without while Redis is away."""
+        return ("cache", "statistics") if self._moments.counted or self._moments.shown else ("cache",)
+
     async def texts(self, texts: Sequence[str], stages: Stages) -> list[dict[str, Any]]:
         """What the item-only tasks say of each text."""
-        found = await self._state.fetch((), self._texts.missing(texts))
+        found = await self._state.fetch(texts=self._texts.missing(dict.fromkeys(texts)))
         rows = await self._rows(texts, found, stages)
         stacked = np.stack([rows[text][self._manifest.dimension :] for text in texts])
         alone = Outcome(self._manifest.text_tasks, split(stacked, self._manifest.text_tasks))
         return alone.served()
 
     async def _each(
-        self, asks: Sequence[Ask], finish: Callable[[Ask, Known], Ranking], stages: Stages
+        self, asks: Sequence[Ask], finish: Finish, stages: Stages
     ) -> list[Ranking | ServiceError]:
-        loop = asyncio.get_running_loop()
-        users = list(dict.fromkeys(ask.stored_user for ask in asks if ask.stored_user is not None))
-        texts = dict.fromkeys(text for ask in asks for text in ask.texts)
         with stages("redis"):
-            found = await self._state.fetch(users, self._texts.missing(texts))
+            found = await self._fetch(asks)
+        learned = await asyncio.gather(*(self._learned(ask, found, stages) for ask in asks))
+        known = await self._retrieved(asks, learned, stages) if self._moments.counted else learned
+        answers = (self._answer(ask, one, finish, stages) for ask, one in zip(asks, known, strict=True))
+        return await asyncio.gather(*answers)
 
-        async def answer(ask: Ask) -> Ranking | ServiceError:
-            try:
-                known = await self._learn(ask, found, stages)
-                with stages("heads"):
-                    return await loop.run_in_executor(self._pool, finish, ask, known)
-            except ServiceError as error:
-                return error
+    async def _fetch(self, asks: Sequence[Ask]) -> Found:
+        """What Redis knows of users, texts and given candidates."""
+        live = [ask for ask in asks if not ask.bundled]
+        given = (each for ask in live for each in ask.candidates or () if self._catalogue.knows(each))
+        return await self._state.fetch(
+            _once(ask.stored_user for ask in asks),
+            self._texts.missing(_once(text for ask in asks for text in ask.texts)),
+            shown=_once(ask.user_id for ask in live) if self._moments.shown else (),
+            items=_once(each.item_id for each in given) if self._moments.counted else (),
+        )
 
-        return await asyncio.gather(*map(answer, asks))
+    async def _learned(self, ask: Ask, found: Found, stages: Stages) -> Known | ServiceError:
+        try:
+            return await self._learn(ask, found, stages)
+        except ServiceError as error:
+            return error
 
     async def _learn(self, ask: Ask, found: Found, stages: Stages) -> Known:
         """The user's past and vector and every text's row: remembered, found in Redis or computed."""
@@ -164,7 +129,16 @@ class Recommender:
                 user = await self._users.encode(past, rows[profile] if profile else None)
             if asked and ask.stored_user is not None and ask.profile is None:
                 self._state.keep_user(ask.stored_user, past.digest, user)
-        return Known(past, user, rows, ["cache"] if found.away else [], cache)
+        return Known(
+            past=past,
+            user=user,
+            query=None if ask.query is None else rows[ask.query][: self._manifest.dimension],
+            texts=rows,
+            cache=cache,
+            without=self.without() if found.away else (),
+            lists=() if ask.bundled else found.shown.get(ask.user_id or "", ()),
+            live=None if ask.bundled else found.live,
+        )
 
     async def _rows(self, texts: Iterable[str], found: Found, stages: Stages) -> dict[str, Row]:
         with stages("text"):
@@ -172,74 +146,73 @@ class Recommender:
         self._state.keep_texts({digest(text): rows[text] for text in encoded})
         return rows
 
+    async def _retrieved(
+        self, asks: Sequence[Ask], learned: Sequence[Known | ServiceError], stages: Stages
+    ) -> list[Known | ServiceError]:
+        """Retrieve where no candidates were given, and fetch what was counted of all that is retrieved."""
+        known = list(learned)
+        chosen = [
+            (number, ask, one)
+            for number, (ask, one) in enumerate(zip(asks, learned, strict=True))
+            if isinstance(one, Known) and ask.candidates is None and not ask.bundled
+        ]
+        if not chosen:
+            return known
+        loop = asyncio.get_running_loop()
+        retrieve = self._slates.retrieve
+        with stages("heads"):
+            rows = await asyncio.gather(
+                *(loop.run_in_executor(self._pool, retrieve, ask, one) for _, ask, one in chosen)
+            )
+        ids = self._catalogue.items.ids
+        with stages("redis"):
+            found = await self._state.fetch(
+                items=[ids[row] for row in np.unique(np.concatenate(rows)).tolist()]
+            )
+        without = ("statistics",) if found.away else ()
+        for each, (number, _, one) in zip(rows, chosen, strict=True):
+            known[number] = replace(one, rows=each, live=found.live, without=one.without or without)
+        return known
+
+    async def _answer(
+        self, ask: Ask, known: Known | ServiceError, finish: Finish, stages: Stages
+    ) -> Ranking | ServiceError:
+        if isinstance(known, ServiceError):
+            return known
+        try:
+            with stages("heads"):
+                return await asyncio.get_running_loop().run_in_executor(self._pool, finish, ask, known)
+        except ServiceError as error:
+            return error
+
     def _best(self, ask: Ask, known: Known) -> Ranking:
-        slate, unknown = self._slate(ask, known)
+        slate, unknown = self._slates.chosen(ask, known)
         self._metrics.candidates.observe(len(slate))
-        if not len(slate):
-            return Ranking([], unknown, known.degraded, known.cache)
-        fused = self._fuse(ask, known, slate)
-        items = fused.ranked(slate.ids, fused.top(ask.k), explain=ask.explain)
-        self._metrics.scores.observe(items[0].score)
-        return Ranking(items, unknown, known.degraded, known.cache)
+        items = self._ranked(ask, known, slate, best=True) if len(slate) else []
+        if items:
+            self._metrics.scores.observe(items[0].score)
+        return Ranking(items, unknown, list(known.without), known.cache)
 
     def _all(self, ask: Ask, known: Known) -> Ranking:
         slate = self._catalogue.slate(ask.candidates or (), known.texts)
         self._metrics.candidates.observe(len(slate))
-        items = self._fuse(ask, known, slate).ranked(slate.ids, np.arange(len(slate)), explain=ask.explain)
-        return Ranking(items, [], known.degraded, known.cache)
+        return Ranking(self._ranked(ask, known, slate, best=False), [], list(known.without), known.cache)
 
-    def _slate(self, ask: Ask, known: Known) -> tuple[Slate, list[str]]:
-        """Candidates after filters and exclusions, each once, and the ids of the unknown ones."""
-        retrieved = ask.candidates is None
-        hide = retrieved if ask.exclude_seen is None else ask.exclude_seen
-        hidden = ask.exclude | known.past.seen if hide else ask.exclude
-        if ask.candidates is None:
-            rows = self._catalogue.allowed(ask.filters, hidden)
-            return self._catalogue.stored(self._retrieved(rows, ask, known)), []
-        unique: dict[str, Candidate] = {}
-        for candidate in ask.candidates:
-            unique.setdefault(candidate.item_id, candidate)
-        unknown = [each.item_id for each in unique.values() if not self._catalogue.knows(each)]
-        kept = [
-            each
-            for each in unique.values()
-            if self._catalogue.knows(each)
-            and each.item_id not in hidden
-            and self._catalogue.passes(each, ask.filters)
-        ]
-        return self._catalogue.slate(kept, known.texts), unknown
-
-    def _retrieved(self, rows: Rows, ask: Ask, known: Known) -> Rows:
-        weights = self._manifest.retrieval
-        vector = np.float32(weights.user_weight) * known.user
-        query = self._query(ask, known)
-        if query is not None:
-            vector = vector + np.float32(weights.query_weight) * query
-        return self._catalogue.nearest(rows, vector, max(self._retrieve, ask.k))
-
-    def _fuse(self, ask: Ask, known: Known, slate: Slate) -> Fused:
-        """Run the heads over the slate and weigh what they say."""
-        online = self._engine.heads(
-            known.user, self._query(ask, known), slate.vectors, self._context(ask, known, slate)
-        )
+    def _ranked(self, ask: Ask, known: Known, slate: Slate, *, best: bool) -> list[Ranked]:
+        """Run the heads over the slate and weigh what they say: the best of it, or all in its order."""
+        context = self._moments.context(slate, ask, known)
+        online = self._engine.heads(known.user, known.query, slate.vectors, context)
         alone = split(slate.outputs, self._manifest.text_tasks)
-        return Outcome(self._manifest.answered, online | alone).fuse(ask.fusion, self._engine.clock, ask.now)
+        outcome = Outcome(self._manifest.answered, online | alone)
+        fused = outcome.fuse(ask.fusion, self._engine.clock, ask.now)
+        picks = fused.top(ask.k) if best else np.arange(len(slate))
+        items = fused.ranked(slate.ids, picks, explain=ask.explain)
+        if not ask.explain:
+            return items
+        told = self._moments.told(context[picks])
+        return [replace(item, features=one) for item, one in zip(items, told, strict=True)]
 
-    def _query(self, ask: Ask, known: Known) -> Row | None:
-        return None if ask.query is None else known.texts[ask.query][: self._manifest.dimension]
 
-    def _context(self, ask: Ask, known: Known, slate: Slate) -> Row:
-        """Context features of the slate, (n, F)."""
-        past, attributes = known.past, self._catalogue.items.attributes
-        shares = {}
-        for name in self._engine.features.attributes:
-            profile = taste.profile(attributes[name].codes[past.rows], len(attributes[name].values))
-            shares[name] = taste.shares(profile, slate.codes[name])
-        moment = Moment(
-            now=np.array([ask.now]),
-            published=slate.published,
-            last_event=np.array([past.last]),
-            sizes=np.array([float(len(past.rows))]),
-            shares=shares,
-        )
-        return self._engine.features.matrix(moment)
+def _once(names: Iterable[str | None]) -> list[str]:
+    """Each name once, in order."""
+    return [name for name in dict.fromkeys(names) if name is not None]

@@ -1,119 +1,127 @@
-"""What Redis keeps. Everything of one user shares a hash tag, so that a cluster keeps it on one node.
-
-chorus:{u:<user>}:history           list, newest first, of ["<item>","<event>",<unix seconds>]
-chorus:{u:<user>}:profile           the user's record, a JSON object
-chorus:{u:<user>}:event:<id>        an event already taken, for a day
-chorus:{u:<user>}:vector:<model>    digest of the history that it was computed from (16 bytes) + vector
-chorus:text:<model>:<digest>        vector and item-only outputs of one text
-
-<model> is the beginning of the bundle's fingerprint: a new model never reads an old vector. Vectors are
-little-endian float32 behind a checksum. What is missing, damaged or of the wrong type reads as absent.
-"""
+"""Redis as one bundle sees it: keys.py says what it holds, stored.py in which form."""
 
 import asyncio
 import json
 import logging
 import random
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from app import keys
+from app import shown as lists
 from app.errors import CacheAway, NotStored
+from app.ledger import Ledger, StoredEvent, entry
 from app.link import Command, Link
 from app.settings import Settings
+from app.shown import Shown
+from app.stored import Record, Row, Stored, pack, seconds, stored, unpack
+from model_store.counters import Records
+from model_store.features import FeatureSet
 from model_store.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
-Row = NDArray[np.float32]
-Record = tuple[str, str, float]  # item, event, unix seconds
-
-EVENT_SECONDS = 86_400  # a retry of an event comes within the day
 PENDING = 64  # writes on their way at once; more are dropped, the vectors can be computed again
-
-# KEYS history, event · ARGV entry, keep, ttl, event ttl ("0": the event has no id). 1 taken, 0 seen before.
-PUSH = """
-if ARGV[4] ~= '0' and redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
-local kind = redis.call('TYPE', KEYS[1])['ok']
-if kind ~= 'list' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
-redis.call('LPUSH', KEYS[1], ARGV[1])
-redis.call('LTRIM', KEYS[1], 0, ARGV[2] - 1)
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-if ARGV[4] ~= '0' then redis.call('SET', KEYS[2], '1', 'EX', ARGV[4]) end
-return 1
-"""
+AT_ONCE = 1_000  # records of one MGET
+# What a command may take beyond the timeout: a bulk of them is slow, and Redis is not away.
+READ_SECONDS, TAKE_SECONDS = 1e-5, 1e-4
 
 
 @dataclass(frozen=True)
-class StoredEvent:
-    """One event of one user, on its way in."""
+class UserState:
+    """All that is to be stored of one user, oldest first."""
 
     user: str
-    record: Record
-    event_id: str | None = None
+    history: Sequence[Record] = ()
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    shown: Sequence[Shown] = ()
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What Redis knows of one user."""
+class Live:
+    """What was counted live: records of items, where each stands among them, and when counting began."""
 
-    history: tuple[Record, ...] = ()
-    profile: Mapping[str, Any] = field(default_factory=dict)
-    digest: bytes = b""
-    vector: Row | None = None
+    records: Records
+    places: Mapping[str, int]
+    began: float | None
+
+    def of(self, items: Sequence[str]) -> Records:
+        """The records of items that were asked for, (n,)."""
+        return self.records[[self.places[item] for item in items]]
 
 
 @dataclass(frozen=True)
 class Found:
-    """What one round trip brought. `away`: it was wanted, and Redis did not answer."""
+    """What one round trip brought. `away`: it was wanted, and Redis did not answer.
+
+    shown: entries of the lists shown to each user, as they are stored; live: None if no items were asked for.
+    """
 
     users: Mapping[str, Stored] = field(default_factory=dict)
     texts: Mapping[bytes, Row] = field(default_factory=dict)
+    shown: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    live: Live | None = None
     away: bool = False
 
 
 class State:
     """Redis as one bundle sees it."""
 
-    def __init__(self, link: Link, settings: Settings, manifest: Manifest) -> None:
+    def __init__(self, link: Link, settings: Settings, manifest: Manifest, features: FeatureSet) -> None:
         self._link = link
+        self._ledger = Ledger(manifest, features, settings)
+        self._layout = features.layout
+        self._blank = features.layout.blank(1).tobytes()
         self._model = manifest.fingerprint[:16]
-        self._keep = 2 * manifest.history_limit  # some are of unknown items, some came out of order
+        self._keep = 2 * manifest.history_limit
         self._user_width = manifest.dimension
         self._text_width = manifest.dimension + sum(task.width for task in manifest.text_tasks)
         self._vector_ttl = settings.cache_ttl_seconds
         self._history_ttl = settings.history_ttl_seconds
         self._writes: set[asyncio.Task[None]] = set()
 
-    async def fetch(self, users: Sequence[str], texts: Sequence[bytes]) -> Found:
-        """Users and texts (by digest) in one round trip; in none if nothing is asked."""
-        if not users and not texts:
+    async def fetch(
+        self,
+        users: Sequence[str] = (),
+        texts: Sequence[bytes] = (),
+        *,
+        shown: Sequence[str] = (),
+        items: Sequence[str] = (),
+    ) -> Found:
+        """Users, texts (by digest), lists shown to users and records of items, each asked for once.
+
+        One round trip; none if nothing is asked.
+        """
+        groups: list[list[Command]] = [
+            [command for user in users for command in self._user(user)],
+            [("GET", keys.text(text, self._model)) for text in texts],
+            [("LRANGE", keys.user(user, keys.SHOWN), 0, lists.KEPT - 1) for user in shown],
+            self._records(items),
+        ]
+        commands = [command for group in groups for command in group]
+        if not commands:
             return Found()
-        commands: list[Command] = []
-        for user in users:
-            commands.append(("LRANGE", _key(user, "history"), 0, self._keep - 1))
-            commands.append(("GET", _key(user, "profile")))
-            commands.append(("GET", self._vector_key(user)))
-        commands += [("GET", self._text_key(text)) for text in texts]
         try:
-            results = await self._link.run("fetch", commands)
+            results = iter(await self._link.run("fetch", commands, more=READ_SECONDS * len(items)))
         except CacheAway:
             return Found(away=True)
-        rows = (unpack(result, self._text_width) for result in results[3 * len(users) :])
+        known, rows, entries, records = ([next(results) for _ in group] for group in groups)
+        found = (unpack(row, self._text_width) for row in rows)
         return Found(
-            {user: _stored(results[3 * n : 3 * n + 3], self._user_width) for n, user in enumerate(users)},
-            {text: row for text, row in zip(texts, rows, strict=True) if row is not None},
+            {user: stored(known[3 * n : 3 * n + 3], self._user_width) for n, user in enumerate(users)},
+            {text: row for text, row in zip(texts, found, strict=True) if row is not None},
+            {user: each for user, each in zip(shown, entries, strict=True) if isinstance(each, list)},
+            self._live(items, records) if items else None,
         )
 
-    async def push(self, events: Sequence[StoredEvent]) -> list[bool]:
-        """Append events in one round trip; False for one whose id was seen before. Raises NotStored."""
-        commands = [self._push(event) for event in events]
+    async def push(self, events: Sequence[StoredEvent]) -> list[int]:
+        """Take events in one round trip: SEEN before, or how many items each came too late for. Raises NotStored."""
+        size = sum(len(event.items) for event in events)
         try:
-            results = await self._link.run("push", commands)
+            results = await self._link.run("push", self._ledger.commands(events), more=TAKE_SECONDS * size)
         except CacheAway as error:
             raise NotStored("Redis is away and nothing was stored; send the events again") from error
         failed = [result for result in results if isinstance(result, Exception)]
@@ -121,21 +129,11 @@ class State:
             raise NotStored(
                 f"{len(failed)} of {len(events)} events were not stored ({failed[0]}); send them again"
             )
-        return [result == 1 for result in results]
+        return [int(result) for result in results]
 
-    async def replace(self, histories: Sequence[tuple[str, Sequence[Record], Mapping[str, Any]]]) -> None:
-        """Set the whole history (oldest first) and profile of users, in one round trip. Raises NotStored."""
-        commands: list[Command] = []
-        for user, records, profile in histories:
-            key = _key(user, "history")
-            commands.append(("DEL", key, _key(user, "profile")))
-            if records:
-                commands.append(("LPUSH", key, *map(_entry, records[-self._keep :])))
-                commands.append(("EXPIRE", key, self._history_ttl))
-            if profile:
-                commands.append(
-                    ("SET", _key(user, "profile"), json.dumps(dict(profile)), "EX", self._history_ttl)
-                )
+    async def replace(self, users: Sequence[UserState]) -> None:
+        """Set all that is stored of users, in one round trip. Raises NotStored."""
+        commands = [command for user in users for command in self._replace(user)]
         try:
             results = await self._link.run("replace", commands)
         except CacheAway as error:
@@ -146,21 +144,57 @@ class State:
 
     def keep_user(self, user: str, digest: bytes, vector: Row) -> None:
         """Cache a user's vector, off the request's path."""
-        self._write((self._vector_key(user), pack(vector, digest)))
+        self._write((keys.vector(user, self._model), pack(vector, digest)))
 
     def keep_texts(self, rows: Mapping[bytes, Row]) -> None:
         """Cache rows of texts by digest, off the request's path."""
-        self._write(*((self._text_key(text), pack(row)) for text, row in rows.items()))
+        self._write(*((keys.text(text, self._model), pack(row)) for text, row in rows.items()))
 
     async def settle(self) -> None:
         """Wait for the writes that are on their way."""
         while self._writes:
             await asyncio.wait(self._writes)
 
-    def _push(self, event: StoredEvent) -> Command:
-        history, seen = _key(event.user, "history"), _key(event.user, f"event:{event.event_id or ''}")
-        seconds = EVENT_SECONDS if event.event_id else 0
-        return ("EVAL", PUSH, 2, history, seen, _entry(event.record), self._keep, self._history_ttl, seconds)
+    def _user(self, user: str) -> list[Command]:
+        return [
+            ("LRANGE", keys.user(user, keys.HISTORY), 0, self._keep - 1),
+            ("GET", keys.user(user, keys.PROFILE)),
+            ("GET", keys.vector(user, self._model)),
+        ]
+
+    def _records(self, items: Sequence[str]) -> list[Command]:
+        """When counting began, then the records, by so many a command that others get a turn."""
+        if not items:
+            return []
+        names = [keys.record(self._layout.digest, item) for item in items]
+        chunks = (names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE))
+        return [("GET", keys.began(self._layout.digest)), *(("MGET", *chunk) for chunk in chunks)]
+
+    def _live(self, items: Sequence[str], results: Sequence[Any]) -> Live | None:
+        began, *chunks = results
+        if not all(isinstance(chunk, list) for chunk in chunks):
+            return None
+        values = [value for chunk in chunks for value in chunk]
+        whole = len(self._blank)
+        held = (value if value is not None and len(value) == whole else self._blank for value in values)
+        records = np.frombuffer(b"".join(held), dtype=self._layout.dtype)
+        return Live(records, {item: n for n, item in enumerate(items)}, seconds(began))
+
+    def _replace(self, user: UserState) -> list[Command]:
+        history, profile, shown = (
+            keys.user(user.user, what) for what in (keys.HISTORY, keys.PROFILE, keys.SHOWN)
+        )
+        commands: list[Command] = [("DEL", history, profile, shown)]
+        if user.history:
+            commands.append(("LPUSH", history, *map(entry, user.history[-self._keep :])))
+            commands.append(("EXPIRE", history, self._history_ttl))
+        if user.profile:
+            commands.append(("SET", profile, json.dumps(dict(user.profile)), "EX", self._history_ttl))
+        if user.shown:
+            entries = (lists.pack(time, items) for time, items in user.shown[-lists.KEPT :])
+            commands.append(("LPUSH", shown, *entries))
+            commands.append(("EXPIRE", shown, lists.SECONDS))
+        return commands
 
     def _write(self, *entries: tuple[str, bytes]) -> None:
         if not entries or self._link.away or len(self._writes) >= PENDING:
@@ -179,70 +213,3 @@ class State:
             await self._link.run("store", commands)
         except CacheAway:
             log.debug("vectors were not cached: Redis is away")
-
-    def _vector_key(self, user: str) -> str:
-        return _key(user, f"vector:{self._model}")
-
-    def _text_key(self, digest: bytes) -> str:
-        return f"chorus:text:{self._model}:{digest.hex()}"
-
-
-def pack(row: Row, tag: bytes = b"") -> bytes:
-    """Checksum (4 bytes), tag, then the row's float32 values."""
-    body = tag + row.astype("<f4").tobytes()
-    return zlib.crc32(body).to_bytes(4, "little") + body
-
-
-def unpack(value: Any, width: int, tag: int = 0) -> Row | None:
-    """The row of `width` values behind a tag of so many bytes; None if it is absent or damaged."""
-    if not isinstance(value, bytes) or len(value) != 4 + tag + 4 * width:
-        return None
-    if zlib.crc32(memoryview(value)[4:]).to_bytes(4, "little") != value[:4]:
-        return None
-    return np.frombuffer(value, dtype="<f4", offset=4 + tag)
-
-
-def _key(user: str, what: str) -> str:
-    return f"chorus:{{u:{user}}}:{what}"
-
-
-def _entry(record: Record) -> str:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-
-
-def _stored(results: Sequence[Any], width: int) -> Stored:
-    history, profile, vector = results
-    row = unpack(vector, width, tag=16)
-    return Stored(
-        history=_records(history) if isinstance(history, list) else (),
-        profile=_object(profile) if isinstance(profile, bytes) else {},
-        digest=vector[4:20] if row is not None else b"",
-        vector=row,
-    )
-
-
-def _records(entries: Sequence[bytes]) -> tuple[Record, ...]:
-    try:
-        parsed = json.loads(b"[%b]" % b",".join(entries))  # one call for all: the common case
-    except (ValueError, RecursionError):
-        parsed = [_value(entry) for entry in entries]
-    return tuple((entry[0], entry[1], float(entry[2])) for entry in reversed(parsed) if _is_record(entry))
-
-
-def _is_record(entry: Any) -> bool:
-    match entry:
-        case [str(), str(), float() | int() as time]:
-            return 0.0 <= time < 1e11  # also refuses NaN, which JSON as Python reads it may hold
-    return False
-
-
-def _object(value: bytes) -> dict[str, Any]:
-    parsed = _value(value)
-    return parsed if isinstance(parsed, dict) else {}
-
-
-def _value(value: bytes) -> Any:
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return None

@@ -12,7 +12,7 @@ import numpy as np
 
 from app.memory import Flights, Lru
 from app.metrics import Metrics
-from app.state import Row
+from app.stored import Row
 from model_store.engine import Engine
 
 

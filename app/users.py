@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from app.catalogue import Catalogue
 from app.memory import Flights, Lru
 from app.metrics import Metrics
-from app.state import Record, Row, Stored
+from app.stored import Record, Row, Stored
 from model_store.clock import Times
 from model_store.engine import Engine
 from model_store.history import History

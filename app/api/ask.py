@@ -5,21 +5,22 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from app.api.schema import ColdItem, Context, FusionChoice, HistoryEvent, RecommendRequest, Record
+from app.api.schema import ColdItem, Context, FusionChoice, HistoryEvent, RecommendRequest, Record, Word
 from app.catalogue import Candidate
 from app.errors import Invalid, TooLarge
 from app.fusion import Fusion
 from app.model import Model
-from app.recommender import Ask
+from app.question import Ask
 from app.settings import Settings
-from app.state import Record as Stored
+from app.stored import Record as Stored
+from model_store.features import FeatureSet
 from model_store.manifest import Manifest
 from model_store.text import render
 
 
 def ask(given: RecommendRequest, model: Model, settings: Settings) -> Ask:
     """The request as the use case wants it; Invalid or TooLarge if the bundle or the limits forbid it."""
-    manifest = model.manifest
+    manifest, features = model.manifest, model.engine.features
     allowed = dict(given.filters)
     exclude = frozenset(allowed.pop("exclude", ()))
     check_size("candidates", len(given.candidates or ()), settings.max_candidates)
@@ -30,12 +31,13 @@ def ask(given: RecommendRequest, model: Model, settings: Settings) -> Ask:
         history=history(given.history, manifest),
         profile=profile(given.profile, manifest),
         query=given.query,
-        candidates=candidates(given.candidates, manifest),
+        candidates=candidates(given.candidates, manifest, features),
         k=given.k,
         filters=filters(allowed, manifest),
         exclude=exclude,
         exclude_seen=given.exclude_seen,
         explain=given.explain,
+        words=words(given.context, features),
     )
 
 
@@ -43,6 +45,13 @@ def moment(context: Context | None) -> float:
     """The moment of a request: the one that it names, else now."""
     given = context.timestamp if context else None
     return time.time() if given is None else given.timestamp()
+
+
+def words(context: Context | None, features: FeatureSet) -> dict[str, int]:
+    """Place of the request's word among the known ones of each column that the features read, -1 for another."""
+    given = context.words if context else {}
+    check_names(given, ["timestamp", *dict.fromkeys(["device", *features.words])], "context")
+    return {column: _place(known, given.get(column)) for column, known in features.words.items()}
 
 
 def fusion(choice: FusionChoice | None, manifest: Manifest) -> Fusion:
@@ -73,8 +82,13 @@ def history(
 
 def check_event(event: str, manifest: Manifest, path: str) -> None:
     """Refuse an event that the bundle's histories do not hold."""
-    if event not in manifest.events[1:]:
-        raise Invalid(f"{path}: {event!r} is no event of this model; use {_some(manifest.events[1:])}")
+    check_name(event, manifest.events[1:], path)
+
+
+def check_name(event: str, known: Sequence[str], path: str) -> None:
+    """Refuse an event that is none of the known ones."""
+    if event not in known:
+        raise Invalid(f"{path}: {event!r} is no event of this model; use {_some(known)}")
 
 
 def profile(record: Record | None, manifest: Manifest) -> str | None:
@@ -82,34 +96,40 @@ def profile(record: Record | None, manifest: Manifest) -> str | None:
     if record is None:
         return None
     known = [field.name for field in manifest.profile_text]
-    _check_names(record, known, "profile")
+    check_names(record, known, "profile")
     return render(manifest.profile_text, record)
 
 
-def candidates(given: Sequence[str | ColdItem] | None, manifest: Manifest) -> tuple[Candidate, ...] | None:
+def candidates(
+    given: Sequence[str | ColdItem] | None, manifest: Manifest, features: FeatureSet
+) -> tuple[Candidate, ...] | None:
     """Items by id or as described; None: retrieve them."""
     if given is None:
         return None
-    return tuple(candidate(each, manifest, f"candidates[{number}].") for number, each in enumerate(given))
+    return tuple(
+        candidate(each, manifest, features, f"candidates[{number}].") for number, each in enumerate(given)
+    )
 
 
-def candidate(given: str | ColdItem, manifest: Manifest, path: str = "") -> Candidate:
+def candidate(given: str | ColdItem, manifest: Manifest, features: FeatureSet, path: str = "") -> Candidate:
     """An item by id, or as described; `path` is put before the name of a wrong field."""
     if isinstance(given, str):
         return Candidate(given)
-    _check_names(given.text, [field.name for field in manifest.item_text], f"{path}text")
-    _check_names(given.attributes, manifest.attributes, f"{path}attributes")
+    check_names(given.text, [field.name for field in manifest.item_text], f"{path}text")
+    check_names(given.attributes, manifest.attributes, f"{path}attributes")
+    check_names(given.numbers, features.numbers, f"{path}numbers")
     return Candidate(
         item_id=given.item_id,
         text=render(manifest.item_text, given.text),
         attributes={name: tuple(values) for name, values in given.attributes.items()},
         published=_seconds(given.published),
+        numbers=given.numbers,
     )
 
 
 def filters(wanted: Mapping[str, Iterable[str]], manifest: Manifest) -> dict[str, tuple[str, ...]]:
     """Allowed values by attribute, in one order whatever the order given."""
-    _check_names(wanted, manifest.attributes, "filters")
+    check_names(wanted, manifest.attributes, "filters")
     return {name: tuple(sorted(set(values))) for name, values in wanted.items()}
 
 
@@ -119,10 +139,24 @@ def check_size(what: str, size: int, limit: int) -> None:
         raise TooLarge(f"{what}: {size} are more than {limit}; send them in several requests")
 
 
-def _check_names(given: Iterable[str], known: Iterable[str], path: str) -> None:
+def check_names(given: Iterable[str], known: Iterable[str], path: str) -> None:
+    """Refuse a name that is none of the known ones."""
     for name in given:
         if name not in known:
             raise Invalid(f"{path}.{name}: is unknown to this model; use {_some(known)}")
+
+
+def _place(known: Sequence[str], word: Word | None) -> int:
+    told = None if word is None else spelled(word)
+    return known.index(told) if told in known else -1
+
+
+def spelled(word: Word) -> str:
+    """A word as the tables of training have it: true for a boolean, 2 for 2.0."""
+    if isinstance(word, bool):
+        return str(word).lower()
+    whole = isinstance(word, float) and word.is_integer()
+    return str(int(word)) if whole else str(word).strip()
 
 
 def _seconds(given: datetime | None) -> float:

@@ -21,7 +21,7 @@ from app.api.reply import giving, reply, service_of, taking
 from app.api.schema import RecommendRequest, Strict
 from app.errors import Invalid, ServiceError
 from app.model import Model
-from app.recommender import Ask
+from app.question import Ask
 from app.service import Service
 from app.trace import Trace, trace_of
 

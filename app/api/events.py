@@ -1,6 +1,11 @@
-"""POST /events: what users did, stored in Redis; the next answer for them takes it into account."""
+"""POST /events: what users did and what they were shown, stored and counted in Redis.
+
+The next answer takes it into account.
+"""
 
 import time
+from collections.abc import Sequence
+from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
@@ -9,13 +14,19 @@ from pydantic_core import from_json, to_json
 from app.api import ask as asks
 from app.api.body import parse_each, read
 from app.api.reply import giving, reply, service_of, taking
-from app.api.schema import Id, Name, Strict, Time
+from app.api.schema import Id, Name, Number, Strict, Time, Values
 from app.errors import Invalid, NotStored
-from app.state import StoredEvent
+from app.ledger import SEEN, StoredEvent
+from app.metrics import Metrics
+from app.model import Model
 from app.trace import trace_of
+from model_store.features import FeatureSet
 from model_store.manifest import Manifest
+from model_store.moment import VIEW
 
 router = APIRouter(tags=["events"])
+
+AHEAD = 60.0  # seconds that a sender's clock may be ahead of ours
 
 EXAMPLE = {
     "events": [
@@ -32,15 +43,26 @@ ANSWER = {"request_id": "0f8c2c9b0b6f4d0f9c4f4e0c5a3c9f11", "accepted": 1, "dupl
 
 
 class Event(Strict):
-    """One thing that a user did."""
+    """One thing that happened: to an item, to each of a list that was shown, or a value told of an item."""
 
     event_id: Id | None = Field(
         None, description="Makes a retry harmless: an id is taken once a user and day."
     )
-    user_id: Id
-    item_id: Id = Field(description="May be new to the catalogue: it counts once a bundle knows it.")
-    event: Name = Field(description="One of the bundle's events, see /info.")
+    user_id: Id | None = Field(None, description="May be left out where events are only counted.")
+    item_id: Id | None = Field(
+        None, description="May be new to the catalogue: it counts once a bundle knows it."
+    )
+    item_ids: Annotated[Values, Field(min_length=1)] | None = Field(
+        None, description="In place of item_id: the list that was shown, in its order, with event `view`."
+    )
+    event: Name | None = Field(
+        None,
+        description="One of events or statistics.events of /info, or `view`; may be left out with values.",
+    )
     timestamp: Time | None = Field(None, description="When it happened; the server's clock if left out.")
+    values: dict[Name, Number] = Field(
+        default_factory=dict, description="Numbers of the item from now on, by statistics.latest of /info."
+    )
 
 
 class EventsRequest(Strict):
@@ -80,20 +102,32 @@ async def events(request: Request) -> Response:
     if not given:
         raise Invalid("events: is empty; give at least one event")
     asks.check_size("events", len(given), service.settings.max_batch)
-    checked = [_stored(event, model.manifest) for event in given]
+    now = time.time()
+    checked = [_stored(event, model, now) for event in given]
     taken = [event for event in checked if isinstance(event, StoredEvent)]
     rejected = [{"index": n, "error": str(one)} for n, one in enumerate(checked) if isinstance(one, Invalid)]
     metrics.events.labels("rejected").inc(len(rejected))
     try:
         with trace.stages("redis"):
-            fresh = await model.state.push(taken) if taken else []
+            results = await model.state.push(taken) if taken else []
     except NotStored:
         metrics.events.labels("not_stored").inc(len(taken))
         raise
-    metrics.events.labels("accepted").inc(sum(fresh))
-    metrics.events.labels("duplicate").inc(len(fresh) - sum(fresh))
-    counts = {"accepted": len(fresh), "duplicates": len(fresh) - sum(fresh)}
+    duplicates = results.count(SEEN)
+    metrics.events.labels("accepted").inc(len(results) - duplicates)
+    metrics.events.labels("duplicate").inc(duplicates)
+    _count(taken, results, model, metrics)
+    counts = {"accepted": len(results), "duplicates": duplicates}
     return reply({"request_id": trace.request_id, **counts, "rejected": rejected})
+
+
+def _count(events: Sequence[StoredEvent], results: Sequence[int], model: Model, metrics: Metrics) -> None:
+    """How many items were counted, and how many too late for any window."""
+    counted = model.engine.features.layout.events
+    for event, late in zip(events, results, strict=True):
+        if late != SEEN and event.event in counted:
+            metrics.counted.labels("counted").inc(len(event.items) - late)
+            metrics.counted.labels("late").inc(late)
 
 
 def _wrapped(body: bytes) -> bytes:
@@ -102,15 +136,49 @@ def _wrapped(body: bytes) -> bytes:
         sent = from_json(body)
     except ValueError:
         return body  # what is wrong with it is told by the parser that follows
-    return to_json({"events": [sent]}) if isinstance(sent, dict) and "item_id" in sent else body
+    alone = isinstance(sent, dict) and ("item_id" in sent or "item_ids" in sent)
+    return to_json({"events": [sent]}) if alone else body
 
 
-def _stored(event: Event | Invalid, manifest: Manifest) -> StoredEvent | Invalid:
+def _stored(event: Event | Invalid, model: Model, now: float) -> StoredEvent | Invalid:
     if isinstance(event, Invalid):
         return event
     try:
-        asks.check_event(event.event, manifest, "event")
+        _check(event, model.manifest, model.engine.features)
+        moment = now if event.timestamp is None else event.timestamp.timestamp()
+        if moment > now + AHEAD:
+            raise Invalid(
+                f"timestamp: lies {moment - now:.0f} s ahead of the service's clock; send when it happened, "
+                "and set the sender's clock"
+            )
     except Invalid as error:
         return error
-    moment = time.time() if event.timestamp is None else event.timestamp.timestamp()
-    return StoredEvent(event.user_id, (event.item_id, event.event, moment), event.event_id)
+    return StoredEvent(
+        items=tuple(event.item_ids or ()) if event.item_id is None else (event.item_id,),
+        time=moment,
+        event=event.event or "",
+        user=event.user_id,
+        event_id=event.event_id,
+        values=event.values,
+    )
+
+
+def _check(event: Event, manifest: Manifest, features: FeatureSet) -> None:
+    """Refuse what says nothing, names that the bundle does not know, and lists of anything but views."""
+    counted, told = features.layout.events, features.layout.latest
+    known = dict.fromkeys([*manifest.events[1:], *counted, *([VIEW] if features.shown else [])])
+    if event.item_id is None and event.item_ids is None:
+        raise Invalid("item_id: is missing; add it, or item_ids for a list that was shown")
+    if event.item_id is not None and event.item_ids is not None:
+        raise Invalid("item_ids: stands beside item_id; give one of them")
+    if event.event is None and not event.values:
+        raise Invalid("event: is missing; add it, or values alone")
+    if event.event is not None:
+        asks.check_name(event.event, list(known), "event")
+    asks.check_names(event.values, told, "values")
+    if event.item_ids is not None and event.event != VIEW:
+        raise Invalid(f"item_ids: is for event {VIEW!r} alone; send an event with item_id for each item")
+    if event.item_ids is not None and event.values:
+        raise Invalid("values: of which item? Send them with item_id")
+    if event.user_id is None and event.event is not None and event.event not in counted:
+        raise Invalid(f"user_id: is missing, and {event.event!r} is kept of users alone; add it")

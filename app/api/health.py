@@ -55,13 +55,15 @@ async def health(request: Request) -> Response:
     """Always 200."""
     service = service_of(request)
     away = service.redis.link.away
-    model = service.model.manifest if service.label else None
+    served = service.model if service.label else None
+    model = served.manifest if served else None
+    without = served.recommender.without() if served and away else ()
     return reply(
         {
             "status": service.status,
             "model": {"name": model.name, "version": model.version} if model else None,
             "redis": "away" if away and service.redis.kind != "none" else service.redis.kind,
-            "degraded": ["cache"] if away and model else [],
+            "degraded": without,
         }
     )
 

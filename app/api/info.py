@@ -1,5 +1,7 @@
 """GET /info: what is served, and what requests may say to it."""
 
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -43,6 +45,16 @@ class ServedTask(BaseModel):
     weight: float = Field(description="In the default fusion.")
 
 
+class ServedStatistics(BaseModel):
+    """What is counted of items: `view` among the events is each item of a list that was shown."""
+
+    events: list[str]
+    windows: list[str]
+    latest: list[str] = Field(description="Numbers that events may tell, in their `values`.")
+    until: datetime = Field(description="The end of the log behind the bundle's own counts.")
+    age_seconds: float = Field(description="How long ago that is.")
+
+
 class Info(BaseModel):
     """What is served, and what requests may say to it."""
 
@@ -51,6 +63,9 @@ class Info(BaseModel):
     fusion: str = Field(description="The default method.")
     events: list[str]
     features: list[str]
+    numbers: list[str] = Field(description="Of items that a request describes.")
+    context: dict[str, list[str]] = Field(description="Known words by name; any other is one more.")
+    statistics: ServedStatistics | None
     item_text: list[str]
     profile_text: list[str]
     attributes: list[str]
@@ -87,6 +102,9 @@ def describe(model: Model, settings: Settings) -> dict[str, Any]:
         "fusion": fusion.method,
         "events": manifest.events[1:],
         "features": manifest.features.use,
+        "numbers": model.engine.features.numbers,
+        "context": model.engine.features.words,
+        "statistics": _statistics(model),
         "item_text": [field.name for field in manifest.item_text],
         "profile_text": [field.name for field in manifest.profile_text],
         "attributes": manifest.attributes,
@@ -102,4 +120,17 @@ def describe(model: Model, settings: Settings) -> dict[str, Any]:
             "stream_bytes": settings.max_stream_bytes,
             "retrieve": settings.retrieve,
         },
+    }
+
+
+def _statistics(model: Model) -> dict[str, Any] | None:
+    layout, until = model.engine.features.layout, model.manifest.statistics_until
+    if layout.empty:
+        return None
+    return {
+        "events": layout.events,
+        "windows": [window.name for window in layout.windows],
+        "latest": layout.latest,
+        "until": datetime.fromtimestamp(until, tz=UTC),
+        "age_seconds": time.time() - until,
     }

@@ -11,7 +11,7 @@ from app.api.reply import giving, reply, service_of, taking
 from app.api.schema import ModelName, RankedItem, RecommendRequest
 from app.errors import ServiceError
 from app.model import Model
-from app.recommender import Ranking
+from app.question import Ranking
 from app.trace import trace_of
 
 router = APIRouter(tags=["recommend"])
@@ -46,7 +46,10 @@ class RecommendAnswer(BaseModel):
     unknown_items: list[str] = Field(
         description="Candidates that are not in the catalogue and brought no text."
     )
-    degraded: list[str] = Field(description="What was done without: `cache` if Redis was away.")
+    degraded: list[str] = Field(
+        description="What was done without while Redis was away: `cache` (histories and vectors), "
+        "`statistics` (what was counted and shown since the bundle was made)."
+    )
 
 
 @router.post(

@@ -36,6 +36,7 @@ Time = Annotated[AwareDatetime, AfterValidator(_plausible)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Value = Words | bool | int | Number | Annotated[list[Words], Field(max_length=100)] | None
 Record = Annotated[dict[Name, Value], Field(max_length=100)]
+Word = Annotated[str, StringConstraints(max_length=256, pattern=NO_NUL)] | bool | int | Number
 Values = Annotated[list[Id], Field(max_length=1_000)]
 
 
@@ -59,14 +60,24 @@ class ColdItem(Strict):
     item_id: Id
     text: Record = Field(default_factory=dict, description="The item's fields, by the names in /info.")
     attributes: dict[Name, Values] = Field(default_factory=dict, description="For filters and features.")
+    numbers: dict[Name, Number] = Field(
+        default_factory=dict, description="By the names in /info, for features."
+    )
     published: Time | None = None
 
 
-class Context(Strict):
-    """The moment and the place of the request."""
+class Context(BaseModel):
+    """The moment of the request, and words that tell of it: the names in /info, and `device` in any case."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, frozen=True)
+    __pydantic_extra__: dict[str, Word | None]
 
     timestamp: Time | None = Field(None, description="The moment; the server's clock if left out.")
-    device: Annotated[str, StringConstraints(max_length=64, pattern=NO_NUL)] | None = None
+
+    @property
+    def words(self) -> dict[str, Word | None]:
+        """By name, all but the moment."""
+        return self.__pydantic_extra__
 
 
 class FusionChoice(Strict):
@@ -122,6 +133,9 @@ class RankedItem(BaseModel):
     score: float = Field(description="0..1, by the fusion asked for.")
     tasks: dict[str, Any] = Field(description="By task: a number, or {class: probability} of the likeliest.")
     contributions: dict[str, float] | None = Field(None, description="With explain: what adds up to score.")
+    features: dict[str, list[float]] | None = Field(
+        None, description="With explain: the columns of each context feature, as the heads read them."
+    )
 
 
 class ErrorBody(BaseModel):

@@ -27,7 +27,7 @@ from app.api.schema import (
 from app.errors import Invalid, ServiceError
 from app.metrics import Stages
 from app.model import Model
-from app.recommender import Ask
+from app.question import Ask
 from app.trace import trace_of
 
 router = APIRouter(tags=["score"])
@@ -74,7 +74,7 @@ class Pair(ColdItem):
 
 
 class ScoreRequest(Strict):
-    """Pairs, texts or both."""
+    """Pairs, texts or both. Each pair is a list of its own: features of lists compare it with itself."""
 
     pairs: list[Pair] = Field(default_factory=list)
     texts: list[Words] = Field(default_factory=list, description="For the tasks that read a text alone.")
@@ -148,9 +148,9 @@ async def score_pairs(
 def _ask(pair: Pair | Invalid, given: ScoreRequest, model: Model) -> Ask | ServiceError:
     if isinstance(pair, Invalid):
         return pair
-    manifest = model.manifest
+    manifest, features = model.manifest, model.engine.features
     try:
-        candidate = asks.candidate(pair, manifest)
+        candidate = asks.candidate(pair, manifest, features)
         if not model.catalogue.knows(candidate):
             raise Invalid(f"item_id: {pair.item_id!r} is not in the catalogue; give its text")
         return Ask(
@@ -161,6 +161,7 @@ def _ask(pair: Pair | Invalid, given: ScoreRequest, model: Model) -> Ask | Servi
             profile=asks.profile(pair.profile, manifest),
             query=pair.query,
             candidates=(candidate,),
+            words=asks.words(given.context, features),
         )
     except ServiceError as error:
         return error

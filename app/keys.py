@@ -1,0 +1,46 @@
+"""What Redis keeps, by name. Everything of one user shares a hash tag.
+
+chorus:{u:<user>}:history           list, newest first, of ["<item>","<event>",<unix seconds>]
+chorus:{u:<user>}:profile           the user's record, a JSON object
+chorus:{u:<user>}:shown             list, newest first, of the lists shown to the user (shown.py)
+chorus:{u:<user>}:event:<id>        an event already taken, for a day; <user> is empty for nobody's
+chorus:{u:<user>}:vector:<model>    digest of the history that it was computed from (16 bytes) + vector
+chorus:text:<model>:<digest>        vector and item-only outputs of one text
+chorus:stats:<layout>               when counting began, unix seconds
+chorus:stats:<layout>:<item>        what was counted of an item, a record of model_store/counters.py
+
+<model> is the beginning of the bundle's fingerprint: a new model never reads an old vector. <layout> names what is
+counted: bundles that count the same share it.
+"""
+
+HISTORY, PROFILE, SHOWN = "history", "profile", "shown"
+
+
+def user(name: str, what: str) -> str:
+    """Something of a user."""
+    return f"chorus:{{u:{name}}}:{what}"
+
+
+def event(name: str, event_id: str) -> str:
+    """The mark of an event that was taken."""
+    return user(name, f"event:{event_id}")
+
+
+def vector(name: str, model: str) -> str:
+    """A user's cached vector."""
+    return user(name, f"vector:{model}")
+
+
+def text(digest: bytes, model: str) -> str:
+    """A text's cached row."""
+    return f"chorus:text:{model}:{digest.hex()}"
+
+
+def began(layout: str) -> str:
+    """When counting began."""
+    return f"chorus:stats:{layout}"
+
+
+def record(layout: str, item: str) -> str:
+    """What was counted of an item."""
+    return f"chorus:stats:{layout}:{item}"

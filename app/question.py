@@ -1,0 +1,78 @@
+"""One question on its way: what is asked, what is known before the heads run, and what is answered."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from app.catalogue import Candidate, Filters, Rows
+from app.fusion import Fusion
+from app.outcome import Ranked
+from app.state import Live
+from app.stored import Record, Row
+from app.users import Past
+
+CacheUse = Literal["hit", "miss", "bypass"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """One question. `history` None: the stored one; `candidates` None: retrieve them from the catalogue.
+
+    words: place of the request's word among the known ones of each column, -1 for another. `bundled`: answered as
+    of the end of training's log, without what was counted or shown since.
+    """
+
+    now: float
+    fusion: Fusion
+    user_id: str | None = None
+    history: tuple[Record, ...] | None = None
+    profile: str | None = None
+    query: str | None = None
+    candidates: tuple[Candidate, ...] | None = None
+    k: int = 20
+    filters: Filters = field(default_factory=dict)
+    exclude: frozenset[str] = frozenset()
+    exclude_seen: bool | None = None
+    explain: bool = False
+    words: Mapping[str, int] = field(default_factory=dict)
+    bundled: bool = False
+
+    @property
+    def stored_user(self) -> str | None:
+        """The user whose history is wanted from Redis."""
+        return self.user_id if self.history is None else None
+
+    @property
+    def texts(self) -> list[str]:
+        """Texts that this question brings."""
+        cold = (candidate.text for candidate in self.candidates or () if candidate.text)
+        return [text for text in (self.query, self.profile, *cold) if text]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The answer: items best first, ids that are not in the catalogue, what was done without."""
+
+    items: list[Ranked]
+    unknown: list[str]
+    degraded: list[str]
+    cache: CacheUse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """All that one ask needs before the heads run: rows of texts, the vectors (d,) of user and query.
+
+    without: what Redis did not answer; lists: entries of those shown to the user; live: None if nothing was counted
+    or asked for; rows: of the catalogue, None if nothing was retrieved yet.
+    """
+
+    past: Past
+    user: Row
+    query: Row | None
+    texts: dict[str, Row]
+    cache: CacheUse
+    without: tuple[str, ...] = ()
+    lists: Sequence[Any] = ()
+    live: Live | None = None
+    rows: Rows | None = None
