@@ -5,7 +5,7 @@ It is written last, as `manifest.json`, and names every other file with its size
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -95,7 +95,7 @@ class Scale(Frozen):
     """How a number becomes a feature: its logarithm if `log`, then how many spreads from the mean."""
 
     mean: float = 0.0
-    std: float = 1.0
+    std: float = Field(default=1.0, gt=0.0)
     log: bool = False
 
 
@@ -108,7 +108,7 @@ class Features(Frozen):
 
     use: tuple[str, ...]
     windows: tuple[str, ...] = ("1h", "6h", "24h", "7d")
-    rates: dict[str, float] = Field(default_factory=dict)
+    rates: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
     scales: dict[str, Scale] = Field(default_factory=dict)
     words: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     candidates: int = 100
@@ -187,7 +187,7 @@ def fingerprint(manifest: Manifest) -> str:
             mode="json",
             include={
                 "dimension", "max_tokens", "precision", "events", "history_limit", "timezone",
-                "item_text", "profile_text", "features", "attributes", "tasks",
+                "item_text", "profile_text", "features", "statistics_until", "attributes", "tasks",
             },
         ),
     }  # fmt: skip

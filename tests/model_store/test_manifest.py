@@ -1,20 +1,37 @@
 import pytest
 from pydantic import ValidationError
 
-from model_store.manifest import FileEntry, FusionDefault, Manifest, Retrieval, Task, TextField, fingerprint
+from model_store.manifest import (
+    Features,
+    FileEntry,
+    FusionDefault,
+    Manifest,
+    Retrieval,
+    Scale,
+    Task,
+    TextField,
+    fingerprint,
+)
 
 CLICK = Task(name="click", type="binary", main=True)
 TIME = Task(name="time", type="multiclass", inputs="user_item", classes=("night", "day"), clock="daypart")
 TAGS = Task(name="tags", type="multilabel", inputs="item", classes=("a", "b", "c"))
 READ = Task(name="read", type="quantile", quantiles=(0.05, 0.5, 0.9))
 MOOD = Task(name="mood", type="multiclass", inputs="text", classes=("sad", "glad"))
+FEATURES = Features(
+    use=("hour", "rate:click/view", "number:price", "context:device"),
+    rates={"click/view": 0.1},
+    scales={"number:price": Scale(mean=2.5, std=0.5, log=True)},
+    words={"device": ("phone",)},
+    candidates=20,
+)
 
 
 def manifest(**changed):
     known = {
         "name": "shop", "created": "2026-11-22", "code_version": "1", "encoder": "bert", "dimension": 8,
         "max_tokens": 16, "opset": 20, "precision": "fp32", "events": ("profile", "click"), "history_limit": 9,
-        "timezone": "UTC", "item_text": (TextField(name="title"),), "features": ("hour",),
+        "timezone": "UTC", "item_text": (TextField(name="title"),), "features": FEATURES,
         "tasks": (CLICK, TAGS, TIME, MOOD), "fusion": FusionDefault(weights={"click": 1.0}),
         "retrieval": Retrieval(), "files": {"heads.onnx": FileEntry(bytes=1, sha256="00")},
     }  # fmt: skip
@@ -24,6 +41,28 @@ def manifest(**changed):
 def test_it_is_the_same_after_json():
     whole = manifest(metrics={"fp32": {"click": {"auc": 0.5}}}, histograms={"click": {"edges": [0.0, 1.0]}})
     assert Manifest.model_validate_json(whole.model_dump_json()) == whole
+
+
+def test_features_that_are_but_a_list_of_names_are_refused():
+    with pytest.raises(ValidationError, match="features"):
+        manifest(features=("hour",))
+
+
+@pytest.mark.parametrize(
+    ("measured", "where"),
+    [({"rates": {"click/view": 0.0}}, "rates.click/view"), ({"scales": {"number:price": {"std": 0}}}, "std")],
+)
+def test_a_rate_or_spread_that_nothing_can_be_divided_by_is_refused(measured, where):
+    with pytest.raises(ValidationError, match=where):
+        Features.model_validate({"use": ("hour",), **measured})
+
+
+@pytest.mark.parametrize("changed", [
+    {"use": ("hour",)}, {"windows": ("1h",)}, {"rates": {"click/view": 0.2}}, {"scales": {}}, {"words": {}},
+    {"candidates": 21},
+])  # fmt: skip
+def test_whatever_training_measured_for_the_features_changes_the_fingerprint(changed):
+    assert fingerprint(manifest(features=FEATURES.model_copy(update=changed))) != fingerprint(manifest())
 
 
 def test_a_name_that_it_does_not_know_is_refused():
@@ -72,8 +111,9 @@ def test_the_precision_names_the_text_encoder_that_is_served():
 DECISIVE = {
     "dimension": 9, "max_tokens": 17, "precision": "int8", "events": ("profile", "buy"), "history_limit": 8,
     "timezone": "Europe/Copenhagen", "item_text": (TextField(name="title", label="named"),),
-    "profile_text": (TextField(name="city"),), "features": ("weekday",), "attributes": ("brand",),
-    "tasks": (CLICK, TAGS, TIME), "files": {"heads.onnx": FileEntry(bytes=1, sha256="01")},
+    "profile_text": (TextField(name="city"),), "features": Features(use=("weekday",)),
+    "statistics_until": 1e9, "attributes": ("brand",), "tasks": (CLICK, TAGS, TIME),
+    "files": {"heads.onnx": FileEntry(bytes=1, sha256="01")},
 }  # fmt: skip
 INDIFFERENT = {
     "name": "store", "version": 3, "created": "2027-01-01", "code_version": "2", "encoder": "other",
