@@ -7,15 +7,16 @@ from hypothesis import strategies as st
 
 from model_store.counters import SLOTS, Layout, Statistics, layout
 
-BASE = 1_700_000_100.0
+BASE = 33_730 * 50_400.0  # in 2023, where a bucket of every window begins
 ITEMS, EVENTS, WINDOWS, LATEST = 3, ("click", "view"), ("15m", "1h", "7d"), ("price",)
 LAYOUT = layout(EVENTS, WINDOWS, LATEST)
-SECONDS = st.floats(0, 5_000) | st.integers(0, 160).map(lambda k: 75.0 * k) | st.floats(0, 9 * 86_400)
+STEPS = st.sampled_from([75.0, 300.0, 50_400.0])  # those of the windows
+SECONDS = st.builds(lambda step, buckets: step * buckets, STEPS, st.integers(0, 16) | st.floats(0, 16))
 LOG = st.lists(
     st.tuples(st.integers(0, ITEMS - 1), st.integers(0, 1), SECONDS.map(BASE.__add__)), max_size=40
 )
 NOW = SECONDS.map(BASE.__add__)
-quick = settings(deadline=None, max_examples=80)
+quick = settings(deadline=None, max_examples=150)
 
 
 def columns(log):

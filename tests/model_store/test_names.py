@@ -54,7 +54,9 @@ def test_a_column_may_have_a_colon_in_its_name():
     "written", ["moon", "", "Hour", "list", "list:", "list:list:shown", "lists:shown", "LIST:shown"]
 )
 def test_an_unknown_name_is_told_beside_all_that_there_are(written):
-    with pytest.raises(ValueError, match=r"unknown '.*'; there are hour, .*, shown, share:<attribute>, count"):
+    with pytest.raises(
+        ValueError, match=r"unknown '.*'; there are hour, .*, shown, share:<attribute>, count"
+    ):
         parse(written)
 
 
