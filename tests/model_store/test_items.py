@@ -3,7 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from model_store.items import Attribute, Items, read, write
+from model_store.counters import layout
+from model_store.items import NUMBERS, STATISTICS, Attribute, Items, read, write
+
+LAYOUT = layout(("click", "view"), ("1h", "7d"), ("price",))
 
 
 def catalogue(count: int) -> Items:
@@ -17,6 +20,11 @@ def catalogue(count: int) -> Items:
             "brand": Attribute.of([[] for _ in range(count)]),
         },
         outputs=random.random((count, 3)).astype(np.float32),
+        numbers={
+            "price": np.where(np.arange(count) % 3, random.random(count), np.nan),
+            "words": np.ones(count),
+        },
+        statistics=LAYOUT.count(count, np.arange(count), np.arange(count) % 2, 1e9 + random.random(count)),
     )
 
 
@@ -29,6 +37,11 @@ def test_what_is_written_is_read_bit_for_bit(tmp_path, count):
     np.testing.assert_array_equal(found.vectors, items.vectors)
     np.testing.assert_array_equal(found.published, items.published)
     np.testing.assert_array_equal(found.outputs, items.outputs)
+    assert list(found.numbers) == ["price", "words"]
+    for name, numbers in items.numbers.items():
+        np.testing.assert_array_equal(found.numbers[name], numbers)
+    assert found.statistics.dtype == LAYOUT.dtype
+    assert found.statistics.tobytes() == items.statistics.tobytes()
     assert list(found.attributes) == ["tags", "brand"]
     for name, attribute in items.attributes.items():
         assert found.attributes[name].values == attribute.values
@@ -38,6 +51,33 @@ def test_what_is_written_is_read_bit_for_bit(tmp_path, count):
 def test_vectors_of_a_large_catalogue_stay_on_disk(tmp_path):
     write(catalogue(5_000), tmp_path, texts=["text"] * 5_000)
     assert isinstance(read(tmp_path).vectors, np.memmap)
+    assert isinstance(read(tmp_path).statistics, np.memmap)
+
+
+@pytest.mark.parametrize("count", [3, 5_000])
+def test_statistics_are_read_from_a_file_as_they_were_counted(tmp_path, count):
+    items, now = catalogue(count), np.array([1e9 + 60])
+    write(items, tmp_path, texts=["text"] * count)
+    rows = np.array([2, 0, 1])
+    told, known = (LAYOUT.read(each.statistics[rows], now) for each in (read(tmp_path), items))
+    assert told.counts.sum() == 6  # an event of each of three items, in two windows
+    for part, expected in zip(vars(told).values(), vars(known).values(), strict=True):
+        np.testing.assert_array_equal(part, expected)
+
+
+def test_a_catalogue_without_numbers_and_counted_events_has_no_files_of_them(tmp_path):
+    write(Items(("a",), np.zeros((1, 4), dtype=np.float32), np.zeros(1)), tmp_path, texts=["a"])
+    assert not (tmp_path / NUMBERS).exists()
+    assert not (tmp_path / STATISTICS).exists()
+    assert read(tmp_path).numbers == {}
+    assert read(tmp_path).statistics is None
+
+
+def test_a_missing_number_is_null_in_the_file(tmp_path):
+    write(catalogue(3), tmp_path, texts=["text"] * 3)
+    written = json.loads((tmp_path / NUMBERS).read_text())
+    assert written["price"][0] is None
+    assert written["words"] == [1.0, 1.0, 1.0]
 
 
 def test_a_catalogue_without_item_only_tasks_has_outputs_of_no_width(tmp_path):
