@@ -52,4 +52,4 @@ class Prior:
             records[known] = self._records[rows[known]]
         where = stand(self._until, began, now)
         found = self._layout.read(records, np.array([now - where.offset]), where.before)
-        return Statistics(found.counts, found.last + where.offset, found.first + where.offset, found.latest)
+        return found.moved(np.array([where.offset]))

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model_store.clock import Times
 from model_store.moment import SHOWN_LISTS, SHOWN_SECONDS, Ints, Met, met
@@ -56,9 +55,7 @@ def read(entries: Sequence[Any], now: float) -> tuple[Ints, Times]:
 
 def meetings(items: Ints, entries: Sequence[Any], now: float) -> Met:
     """How often each item, by its mark (n,), was in those lists, and when last."""
-    past, times = read(entries, now)
-    same: NDArray[np.bool_] = np.isin(past, items)  # most of what was shown is not asked about
-    return met(items, past[same], times[same])
+    return met(items, *read(entries, now))
 
 
 def _fits(entry: bytes) -> bool:

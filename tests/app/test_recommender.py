@@ -9,7 +9,7 @@ from app.fusion import Fusion
 from app.link import Link
 from app.metrics import Metrics, Stages
 from app.model import build
-from app.recommender import Ask
+from app.question import Ask
 
 NOW = 1_795_348_800.0
 

@@ -2,30 +2,36 @@ import asyncio
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from app import keys, shown
 from app.errors import NotStored
+from app.ledger import SEEN, StoredEvent
 from app.link import Link
 from app.metrics import Metrics
-from app.state import State, StoredEvent, pack, unpack
-from model_store.bundle import Bundle
+from app.settings import Settings
+from app.state import AT_ONCE, State, UserState
+from tests.app import plain
 
 
 @pytest.fixture(scope="session")
-def manifest(bundle):
-    return Bundle.open(bundle).manifest
+def manifest():
+    return plain.manifest()
+
+
+@pytest.fixture(scope="session")
+def layout(manifest):
+    return plain.feature_set(manifest).layout
 
 
 @pytest.fixture
-def with_state(settings, manifest, redis_server):
+def with_state(manifest, redis_server):
     """Runs work with a State on the real Redis; a manifest may be given in place of the bundle's."""
 
     def run(work, other=manifest, url=redis_server.url):
         async def session():
             link = Link(url, timeout=2.0, metrics=Metrics())
             try:
-                return await work(State(link, settings, other))
+                return await work(State(link, Settings(), other, plain.feature_set(other)))
             finally:
                 await link.close()
 
@@ -35,7 +41,10 @@ def with_state(settings, manifest, redis_server):
 
 
 def events(user: str, *times: float, event_id: str | None = None) -> list[StoredEvent]:
-    return [StoredEvent(user, (f"i{n}", "click", time), event_id) for n, time in enumerate(times)]
+    return [
+        StoredEvent(items=(f"i{n}",), event="click", time=time, user=user, event_id=event_id)
+        for n, time in enumerate(times)
+    ]
 
 
 def test_events_come_back_oldest_first_trimmed_to_twice_the_history(with_state, manifest):
@@ -57,7 +66,7 @@ def test_an_event_id_is_taken_once(with_state):
         found = await state.fetch(["state:once"], [])
         return first, again, other, len(found.users["state:once"].history)
 
-    assert with_state(work) == ([True], [False], [True], 2)
+    assert with_state(work) == ([0], [SEEN], [0], 2)
 
 
 def test_vectors_come_back_bit_for_bit(with_state, manifest):
@@ -97,15 +106,16 @@ def test_another_fingerprint_never_reads_the_vectors(with_state, manifest):
 def test_every_key_lives_for_a_time_and_belongs_to_its_user(with_state, manifest, redis_server):
     async def work(state):
         await state.push(events("state:ttl", 1.0, event_id="e"))
-        await state.replace([("state:ttl2", [("i1", "click", 1.0)], {"city": "Odense"})])
+        whole = UserState("state:ttl2", [("i1", "click", 1.0)], {"city": "Odense"}, [(1.0, ("i1",))])
+        await state.replace([whole])
         state.keep_user("state:ttl", b"d" * 16, np.ones(manifest.dimension, dtype=np.float32))
         await state.settle()
 
     with_state(work)
     with redis_server.client() as client:
-        keys = client.keys("chorus:{u:state:ttl*")
-        assert len(keys) == 5
-        assert all(client.ttl(key) > 0 for key in keys)
+        found = client.keys("chorus:{u:state:ttl*")
+        assert len(found) == 6
+        assert all(client.ttl(key) > 0 for key in found)
 
 
 @pytest.mark.parametrize(
@@ -144,12 +154,15 @@ def test_keys_of_the_wrong_type_read_as_absent_and_an_event_heals_them(with_stat
 def test_replacing_forgets_what_was_there(with_state):
     async def work(state):
         await state.push(events("state:new", 1.0, 2.0))
-        await state.replace([("state:new", [("i9", "click", 3.0)], {"city": "Odense"})])
-        return (await state.fetch(["state:new"], [])).users["state:new"]
+        await state.push([StoredEvent(items=("i1", "i2"), event="view", time=1.0, user="state:new")])
+        lists = [(2.0, ("i7", "i8")), (5.0, ("i9",))]
+        await state.replace([UserState("state:new", [("i9", "click", 3.0)], {"city": "Odense"}, lists)])
+        return await state.fetch(["state:new"], shown=["state:new"])
 
-    stored = with_state(work)
-    assert stored.history == (("i9", "click", 3.0),)
-    assert stored.profile == {"city": "Odense"}
+    found = with_state(work)
+    assert found.users["state:new"].history == (("i9", "click", 3.0),)
+    assert found.users["state:new"].profile == {"city": "Odense"}
+    assert found.shown["state:new"] == [shown.pack(5.0, ["i9"]), shown.pack(2.0, ["i7", "i8"])]
 
 
 def test_without_redis_reading_is_a_miss_and_storing_an_error(with_state):
@@ -172,14 +185,69 @@ def test_nothing_asked_is_no_round_trip(with_state):
     assert not with_state(work, url=None).away
 
 
-@given(st.binary(max_size=200))
-def test_any_bytes_are_a_vector_of_the_right_sum_or_none(value):
-    row = unpack(value, 4)
-    assert row is None or pack(row) == value
+def test_records_come_with_the_rest_in_one_trip(with_state, layout, redis_server):
+    async def work(state):
+        await state.push([StoredEvent(items=("state:r1",), event="click", time=100.0)])
+        with redis_server.client() as client:
+            client.config_resetstat()
+        found = await state.fetch(["anyone"], [b"t" * 16], shown=["anyone"], items=["state:r0", "state:r1"])
+        with redis_server.client() as client:
+            return found, {name: told["calls"] for name, told in client.info("commandstats").items()}
+
+    found, calls = with_state(work)
+    live = found.live
+    told = layout.read(live.of(["state:r1", "state:r0"]), np.array([101.0]))
+    assert told.counts[:, layout.events.index("click"), 0].tolist() == [1, 0]
+    assert live.began is not None
+    assert (calls["cmdstat_mget"], calls["cmdstat_lrange"], calls["cmdstat_get"]) == (1, 2, 4)
 
 
-@given(st.integers(0, 35), st.integers(1, 255))
-def test_one_changed_byte_makes_a_vector_absent(place, change):
-    value = bytearray(pack(np.arange(4, dtype=np.float32), b"d" * 16))
-    value[place] ^= change
-    assert unpack(bytes(value), 4, tag=16) is None
+def test_more_records_than_fit_one_command_come_in_order(with_state, layout):
+    items = [f"state:many:{n}" for n in range(AT_ONCE + 3)]
+
+    async def work(state):
+        await state.push([StoredEvent(items=(items[-1],), event="click", time=100.0)])
+        return (await state.fetch(items=items)).live
+
+    counts = layout.read(with_state(work).records, np.array([101.0])).counts
+    assert len(counts) == len(items)
+    assert (counts[-1].max(), counts[:-1].max()) == (1, 0)
+
+
+@pytest.mark.parametrize("value", [b"short", b"x" * 10_000, None])
+def test_a_damaged_record_reads_as_absent(with_state, layout, redis_server, value):
+    key = keys.record(layout.digest, "state:bad")
+    with redis_server.client() as client:
+        client.delete(key)
+        client.rpush(key, "x") if value is None else client.set(key, value)
+
+    async def work(state):
+        return (await state.fetch(items=["state:bad"])).live
+
+    told = layout.read(with_state(work).records, np.array([101.0]))
+    assert told.counts.max() == 0
+    assert np.isnan(told.last).all()
+
+
+@pytest.mark.parametrize("value", [b"yesterday", b"nan", b"-5", b"1e300", None])
+def test_a_damaged_beginning_is_none(with_state, manifest, redis_server, value):
+    other = plain.manifest(plain.features(use=("count:click",), windows=("2h",)))
+    key = keys.began(plain.feature_set(other).layout.digest)
+    with redis_server.client() as client:
+        client.delete(key)
+        client.rpush(key, "x") if value is None else client.set(key, value)
+
+    async def work(state):
+        return (await state.fetch(items=["i"])).live.began
+
+    assert with_state(work, other) is None
+
+
+def test_lists_of_the_wrong_type_read_as_none_shown(with_state, redis_server):
+    with redis_server.client() as client:
+        client.set(keys.user("state:lists", keys.SHOWN), "text")
+
+    async def work(state):
+        return (await state.fetch(shown=["state:lists"])).shown
+
+    assert with_state(work) == {}
