@@ -3,6 +3,7 @@
 binary       random · popularity (positives in training) · newest · category frequency in the history
 regression   the mean · the item's and the user's mean, shrunk towards it (5 ratings' worth); of logarithms
              where the task is learned on them
+quantile     the quantiles of training · those around the item's and the user's mean, by how training missed it
 multiclass   the shares of the classes · multilabel: the shares of the labels
 """
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from model_store.features import SHARE, width
+from model_store.features import FeatureSet
 from model_store.manifest import Task
 from training.dataset import SPLITS, Dataset
 from training.evaluate import impressions, logarithmic, score
@@ -41,16 +42,19 @@ def _task(dataset: Dataset, task: Task, split: str) -> dict[str, dict[str, float
     if task.type == "multiclass":
         shares = _shares(labels[train], task.width)
         return {"class shares": score(task, labels[test], np.tile(shares, (len(test), 1)))}
-    if dataset.config.tasks[task.name].transform == "log1p":
-        means = _means(dataset, np.log1p(labels), train, test)
-        values = {method: np.expm1(mean) for method, mean in means.items()}
-        return {
-            name: score(task, labels[test], v) | logarithmic(labels[test], v) for name, v in values.items()
-        }
-    return {
-        method: score(task, labels[test], values)
-        for method, values in _means(dataset, labels, train, test).items()
-    }
+    log = dataset.config.tasks[task.name].transform == "log1p"
+    learned = np.log1p(labels) if log else labels
+    if task.quantiles:
+        guesses = _quantiles(dataset, task, learned, train, test)
+    else:
+        guesses = _means(dataset, learned, train, test)
+    found = {}
+    for method, values in guesses.items():
+        served = np.expm1(values) if log else values
+        found[method] = score(task, labels[test], served)
+        if log:
+            found[method] |= logarithmic(task, labels[test], served)
+    return found
 
 
 def _binary(dataset: Dataset, task: Task, train: Array, test: Array) -> dict[str, dict[str, float]]:
@@ -76,17 +80,19 @@ def _scores(dataset: Dataset, labels: Array, train: Array, test: Array) -> dict[
     }
     if not np.isnan(dataset.published).all():
         found["newest"] = np.nan_to_num(dataset.published, nan=-np.inf)[items[test]].clip(min=0.0)
-    for name in dataset.config.features.use:
-        if name.startswith(SHARE):
-            label = f"{name.removeprefix(SHARE)} frequency"
-            found[label] = dataset.context[test, _column(dataset, name)].astype(np.float64)
+    features = FeatureSet(dataset.features, dataset.clock)
+    for name in features.names:
+        if name.listed or name.window or "+" in name.argument:
+            continue
+        first = features.columns.index(name.written)
+        if name.kind == "share":
+            found[f"{name.argument} frequency"] = dataset.context[test, first].astype(np.float64)
+        elif name.kind == "count":
+            for place, window in enumerate(features.layout.windows):
+                found[f"{name.argument}s in {window.name}"] = dataset.context[test, first + place].astype(
+                    np.float64
+                )
     return found
-
-
-def _column(dataset: Dataset, wanted: str) -> int:
-    """First column of a feature in the context matrix."""
-    names = dataset.config.features.use
-    return sum(width(name) for name in names[: names.index(wanted)])
 
 
 def _means(dataset: Dataset, labels: Array, train: Array, test: Array) -> dict[str, Array]:
@@ -103,6 +109,17 @@ def _means(dataset: Dataset, labels: Array, train: Array, test: Array) -> dict[s
         count = np.bincount(keys[kept], minlength=size)
         shrunk = np.append(total / (count + SHRINK), 0.0)  # the last one is that of key -1
         found[method] = mean + shrunk[keys[test]]
+    return found
+
+
+def _quantiles(dataset: Dataset, task: Task, labels: Array, train: Array, test: Array) -> dict[str, Array]:
+    """Quantiles (m, K) of the test rows: each mean, and the quantiles of what it leaves of the training labels."""
+    learned = train[known(labels[train])]
+    found = {}
+    for method, means in _means(dataset, labels, train, np.concatenate([learned, test])).items():
+        left = labels[learned] - means[: len(learned)]
+        name = "constant" if method == "mean" else method
+        found[name] = means[len(learned) :, None] + np.quantile(left, task.quantiles)
     return found
 
 

@@ -12,9 +12,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, ValidationError, model_validator
 
-from model_store.clock import CLASSES
-from model_store.features import COLUMNS, SHARE
-from model_store.manifest import FusionDefault
+from model_store.clock import CLASSES, Clock
+from model_store.features import FeatureSet
+from model_store.manifest import Features, FusionDefault
+from model_store.moment import VIEW
+from model_store.names import Name
 from training.errors import ConfigError
 from training.sections import (
     EventsConfig,
@@ -78,21 +80,46 @@ class Config(Section):
 
 
 def _check_features(config: Config) -> None:
-    for name in config.features.use:
-        if name.startswith(SHARE):
-            attribute = name.removeprefix(SHARE)
-            if attribute not in config.items.attributes:
-                raise ValueError(f"features.use: {name}: {attribute!r} is not in items.attributes")
-        elif name not in COLUMNS:
-            raise ValueError(
-                f"features.use: unknown {name!r}; there are {', '.join(COLUMNS)}, share:<attribute>"
-            )
     if not config.features.use:
         raise ValueError("features.use: at least one, for example history_size")
     try:
         ZoneInfo(config.features.timezone)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise ValueError(f"features.timezone: unknown zone {config.features.timezone!r}") from error
+    if VIEW in config.history.events:
+        raise ValueError(f"history.events.{VIEW}: means being in a list that was shown; take another name")
+    try:
+        declared = FeatureSet(
+            Features(use=config.features.use, windows=config.features.windows), Clock("UTC")
+        )
+    except ValueError as error:
+        raise ValueError(f"features.use: {error}") from error
+    for name in declared.names:
+        _check_feature(config, name)
+
+
+def _check_feature(config: Config, name: Name) -> None:
+    """Whether the tables hold what a feature reads."""
+    items, events, where = config.items, config.events, f"features.use: {name.written}"
+    columns = {
+        "share": ("items.attributes", items.attributes),
+        "number": ("items.numbers", items.numbers),
+        "latest": ("events.numbers", events.numbers),
+        "context": ("events.context", events.context),
+    }
+    if name.kind in columns:
+        key, known = columns[name.kind]
+        if name.argument not in known:
+            raise ValueError(f"{where}: {name.argument!r} is not in {key}")
+    known = (*config.history.events, *([VIEW] if events.impression else []))
+    for event in name.events + name.tried:
+        if event not in known:
+            some = ", ".join(known) or "none: name some in history.events, or events.impression"
+            raise ValueError(f"{where}: {event!r} is no event; there are {some}")
+    if (name.events or name.kind == "latest") and not events.timestamp:
+        raise ValueError(f"{where}: needs events.timestamp, to know what came before")
+    if name.kind == "shown" and not (events.user and events.impression and events.timestamp):
+        raise ValueError(f"{where}: needs events.user, events.impression and events.timestamp")
 
 
 def _check_split(config: Config) -> None:

@@ -1,26 +1,23 @@
-"""Tables to arrays: requests with their candidates, histories strictly before, context, labels, splits.
+"""A data set as arrays: requests with their candidates, histories strictly before, context, labels, splits.
 
 Texts are numbered once: the items' first, by row, then queries, profiles and the texts of events.
 A request is one impression, or one event that belongs to none; its candidates lie side by side in `rows`.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from model_store.clock import Clock
-from model_store.features import FeatureSet, Moment, profile, shares
 from model_store.items import Attribute
-from model_store.manifest import Task
+from model_store.manifest import Features, Task
 from training.config import Config
-from training.datasets.tables import Tables
-from training.errors import DataError
-from training.labels import Labels, alone_labels, online_labels, task_list
-from training.split import split_requests
+from training.labels import Labels
+from training.replay import Lists, Log
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -92,6 +89,11 @@ class Dataset:
     histories: Histories
     requests: Requests
     rows: Ints  # (M,) item of every candidate
+    features: Features
+    numbers: dict[str, Floats]  # of items, (N,), NaN where missing
+    words: dict[str, Ints]  # of requests, (R,) places in the known words, -1 for another
+    log: Log
+    lists: Lists | None  # what was shown to users, where a feature asks for it
     context: NDArray[np.float32]  # (M, F)
     labels: dict[str, NDArray[np.generic]]  # online tasks: (M,), NaN or -1 where missing
     alone: dict[str, Labels] = field(default_factory=dict)  # item and text tasks
@@ -105,193 +107,19 @@ class Dataset:
         """Candidate rows of a split."""
         return np.flatnonzero(self.requests.splits[self.requests.owners] == SPLITS[split])
 
-
-def build(config: Config, tables: Tables) -> Dataset:
-    """Number everything, order it, look up histories and compute context.
-
-    Raises DataError for an empty split or a task without labels to learn from.
-    """
-    numbers = _Numbers(tables)
-    shown = _requests(tables.events, config)
-    histories = _histories(tables.events, config, numbers)
-    requests = _bounds(shown, histories, config, numbers)
-    rows = numbers.items(shown["item"])
-    tasks = task_list(config, tables, shown)
-    dataset = Dataset(
-        config=config,
-        tasks=tasks,
-        texts=numbers.texts,
-        item_ids=tuple(tables.items["item"]),
-        published=tables.items["published"].fill_null(np.nan).to_numpy().astype(np.float64),
-        attributes={
-            name: Attribute.of(tables.items[f"attribute:{name}"].fill_null([]).to_list())
-            for name in config.items.attributes
-        },
-        user_ids=tuple(numbers.users),
-        profiles=numbers.profiles(),
-        records=_records(config, tables),
-        histories=histories,
-        requests=requests,
-        rows=rows,
-        context=np.zeros((0, 0), dtype=np.float32),
-        labels=online_labels(config, tasks, shown),
-        alone=alone_labels(config, tasks, tables, shown, requests.splits[requests.owners], numbers.text),
-    )
-    _check_splits(dataset)
-    return _with_context(dataset)
-
-
-class _Numbers:
-    """Items, users and texts by number, in the order in which the tables name them."""
-
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
-        self.texts: list[str] = tables.items["text"].to_list()
-        self._items = {item: number for number, item in enumerate(tables.items["item"])}
-        self._texts: dict[str, int] = {}  # of queries, profiles and events: an item's number is its own
-        known = tables.events["user"].drop_nulls().unique(maintain_order=True)
-        self.users = {user: number for number, user in enumerate(known)}
-
-    def items(self, column: pl.Series) -> Ints:
-        return np.array([self._items[item] for item in column], dtype=np.int64)
-
-    def user(self, column: pl.Series) -> Ints:
-        return np.array([self.users.get(user, -1) for user in column], dtype=np.int64)
-
-    def text(self, column: pl.Series) -> Ints:
-        """Numbers of texts, -1 for null; new ones are added."""
-        return np.array([-1 if text is None else self._number(text) for text in column], dtype=np.int64)
-
-    def profiles(self) -> Ints:
-        found = np.full(len(self.users), -1, dtype=np.int64)
-        if self._tables.users is not None:
-            for user, text in self._tables.users.select("user", "profile").iter_rows():
-                if user in self.users and text:
-                    found[self.users[user]] = self._number(text)
-        return found
-
-    def _number(self, text: str) -> int:
-        if text not in self._texts:
-            self._texts[text] = len(self.texts)
-            self.texts.append(text)
-        return self._texts[text]
-
-
-def _requests(events: pl.DataFrame, config: Config) -> pl.DataFrame:
-    """Rows that some task learns from, grouped: columns `request` (0..R-1, contiguous) and `shown_at`."""
-    labels = [name for name in events.columns if name.startswith(("label:", "text:"))]
-    clocked = any(task.clock for task in config.tasks.values())
-    useful = pl.any_horizontal(pl.col(name).is_not_null() for name in labels) if labels else pl.lit(False)
-    if clocked:
-        useful = useful | (pl.col("events").list.len() > 0)
-    if not labels and not clocked:
-        raise DataError("no task takes its label from the events table; add one with inputs = pair")
-    rows = events.with_row_index("row").filter(useful)
-    alone = pl.concat_str(pl.lit("row "), pl.col("row").cast(pl.String))
-    shown = pl.concat_str(pl.lit("shown "), "impression", pl.lit(" to "), pl.col("user").fill_null(""))
-    rows = rows.with_columns(key=pl.when(pl.col("impression").is_null()).then(alone).otherwise(shown))
-    rows = rows.with_columns(shown_at=pl.col("time").min().over("key"), first=pl.col("row").min().over("key"))
-    rows = rows.sort("shown_at", "first", "row", maintain_order=True)
-    if config.events.negatives:
-        rows = _with_negatives(rows, config)
-    return rows.with_columns(request=(pl.col("key").rle_id()).cast(pl.Int64))
-
-
-def _with_negatives(rows: pl.DataFrame, config: Config) -> pl.DataFrame:
-    """Beside each row without an impression, `events.negatives` items of the log at random, labelled 0."""
-    generator = np.random.default_rng(config.training.seed)
-    alone = rows.filter(pl.col("impression").is_null())
-    copies = alone.select(pl.all().repeat_by(config.events.negatives).explode()) if len(alone) else alone
-    catalogue = rows["item"].unique(maintain_order=True)
-    if len(catalogue) < 2:
-        raise DataError("events.negatives: the log names one item only; there is no other to draw")
-    place = {item: number for number, item in enumerate(catalogue)}
-    own = np.array([place[item] for item in copies["item"]], dtype=np.int64)
-    others = (own + generator.integers(1, len(catalogue), len(own))) % len(catalogue)  # any but its own
-    nothing = pl.lit([], dtype=pl.List(pl.String))
-    copies = copies.with_columns(item=catalogue[others.tolist()], events=nothing)
-    for name, task in config.tasks.items():
-        column = f"label:{name}"
-        if column in copies.columns:
-            negative = pl.when(pl.col(column).is_not_null()).then(0.0)
-            learns = task.type == "binary" and task.inputs in ("pair", "user_item")
-            copies = copies.with_columns((negative if learns else pl.lit(None)).alias(column))
-        if f"text:{name}" in copies.columns:
-            copies = copies.with_columns(pl.lit(None, dtype=pl.String).alias(f"text:{name}"))
-    both = pl.concat([rows.with_columns(drawn=0), copies.with_columns(drawn=1)], how="vertical_relaxed")
-    return both.sort("shown_at", "first", "row", "drawn", maintain_order=True).drop("drawn")
-
-
-def _histories(events: pl.DataFrame, config: Config, numbers: _Numbers) -> Histories:
-    known = events.filter(pl.col("user").is_not_null()).select("user", "item", "time", "events")
-    told = known.explode("events").filter(pl.col("events").is_not_null())
-    users = numbers.user(told["user"])
-    times = told["time"].to_numpy().astype(np.float64)
-    kinds = {name: number for number, name in enumerate(config.history.events, start=1)}  # 0 is the profile
-    order = np.lexsort((np.arange(len(users)), times, users))
-    return Histories(
-        items=numbers.items(told["item"])[order],
-        events=np.array([kinds[name] for name in told["events"]], dtype=np.int64)[order],
-        times=times[order],
-        starts=np.searchsorted(users[order], np.arange(len(numbers.users) + 1)).astype(np.int64),
-    )
-
-
-def _bounds(shown: pl.DataFrame, histories: Histories, config: Config, numbers: _Numbers) -> Requests:
-    first = shown.group_by("request", maintain_order=True).agg(
-        pl.col("user").first(), pl.col("query").first(), pl.col("shown_at").first(), pl.len().alias("size")
-    )
-    users = numbers.user(first["user"])
-    times = first["shown_at"].to_numpy().astype(np.float64)
-    return Requests(
-        users=users,
-        queries=numbers.text(first["query"]),
-        times=times,
-        starts=np.concatenate([[0], np.cumsum(first["size"].to_numpy())]).astype(np.int64),
-        splits=split_requests(config.split, times, first["query"]),
-        history=histories.before(users, times, config.history.limit),
-    )
-
-
-def _records(config: Config, tables: Tables) -> dict[str, dict[str, Any]]:
-    """Each user's profile columns, as the service takes them."""
-    if config.users is None or tables.users is None:
-        return {}
-    fields = tables.users.select("user", *(pl.col(f"field:{name}").alias(name) for name in config.users.text))
-    return {record.pop("user"): record for record in fields.to_dicts()}
-
-
-def _check_splits(dataset: Dataset) -> None:
-    for name in SPLITS:
-        if not len(dataset.requests.of(name)):
-            raise DataError(
-                f"the {name} split is empty; change split.validation and split.test, or the *_from dates"
-            )
-
-
-def _with_context(dataset: Dataset) -> Dataset:
-    """Context features of every candidate, as of just before its request."""
-    requests, histories = dataset.requests, dataset.histories
-    features = FeatureSet(dataset.config.features.use, dataset.clock)
-    sizes = (requests.history[:, 1] - requests.history[:, 0]).astype(np.float64)
-    last = np.full(len(requests), np.nan)
-    last[sizes > 0] = histories.times[requests.history[sizes > 0, 1] - 1]
-    owners = requests.owners
-    moment = Moment(
-        now=requests.times[owners],
-        published=dataset.published[dataset.rows],
-        last_event=last[owners],
-        sizes=sizes[owners],
-        shares={name: _shares(dataset, dataset.attributes[name]) for name in features.attributes},
-    )
-    return Dataset(**{**vars(dataset), "context": features.matrix(moment)})
-
-
-def _shares(dataset: Dataset, attribute: Attribute) -> Floats:
-    requests, histories = dataset.requests, dataset.histories
-    found = np.empty(len(dataset.rows))
-    for number, (start, stop) in enumerate(requests.history):
-        rows = slice(requests.starts[number], requests.starts[number + 1])
-        taste = profile(attribute.codes[histories.items[start:stop]], len(attribute.values))
-        found[rows] = shares(taste, attribute.codes[dataset.rows[rows]])
-    return found
+    def cut(self, numbers: Ints, rows: Sequence[Ints]) -> "Dataset":
+        """The data set of these requests only, with these of their candidate rows; no context yet."""
+        kept, requests = np.concatenate(rows), self.requests
+        cut = Requests(
+            users=requests.users[numbers], queries=requests.queries[numbers], times=requests.times[numbers],
+            starts=np.cumsum([0, *map(len, rows)]), splits=requests.splits[numbers],
+            history=requests.history[numbers],
+        )  # fmt: skip
+        return replace(
+            self,
+            requests=cut,
+            rows=self.rows[kept],
+            words={column: codes[numbers] for column, codes in self.words.items()},
+            context=np.zeros((0, 0), dtype=np.float32),
+            labels={name: labels[kept] for name, labels in self.labels.items()},
+        )

@@ -8,10 +8,10 @@ import torch
 from rich.progress import Progress
 
 from model_store.text import TextTokenizer
-from training import dataset as datasets
 from training.baselines import baselines
+from training.build import build
 from training.config import Config
-from training.dataset import Dataset
+from training.dataset import SPLITS, Dataset
 from training.datasets import tables
 from training.evaluate import Table, measure, retrieval
 from training.fit import fit
@@ -37,7 +37,7 @@ def prepare(config: Config, cache: Path, progress: Progress) -> Workbench:
     """Read the tables, build the arrays and the network, encode the texts if the encoder is frozen."""
     step = progress.add_task("read tables", total=None)
     found = tables.read(config)
-    dataset = datasets.build(config, found)
+    dataset = build(config, found)
     progress.update(step, total=1, completed=1)
     return bench(dataset, cache, progress, found.report.lines())
 
@@ -52,6 +52,7 @@ def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) 
         config, dataset.tasks, transformer, dataset.context.shape[1], items=len(dataset.item_ids)
     )
     network.eval()
+    network.heads.standardise(torch.from_numpy(dataset.context[dataset.select("train")]))
     texts = Texts(dataset.texts, network.text, tokenizer)
     texts.keep(cache, identity(config.model.encoder), progress)
     sample = torch.linspace(0, len(dataset.item_ids) - 1, min(4000, len(dataset.item_ids))).long()
@@ -87,8 +88,8 @@ def test(bench: Workbench) -> Table:
 def facts(dataset: Dataset) -> dict[str, Any]:
     """Counts that describe the data."""
     requests = dataset.requests
-    sizes = {name: len(requests.of(name)) for name in datasets.SPLITS}
-    rows = {name: len(dataset.select(name)) for name in datasets.SPLITS}
+    sizes = {name: len(requests.of(name)) for name in SPLITS}
+    rows = {name: len(dataset.select(name)) for name in SPLITS}
     return {"items": len(dataset.item_ids), "users": len(dataset.user_ids), "texts": len(dataset.texts),
             "requests": sizes, "rows": rows, "history_events": len(dataset.histories.items)}  # fmt: skip
 

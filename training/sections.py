@@ -19,20 +19,25 @@ class Section(BaseModel):
 
 
 class ItemsConfig(Section):
-    """The items table. `text` columns make the item's text, in order; `labels` puts words before values."""
+    """The items table. `text` columns make the item's text, in order; `labels` puts words before values.
+
+    `numbers` are columns such as a price, for the features `number:<column>`.
+    """
 
     path: Paths
     id: str = "item_id"
     text: tuple[str, ...] = Field(min_length=1)
     labels: dict[str, str] = {}
     attributes: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
     time: str | None = None
 
 
 class EventsConfig(Section):
     """The events table: one row an item shown, clicked, bought, rated ... to a user (or for a query).
 
-    A role that the file does not name is absent: no `user` means that nobody is known.
+    A role that the file does not name is absent: no `user` means that nobody is known. `context` are words of the
+    request, such as its device; `numbers` are told of the item at that time, such as its price.
     """
 
     path: Paths
@@ -41,6 +46,8 @@ class EventsConfig(Section):
     timestamp: str | None = None
     impression: str | None = None
     query: str | None = None
+    context: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
     negatives: int = Field(default=0, ge=0, le=100)
 
 
@@ -79,6 +86,7 @@ class TaskConfig(Section):
     text: str | None = None
     clock: ClockKind | None = None
     transform: Literal["none", "log1p"] = "none"
+    quantiles: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = Field((0.1, 0.5, 0.9), min_length=1)
     loss: Literal["default", "mae", "huber"] = "default"
     ranking: bool = True
     weight: float = Field(default=1.0, ge=0.0)
@@ -92,11 +100,24 @@ class TaskConfig(Section):
             )
         if (self.inputs == "text") != (self.text is not None):
             raise ValueError('inputs = "text" and text = "<column>" go together')
-        if self.transform != "none" and self.type != "regression":
-            raise ValueError("transform is for regression tasks only")
+        if self.transform != "none" and self.type not in ("regression", "quantile"):
+            raise ValueError("transform is for regression and quantile tasks only")
         if self.type == "multilabel" and self.inputs not in ("item", "text"):
             raise ValueError('a multilabel task needs inputs = "item" or "text"')
+        self._check_quantiles()
         return self
+
+    def _check_quantiles(self) -> None:
+        if self.type != "quantile":
+            if "quantiles" in self.model_fields_set:
+                raise ValueError('quantiles are for type = "quantile" only')
+            return
+        if self.inputs in ("item", "text"):
+            raise ValueError('a quantile task needs inputs = "pair", "user_item" or "query_item"')
+        if list(self.quantiles) != sorted(set(self.quantiles)):
+            raise ValueError("quantiles must ascend, each once, as in [0.1, 0.5, 0.9]")
+        if self.loss != "default":
+            raise ValueError("loss is for regression tasks; quantiles have their own")
 
 
 class ModelConfig(Section):
@@ -121,6 +142,7 @@ class FeaturesConfig(Section):
     """Context features of the heads; model_store/features.py defines each."""
 
     use: tuple[str, ...] = ("hour", "weekday", "item_age", "since_last", "history_size")
+    windows: tuple[str, ...] = ("1h", "6h", "24h", "7d")
     timezone: str = "UTC"
 
 

@@ -3,7 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_store.features import FeatureSet, Moment, profile, shares
+from model_store.features import FeatureSet
+from model_store.moment import Moment
+from model_store.taste import profile, shares
 from tests.training import toy
 from training.dataset import Dataset, Histories
 from training.errors import DataError
@@ -125,7 +127,7 @@ def test_before_counts_what_a_loop_counts_however_many_users_there_are(past, use
 
 def test_the_context_is_bit_for_bit_what_one_request_alone_gives():
     dataset = toy.made()
-    features = FeatureSet(dataset.config.features.use, dataset.clock)
+    features = FeatureSet(dataset.features, dataset.clock)
     rows = {item: row for row, item in enumerate(dataset.item_ids)}
     kinds = dataset.attributes["kind"]
     for number, moment in enumerate(dataset.requests.times):

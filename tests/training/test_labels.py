@@ -6,7 +6,7 @@ import pytest
 
 from model_store.manifest import Task
 from tests.training import toy
-from training import dataset as datasets
+from training import build as builder
 from training.errors import DataError
 from training.labels import encode
 
@@ -52,6 +52,17 @@ def test_a_regression_of_one_value_has_a_range_that_can_be_divided_by():
     assert (task.low, task.high) == (3.0, 4.0)
 
 
+def test_quantiles_have_the_labels_and_the_range_of_a_regression():
+    rows = [{"click": 1.0, "dwell": value} for value in (3.0, None, 5.0, 3.0, 4.0, 3.0)]
+    read = {"type": "quantile", "label": "dwell", "quantiles": [0.25, 0.75]}
+    dataset = build(rows, click=CLICK, dwell=read)
+    same = build(rows, click=CLICK, dwell={"type": "regression", "label": "dwell"})
+    np.testing.assert_array_equal(dataset.labels["dwell"], same.labels["dwell"])
+    task, other = dataset.tasks[1], same.tasks[1]
+    assert (task.low, task.high) == (other.low, other.high)
+    assert (task.quantiles, task.width, other.quantiles) == ((0.25, 0.75), 2, ())
+
+
 def test_a_task_with_one_class_has_nothing_to_learn():
     with pytest.raises(DataError, match=r"tasks\.mood: column 'mood' has one class only"):
         build([{"mood": "sad", "click": 1.0}] * 8, click=CLICK, mood={"type": "multiclass", "label": "mood"})
@@ -94,9 +105,7 @@ def test_labels_of_many_classes_are_a_table_and_items_without_are_left_out():
 def test_an_item_is_in_the_same_part_whatever_other_items_there_are():
     chosen = toy.settings()
     found = toy.tables(toy.log(), chosen)
-    less, more = (
-        datasets.build(chosen, replace(found, items=toy.items(count))) for count in (toy.ITEMS, 500)
-    )
+    less, more = (builder.build(chosen, replace(found, items=toy.items(count))) for count in (toy.ITEMS, 500))
     np.testing.assert_array_equal(less.alone["kind"].splits, more.alone["kind"].splits[: toy.ITEMS])
     shares = np.bincount(more.alone["kind"].splits, minlength=3) / 500
     np.testing.assert_allclose(shares, [0.6, 0.2, 0.2], atol=0.06)

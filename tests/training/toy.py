@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from training import config, dataset
+from training import build as builder
+from training import config
 from training.config import Config
 from training.dataset import Dataset
 from training.datasets.report import Report
@@ -19,6 +20,7 @@ KINDS = ("even", "odd")
 LABELS = {
     "binary": pl.Float64,
     "regression": pl.Float64,
+    "quantile": pl.Float64,
     "multiclass": pl.String,
     "multilabel": pl.List(pl.String),
 }
@@ -90,6 +92,8 @@ def events(rows: list[dict[str, Any]], settings: Config) -> pl.DataFrame:
         "query": pl.String,
     }
     schema |= {"events": pl.List(pl.String)}
+    schema |= {f"context:{name}": pl.String for name in settings.events.context}
+    schema |= {f"number:{name}": pl.Float64 for name in settings.events.numbers}
     known = {**dict.fromkeys(schema), "events": []}
     for name, task in settings.tasks.items():
         if task.inputs != "item" and not task.clock:
@@ -143,7 +147,7 @@ def made(folder: Path = Path(), seed: int = 0, **sections: dict[str, Any]) -> Da
 
 
 def build(rows: list[dict[str, Any]], settings: Config, users: dict[str, str] | None = None) -> Dataset:
-    """`dataset.build` of these events."""
+    """`build` of these events."""
     found = tables(rows, settings, users)
     if settings.users and found.users is not None:
         found = Tables(
@@ -152,4 +156,4 @@ def build(rows: list[dict[str, Any]], settings: Config, users: dict[str, str] | 
             found.users.with_columns(pl.col("profile").alias("field:profile")),
             found.report,
         )
-    return dataset.build(settings, found)
+    return builder.build(settings, found)

@@ -80,8 +80,8 @@ def _items(articles: pl.DataFrame, bounds: pl.DataFrame) -> pl.DataFrame:
 def _shown(behaviours: pl.DataFrame) -> pl.DataFrame:
     """One row an article in view; what came of the click stands on the clicked row only."""
     rows = behaviours.select(
-        "user_id", "impression_id", "session_id", "device_type",
-        "article_ids_clicked", "next_read_time", "next_scroll_percentage",
+        "user_id", "impression_id", "session_id", "device_type", "is_subscriber",
+        "article_ids_clicked", "next_read_time", "next_scroll_percentage", page=_page(),
         time=_utc("impression_time"), article_id="article_ids_inview",
     ).explode("article_id")  # fmt: skip
     clicked = pl.col("article_ids_clicked").list.contains(pl.col("article_id"))
@@ -133,6 +133,11 @@ def _without_clicks(reads: pl.DataFrame, clicks: pl.DataFrame) -> pl.DataFrame:
     pairs = numbered.join(clicks.select("user_id", "article_id", "shown"), on=["user_id", "article_id"])
     visits = pairs.filter(pl.col("time").is_between(pl.col("shown"), pl.col("shown") + VISIT))
     return numbered.join(visits, on="read", how="anti").sort("read").drop("read")
+
+
+def _page() -> pl.Expr:
+    """Where the list stood: on the front page, or beside an article."""
+    return pl.when(pl.col("article_id").is_null()).then(pl.lit("front")).otherwise(pl.lit("article"))
 
 
 def _utc(column: str) -> pl.Expr:

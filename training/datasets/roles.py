@@ -10,6 +10,7 @@ def items(config: Config) -> dict[str, str]:
     roles = {"items.id": table.id}
     roles |= {f"items.text, {name}": name for name in table.text}
     roles |= {f"items.attributes, {name}": name for name in table.attributes}
+    roles |= {f"items.numbers, {name}": name for name in table.numbers}
     if table.time:
         roles["items.time"] = table.time
     return roles | {f"tasks.{name}.label": task.label for name, task in item_tasks(config).items()}
@@ -27,6 +28,8 @@ def events(config: Config) -> dict[str, str]:
     table = config.events
     named = {key: getattr(table, key) for key in ("item", "user", "timestamp", "impression", "query")}
     roles = {f"events.{key}": column for key, column in named.items() if column}
+    roles |= {f"events.context, {name}": name for name in table.context}
+    roles |= {f"events.numbers, {name}": name for name in table.numbers}
     for name, written in config.history.events.items():
         roles[f"history.events.{name}"] = condition(written)[0]
     for name, task in event_tasks(config).items():

@@ -1,8 +1,10 @@
 """The app's files as three canonical tables; docs/data.md is the contract from the other side.
 
-items    item · text · published (unix s, null unknown) · attribute:<name> (list) · label:<item task>
+items    item · text · published (unix s, null unknown) · attribute:<name> (list) · number:<name>
+         · label:<item task>
 events   user · item · time (unix s) · impression · query · events (the history events that a row is)
-         · label:<task> · text:<text task>                       oldest first, file order where equal
+         · context:<name> · number:<name> · label:<task> · text:<text task>
+         oldest first, file order where equal
 users    user · profile · field:<name> (the columns that the profile is made of)
 """
 
@@ -99,6 +101,8 @@ def _items(sieve: Sieve, config: Config) -> None:
         sieve.put("published", pl.Series([None], dtype=pl.Float64).new_from_index(0, sieve.source.height))
     for name in items.attributes:
         sieve.take(f"attribute:{name}", name, columns.tags)
+    for name in items.numbers:
+        sieve.take(f"number:{name}", name, columns.numbers)
     for name, task in roles.item_tasks(config).items():
         sieve.take(f"label:{name}", task.label, _parser(task))
 
@@ -135,6 +139,10 @@ def _events(sieve: Sieve, config: Config, known: pl.Series) -> None:
     else:
         sieve.put("impression", nothing)
     sieve.put("events", _history_events(sieve, config))
+    for name in named.context:
+        sieve.take(f"context:{name}", name, columns.words)
+    for name in named.numbers:
+        sieve.take(f"number:{name}", name, columns.numbers)
     for name, task in roles.event_tasks(config).items():
         sieve.take(f"label:{name}", task.label, _parser(task))
         if task.text:
@@ -164,7 +172,7 @@ def _parser(task: TaskConfig) -> columns.Parser:
     if task.transform == "log1p":
         return columns.logarithmic
     parsers: dict[str, columns.Parser] = {
-        "binary": columns.flags, "regression": columns.numbers,
+        "binary": columns.flags, "regression": columns.numbers, "quantile": columns.numbers,
         "multiclass": columns.words, "multilabel": columns.tags,
     }  # fmt: skip
     return parsers[task.type]

@@ -1,42 +1,74 @@
 """Golden requests: real moments of the validation part with the answers that training computed for them.
 
-The service answers them through its own path at every load; a difference is training/serving skew.
+The service answers them through its own path at every load; a difference is training/serving skew. What it has
+counted since must not matter: they are answered from the bundle's statistics alone, as those ended.
 warmup.jsonl holds the same kind of requests without answers.
 """
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from model_store.clock import Times
+from model_store.counters import Layout, Statistics
+from model_store.features import FeatureSet
 from model_store.items import Items
 from model_store.manifest import Task
+from model_store.moment import Met
+from training.context import context, unmet
 from training.dataset import Dataset
-from training.predict import Predictions
+from training.model.network import Network
+from training.predict import Predictions, Represented, predict
+
+Ints = NDArray[np.int64]
 
 GOLDEN, WARMUP = 12, 64
 CANDIDATES = 20
 TOP = 5  # classes of a multiclass answer
 
 
-def write(dataset: Dataset, predictions: Predictions, items: Items, folder: Path) -> None:
-    """Write golden.jsonl and warmup.jsonl from the validation part's predictions."""
+class Standing:
+    """The bundle's statistics as the service reads them before it has counted anything: as if the log ended now."""
+
+    def __init__(self, items: Items, layout: Layout, until: float) -> None:
+        self._records, self._layout, self._until = items.statistics, layout, until
+
+    def statistics(self, items: Ints, now: Times) -> Statistics:
+        """Counts as of the log's end, times as long ago as they were then."""
+        records = self._layout.blank(len(items)) if self._records is None else self._records[items]
+        return self._layout.read(records, np.full(1, self._until)).moved((now - self._until)[:, None])
+
+    def shown(self, _users: Ints, items: Ints, _now: Times, /) -> Met:
+        """Nothing: the requests name nobody."""
+        return unmet(len(items))
+
+
+def write(
+    network: Network, dataset: Dataset, shipped: Represented, *, items: Items, until: float, folder: Path
+) -> None:
+    """Write golden.jsonl and warmup.jsonl: requests of the validation part and what the network says of them."""
     generator = np.random.default_rng(1)
-    known = [number for number in predictions.requests if _plain(dataset, int(number))]
+    known = [number for number in dataset.requests.of("validation") if _plain(dataset, int(number))]
     chosen = generator.permutation(np.array(known, dtype=np.int64))[: GOLDEN + WARMUP]
-    places = {int(row): place for place, row in enumerate(predictions.rows)}
+    bodies = [body(dataset, int(number)) for number in chosen]
+    part = dataset.cut(chosen[:GOLDEN], [np.array(rows, dtype=np.int64) for _, rows in bodies[:GOLDEN]])
+    layout = FeatureSet(dataset.features, dataset.clock).layout
+    part = replace(part, context=context(part, Standing(items, layout, until)))
+    predictions = predict(network, part, shipped, "validation")
     golden = []
-    for number in chosen[:GOLDEN]:
-        request, rows = body(dataset, int(number))
+    for number, (request, _) in enumerate(bodies[:GOLDEN]):
+        rows = range(part.requests.starts[number], part.requests.starts[number + 1])
         expected = {
-            dataset.item_ids[dataset.rows[row]]: _answer(dataset, predictions, items, row, places[row])
-            for row in rows
+            part.item_ids[part.rows[row]]: _answer(part, predictions, items, row, row) for row in rows
         }
         golden.append({"request": request, "expected": expected})
     _lines(folder / "golden.jsonl", golden)
-    _lines(folder / "warmup.jsonl", [body(dataset, int(number))[0] for number in chosen[GOLDEN:]])
+    _lines(folder / "warmup.jsonl", [request for request, _ in bodies[GOLDEN:]])
 
 
 def body(
@@ -64,6 +96,9 @@ def body(
     }
     if requests.queries[number] >= 0:
         request["query"] = dataset.texts[requests.queries[number]]
+    for column, codes in dataset.words.items():
+        if codes[number] >= 0:
+            request["context"][column] = dataset.features.words[column][codes[number]]
     user = requests.users[number]
     if user >= 0 and dataset.profiles[user] >= 0:
         request["profile"] = dataset.records[dataset.user_ids[user]]
@@ -109,6 +144,8 @@ def served(task: Task, values: Any, dataset: Dataset, now: float) -> Any:
     """A head's output (w,) in the form in which the service answers it."""
     if task.clock:
         return float(values[dataset.clock.bucket(np.array([now]), task.clock)[0]])
+    if task.quantiles:
+        return dict(zip(task.levels, values.tolist(), strict=True))
     if not task.classes:
         return float(values[0])
     top = np.argsort(-values, kind="stable")[:TOP]

@@ -1,7 +1,5 @@
 """From a finished run to a bundle on the shelf, or to an error that says why not."""
 
-import gzip
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,7 +18,7 @@ from model_store.manifest import Manifest, Retrieval, TextField
 from model_store.shelf import Shelf, seal
 from training.dataset import Dataset
 from training.evaluate import Table, measure
-from training.export import gate, golden, graphs, proof
+from training.export import gate, golden, graphs, histories, proof
 from training.export.quantise import quantise
 from training.pipeline import Workbench, facts
 from training.predict import Represented, predict, represent
@@ -40,14 +38,18 @@ class Draft:
         return Bundle(self.folder, seal(self.folder, manifest))
 
 
-def publish(bench: Workbench, run: Run, shelf: Shelf, progress: Progress) -> Bundle:
+def publish(
+    bench: Workbench, run: Run, shelf: Shelf, progress: Progress, *, until: float | None = None
+) -> Bundle:
     """Export, prove, gate, encode the catalogue, record golden answers, and put the bundle on the shelf.
 
+    Statistics and histories go as far as the log, or as `until` (unix seconds), if it is given.
     Raises GateError if the fp32 graphs are not what torch computes; int8 that fails its gate is not served.
     """
     dataset = bench.dataset
+    until = dataset.log.end if until is None else until
     with shelf.draft(dataset.config.name) as folder:
-        draft = Draft(folder, manifest(bench, run))
+        draft = Draft(folder, manifest(bench, run, until))
         step = progress.add_task("export ONNX graphs", total=None)
         graphs.export(bench.network, folder, dataset.context.shape[1])
         quantise(folder / "text_encoder.onnx", folder / "text_encoder.int8.onnx")
@@ -58,7 +60,7 @@ def publish(bench: Workbench, run: Run, shelf: Shelf, progress: Progress) -> Bun
         progress.update(step, total=1, completed=1)
         verdict, shipped, items = choose(bench, draft, base, progress)
         item_files.write(items, folder, texts=dataset.texts[: len(items)])
-        golden.write(dataset, predict(bench.network, dataset, shipped, "validation"), items, folder)
+        golden.write(bench.network, dataset, shipped, items=items, until=until, folder=folder)
         tested = predict(bench.network, dataset, shipped, "test")
         sealed = draft.manifest.model_copy(
             update={
@@ -71,7 +73,7 @@ def publish(bench: Workbench, run: Run, shelf: Shelf, progress: Progress) -> Bun
             }
         )
         bundle = shelf.publish(folder, sealed)
-    histories(dataset, run.folder / "histories.jsonl.gz")
+    histories.write(dataset, run.folder / "histories.jsonl.gz", until)
     return bundle
 
 
@@ -86,10 +88,10 @@ def choose(
     if not verdict["passed"]:
         engine = Engine(draft.open("fp32"), "cpu")
         quantised, encoded = gate.represent_by(engine, bench, base, progress)
-    return verdict, quantised, _items(dataset, engine.manifest, encoded, quantised)
+    return verdict, quantised, _items(dataset, engine, encoded, quantised)
 
 
-def manifest(bench: Workbench, run: Run) -> Manifest:
+def manifest(bench: Workbench, run: Run, until: float) -> Manifest:
     """Everything that is known before the graphs are."""
     dataset, config = bench.dataset, bench.dataset.config
     slopes = _slopes(dataset)
@@ -107,7 +109,8 @@ def manifest(bench: Workbench, run: Run) -> Manifest:
         timezone=config.features.timezone,
         item_text=fields(config.items.text, config.items.labels),
         profile_text=fields(config.users.text, config.users.labels) if config.users else (),
-        features=config.features.use,
+        features=dataset.features,
+        statistics_until=until,
         attributes=config.items.attributes,
         tasks=dataset.tasks,
         fusion=config.fusion
@@ -121,23 +124,6 @@ def manifest(bench: Workbench, run: Run) -> Manifest:
 def fields(names: tuple[str, ...], labels: dict[str, str]) -> tuple[TextField, ...]:
     """The template of a text from the configuration's columns."""
     return tuple(TextField(name=name, label=labels.get(name, "")) for name in names)
-
-
-def histories(dataset: Dataset, path: Path) -> None:
-    """Each user's newest events and profile, one JSON object a line, as `chorus-serve load` takes them."""
-    config, told = dataset.config, dataset.histories
-    names = tuple(config.history.events)
-    with gzip.open(path, "wt") as file:
-        for number, user in enumerate(dataset.user_ids):
-            stop = told.starts[number + 1]
-            start = max(told.starts[number], stop - config.history.limit)
-            events = [
-                {"item_id": dataset.item_ids[told.items[place]], "event": names[told.events[place] - 1],
-                 "timestamp": golden.moment(told.times[place])}
-                for place in range(start, stop)
-            ]  # fmt: skip
-            record = {"user_id": user, "profile": dataset.records.get(user), "events": events}
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def _slopes(dataset: Dataset) -> dict[str, float]:
@@ -156,7 +142,8 @@ def _retrieval(bench: Workbench) -> Retrieval:
     return Retrieval(user_weight=user, query_weight=query)
 
 
-def _items(dataset: Dataset, manifest: Manifest, encoded: list[Encoded], shipped: Represented) -> Items:
+def _items(dataset: Dataset, engine: Engine, encoded: list[Encoded], shipped: Represented) -> Items:
+    manifest, layout = engine.manifest, engine.features.layout
     widths = [one.outputs[task.name] for one in encoded[:1] for task in manifest.text_tasks]
     outputs = np.array(
         [np.concatenate([one.outputs[task.name] for task in manifest.text_tasks]) for one in encoded]
@@ -165,7 +152,16 @@ def _items(dataset: Dataset, manifest: Manifest, encoded: list[Encoded], shipped
         dtype=np.float32,
     )
     vectors = shipped.vectors[: len(encoded)].numpy()
-    return Items(dataset.item_ids, vectors, dataset.published, dataset.attributes, outputs)
+    log = dataset.log.until(np.nextafter(manifest.statistics_until, np.inf))
+    return Items(
+        ids=dataset.item_ids,
+        vectors=vectors,
+        published=dataset.published,
+        attributes=dataset.attributes,
+        outputs=outputs,
+        numbers=dataset.numbers,
+        statistics=None if layout.empty else log.records(layout, len(encoded)),
+    )
 
 
 def _validation(bench: Workbench, represented: Represented) -> Table:

@@ -2,6 +2,7 @@
 
 pair = [u, i, q, u⊙i, q⊙i, i⊙i, c] ─▶ first layer ─▶ E experts ─▶ gate of the task ─▶ tower ─▶ logit
 logit = a·(u·i) + b·(q·i) + tower, whose last layer is zero at first: training begins at the dot product.
+A `pair` task also has a tower on c alone: what happens now is learned in few steps, and must not wait for the texts.
 
 Every block of the first layer is linear in i or i⊙i once u and q are known. `folded` uses that:
 one (d, h) product a candidate, whatever the number of blocks; it is what the service runs.
@@ -18,6 +19,7 @@ from training.sections import ModelConfig
 
 KINDS = ("pair", "user_item", "query_item")
 TOWER = 32
+OUTLIER = 5.0  # spreads from the mean at which a column of the context ends
 
 
 class Towers(nn.Module):
@@ -63,9 +65,24 @@ class PairHeads(nn.Module):
         self.item, self.item_item = _block(d, h), _block(d, h)
         self.user_item, self.query_item = _block(d, h), _block(d, h)
         self.context = nn.Linear(context, h)
+        self.now = nn.Sequential(
+            nn.Linear(context, 2 * config.hidden), nn.ReLU(), nn.Dropout(config.dropout),
+            nn.Linear(2 * config.hidden, TOWER), nn.ReLU(),
+        )  # fmt: skip
+        self.told = nn.ModuleDict(
+            {task.name: nn.Linear(TOWER, task.width) for task in tasks if task.inputs == "pair"}
+        )
+        self.register_buffer("mean", torch.zeros(context))  # of the context's columns in training
+        self.register_buffer("spread", torch.ones(context))
         self.no_user, self.no_query = nn.Parameter(torch.zeros(h)), nn.Parameter(torch.zeros(h))
         ranked = [task.name for task in tasks if task.type != "multiclass"]
         self.slope = nn.ParameterDict({name: nn.Parameter(torch.tensor([2.0, 2.0])) for name in ranked})
+
+    def standardise(self, context: Tensor) -> None:
+        """Learn the columns' mean and spread from contexts (n, F); a column that never varies counts nothing."""
+        spread, mean = torch.std_mean(context.double(), dim=0, correction=0)
+        self.mean.copy_(mean)
+        self.spread.copy_(torch.where(spread < 1e-6, torch.inf, spread))
 
     def forward(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
         """user (B, d), query (B, d; zeros for none), items (B, C, d), context (B, C, F) -> logits (B, C, w)."""
@@ -77,16 +94,17 @@ class PairHeads(nn.Module):
         parts = {
             "user": self.user(u) + self.user_item(u * items),
             "query": self.query(q) + self.query_item(q * items) + _absent(q) * self.no_query,
-            "context": self.context(context),
+            "context": self.context(self._scaled(context)),
         }
         first = {kind: item + self._seen(kind, parts) for kind in self.kinds}
-        return {task.name: self._logit(task, first[task.inputs], dots) for task in self.tasks}
+        now = self.now(self._scaled(context))
+        return {task.name: self._logit(task, first[task.inputs], dots, now) for task in self.tasks}
 
     def folded(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
         """The same function for one request: user, query (1, d), items (n, d), context (n, F) -> (n, w)."""
         dots = torch.cat([items @ user.T, items @ query.T], dim=-1)  # (n, 2)
         user, query, items = user * self.scale, query * self.scale, items * self.scale
-        squares = items * items
+        squares, context = items * items, self._scaled(context)
         first = {}
         for kind in self.kinds:
             weight, bias = self.item.weight, context @ self.context.weight.T + self.context.bias
@@ -101,7 +119,11 @@ class PairHeads(nn.Module):
                 weight = weight + self.query_item.weight * query
                 bias = bias + self.query(query) + _absent(query) * self.no_query
             first[kind] = items @ weight.T + squares @ self.item_item.weight.T + bias
-        return {task.name: self._logit(task, first[task.inputs], dots) for task in self.tasks}
+        now = self.now(context)
+        return {task.name: self._logit(task, first[task.inputs], dots, now) for task in self.tasks}
+
+    def _scaled(self, context: Tensor) -> Tensor:
+        return torch.clamp((context - self.mean) / self.spread, -OUTLIER, OUTLIER)
 
     def _seen(self, kind: str, parts: dict[str, Tensor]) -> Tensor:
         if kind == "pair":
@@ -110,8 +132,10 @@ class PairHeads(nn.Module):
             return parts["user"] + self.no_query + self.context.bias
         return parts["query"] + self.no_user
 
-    def _logit(self, task: Task, first: Tensor, dots: Tensor) -> Tensor:
+    def _logit(self, task: Task, first: Tensor, dots: Tensor, now: Tensor) -> Tensor:
         logit = self.mix(first, task.name)
+        if task.name in self.told:
+            logit = logit + self.told[task.name](now)
         if task.type == "multiclass":  # no single direction for the dot product: the tower alone
             return logit  # type: ignore[no-any-return]
         slope = self.slope[task.name]

@@ -1,0 +1,60 @@
+"""What training measures for the declared features: usual rates, scales of numbers, known words, longest list.
+
+All of it from the training part of the log alone.
+"""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from model_store import names
+from model_store.clock import Clock
+from model_store.features import FeatureSet
+from model_store.manifest import Features, Scale
+from training.config import Config
+from training.replay import Log
+
+WORDS = 32  # known words of a column of the request, the commonest first; the others are one
+RARE = 1e-4  # the least a usual rate may be
+
+
+def declared(config: Config, log: Log, shown: pl.DataFrame, items: pl.DataFrame) -> Features:
+    """The features of the configuration; log and `shown` are those of the training part."""
+    plain = Features(use=config.features.use, windows=config.features.windows)
+    chosen = FeatureSet(plain, Clock(config.features.timezone))
+    counts = dict(
+        zip(chosen.layout.events, np.bincount(log.kinds, minlength=len(chosen.layout.events)), strict=True)
+    )
+    rates = {
+        name.argument: max(sum(counts[event] for event in name.events)
+                           / max(sum(counts[event] for event in name.tried), 1), RARE)
+        for name in chosen.names if name.kind == "rate"
+    }  # fmt: skip
+    numbers = items.filter(pl.col("item").is_in(shown["item"].unique().implode()))
+    scales = {f"number:{column}": scale(numbers[f"number:{column}"]) for column in chosen.numbers}
+    scales |= {f"latest:{column}": scale(shown[f"number:{column}"]) for column in chosen.layout.latest}
+    return plain.model_copy(
+        update={
+            "rates": rates,
+            "scales": scales,
+            "words": {
+                column: _words(shown[f"context:{column}"]) for column in names.of("context", chosen.names)
+            },
+            "candidates": int(shown.group_by("request").len()["len"].max() or 1),  # type: ignore[arg-type]
+        }
+    )
+
+
+def scale(column: pl.Series) -> Scale:
+    """Mean and spread of a number's known values; of logarithms if none is negative and the tail is long."""
+    values: NDArray[np.float64] = column.drop_nulls().to_numpy().astype(np.float64)
+    if not len(values):
+        return Scale()
+    log = bool(values.min() >= 0.0 and values.mean() > 1.5 * np.median(values) + 1e-9)
+    told = np.log1p(values) if log else values
+    return Scale(mean=float(told.mean()), std=max(float(told.std()), 1e-6), log=log)
+
+
+def _words(column: pl.Series) -> tuple[str, ...]:
+    counts = column.drop_nulls().value_counts().sort(["count", column.name], descending=[True, False])
+    return tuple(counts[column.name].head(WORDS))
