@@ -1,4 +1,4 @@
-"""Does any feature read the future? What comes after a moment is taken away or mixed up: nothing may change before it.
+"""Does any feature read the future? What comes after a moment is taken away or mixed up: nothing earlier may change.
 
 Two ways to look. The log is cut: all later rows are removed, or happen to others, and every earlier request must
 have the context that it had. And single moments are asked with nothing in the log but what is strictly earlier:
