@@ -12,6 +12,8 @@ from training.shop.shoppers import Appetite, Visits
 from training.shop.vocabulary import Vocabulary
 
 REVIEWED_SHARE = 0.7  # of ratings
+DEVICES = ("phone", "desktop", "tablet")
+DEVICE_SHARES = (0.6, 0.3, 0.1)
 SCHEMA = pl.Schema(
     {
         "impression_id": pl.String(),
@@ -19,6 +21,7 @@ SCHEMA = pl.Schema(
         "item_id": pl.String(),
         "timestamp": pl.Datetime("us", "UTC"),
         "query": pl.String(),  # null where nothing was searched
+        "device": pl.String(),
         "position": pl.Int64(),
         "clicked": pl.Int64(),
         "dwell_seconds": pl.Float64(),  # null unless clicked
@@ -47,6 +50,7 @@ def log(
     products = [appetite.catalogue.products[item] for item in shown.ravel().tolist()]
     texts, positive = _reviews(rng, words, products, choices.rating.ravel())
     seconds = int(START.timestamp()) + np.round(visits.day * 86_400).astype(np.int64)
+    devices = rng.spawn(1)[0].choice(DEVICES, count, p=DEVICE_SHARES)  # the other draws stay as they are
     match = np.where(searches.typed[:, None], choices.match.astype(np.float64), np.nan)
     columns = {
         "impression_id": pl.Series([f"m{number:05d}" for number in range(1, count + 1)])[visit],
@@ -54,6 +58,7 @@ def log(
         "item_id": appetite.catalogue.frame["item_id"][shown.ravel()],
         "timestamp": pl.Series(seconds[visit] * 1_000_000).cast(pl.Datetime("us", "UTC")),
         "query": pl.Series(searches.text, dtype=pl.String)[visit],
+        "device": devices[visit],
         "position": np.tile(np.arange(slots), count),
         "clicked": choices.clicked.ravel(),
         "dwell_seconds": choices.dwell.ravel(),

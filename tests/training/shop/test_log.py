@@ -1,7 +1,8 @@
 import polars as pl
+import pytest
 
 from training.shop import Shop
-from training.shop.log import SCHEMA
+from training.shop.log import DEVICE_SHARES, DEVICES, SCHEMA
 
 
 def test_the_table_has_the_promised_columns_and_ten_rows_an_impression(shop: Shop):
@@ -12,13 +13,22 @@ def test_the_table_has_the_promised_columns_and_ten_rows_an_impression(shop: Sho
         pl.col("user_id").n_unique(),
         pl.col("timestamp").n_unique().alias("times"),
         pl.col("query").n_unique().alias("queries"),
+        pl.col("device").n_unique().alias("devices"),
     )
     assert rows["position"].to_list() == [list(range(10))] * 2500
-    assert rows.select("user_id", "times", "queries").unique().rows() == [(1, 1, 1)]
+    assert rows.select("user_id", "times", "queries", "devices").unique().rows() == [(1, 1, 1, 1)]
 
 
 def test_the_log_is_in_order_of_time(shop: Shop):
     assert shop.events["timestamp"].is_sorted()
+
+
+def test_most_visitors_come_by_phone_and_a_device_says_nothing_else(shop: Shop):
+    visits = shop.events.group_by("device").agg(pl.len() / len(shop.events), pl.col("clicked").mean())
+    shares = dict(visits.select("device", "len").iter_rows())
+    assert shares.keys() == set(DEVICES)
+    assert [shares[device] for device in DEVICES] == pytest.approx(DEVICE_SHARES, abs=0.04)
+    assert visits["clicked"].std() < 0.03
 
 
 def test_every_user_and_item_is_in_its_table(shop: Shop):
