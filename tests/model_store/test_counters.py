@@ -131,6 +131,17 @@ def test_what_is_read_up_to_a_time_and_what_was_counted_since_never_overlap(log,
     assert not on_the_grid or (total == whole).all()
 
 
+@quick
+@given(LOG, NOW, st.integers(0, 12), st.floats(0, 1e6))
+def test_moved_by_some_seconds_the_log_stands_as_if_all_had_happened_so_much_later(log, now, steps, seconds):
+    log, later = [event for event in log if event[2] < now], 50_400.0 * steps  # a multiple of every step
+    moved = LAYOUT.read(records(log), np.array([now])).moved(np.array([later]))
+    shifted = records([(item, event, time + later) for item, event, time in log])
+    same(moved, LAYOUT.read(shifted, np.array([now + later])))
+    each = LAYOUT.read(records(log), np.array([now])).moved(np.full((ITEMS, 1), seconds))
+    same(each, LAYOUT.read(records(log), np.array([now])).moved(np.array([seconds])))
+
+
 def test_an_event_a_minute_ahead_of_the_reader_costs_no_older_one_its_place():
     now = 75.0 * 22_666_680 + 74
     log = [(0, 0, now - 75 * back) for back in range(12)]
