@@ -15,6 +15,7 @@ from model_store.bundle import MANIFEST, Bundle
 from model_store.engine import CUDA, Engine, cores, providers
 from model_store.errors import BundleMismatch, DeviceMissing
 from model_store.history import History
+from model_store.manifest import Features
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +146,8 @@ def test_no_query_is_a_query_of_zeros(opened):
     ("changed", "graph"),
     [
         ({"dimension": 8}, "text encoder"),
-        ({"features": ("hour",)}, "heads"),
-        ({"features": ("hour", "weekday", "item_age", "since_last", "history_size", "share:category")}, "heads"),
+        ({"features": Features(use=("hour",))}, "heads"),
+        ({"features": Features(use=("hour", "weekday", *(f"share:{n}" for n in range(40))))}, "heads"),
     ],
 )  # fmt: skip
 def test_graphs_of_another_width_than_the_manifest_says_are_refused(opened, changed, graph):

@@ -7,7 +7,7 @@ import pytest
 
 from model_store.bundle import MANIFEST, Bundle
 from model_store.errors import BundleForeign, BundleMissing
-from model_store.manifest import FusionDefault, Manifest, Retrieval
+from model_store.manifest import Features, FusionDefault, Manifest, Retrieval
 from model_store.shelf import Shelf, seal
 
 
@@ -15,8 +15,8 @@ def manifest(name: str = "shop", **changed) -> Manifest:
     known = {
         "name": name, "created": "2026-11-22", "code_version": "1", "encoder": "bert", "dimension": 8,
         "max_tokens": 16, "opset": 20, "precision": "fp32", "events": ("profile",), "history_limit": 9,
-        "timezone": "UTC", "item_text": (), "features": ("hour",), "tasks": (), "fusion": FusionDefault(),
-        "retrieval": Retrieval(),
+        "timezone": "UTC", "item_text": (), "features": Features(use=("hour",)), "tasks": (),
+        "fusion": FusionDefault(), "retrieval": Retrieval(),
     }  # fmt: skip
     return Manifest(**{**known, **changed})
 
