@@ -35,7 +35,7 @@ EXAMPLE = {
             "user_id": "u42",
             "item_id": "i1",
             "event": "click",
-            "timestamp": "2026-11-22T08:00:00+01:00",
+            "timestamp": "2025-11-22T08:00:00+01:00",
         }
     ]
 }

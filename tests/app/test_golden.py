@@ -29,20 +29,18 @@ def republished(bundle, tmp_path, redis_server):
 
 
 @pytest.fixture(scope="session")
-def question(bundle):
-    ids = Bundle.open(bundle).items.ids
-    return {
-        "history": [],
-        "query": "red shoes",
-        "candidates": list(ids[:3]),
-        "context": {"timestamp": "2026-11-22T12:00:00Z"},
-    }
+def line(bundle):
+    return Bundle.open(bundle).lines(GOLDEN)[0]
 
 
 @pytest.fixture(scope="session")
-def answer(client, question):
-    items = client.post("/recommend", json=question).json()["items"]
-    return {item["item_id"]: item["tasks"] for item in items}
+def question(line):
+    return line["request"]
+
+
+@pytest.fixture(scope="session")
+def answer(line):
+    return line["expected"]
 
 
 def test_a_bundle_that_answers_as_expected_is_served(republished, question, answer):
@@ -101,3 +99,19 @@ def test_recorded_requests_run_before_ready(republished):
     lines = [{"user_id": "warm", "query": f"warm {n}"} for n in range(3)]
     with running(republished("warmup.jsonl", lines)) as client:
         assert metric(client, 'chorus_encodes_total{encoder="text"}') >= 3
+
+
+def test_what_redis_has_counted_and_shown_changes_no_golden_answer(client, settings, question, answer):
+    items = list(answer)
+    events = [
+        {"item_ids": items, "event": "view"},
+        *({"item_id": items[0], "event": "click"} for _ in range(50)),
+    ]
+    body = {**question, "k": len(items), "explain": True}
+    before = client.post("/recommend", json=body).json()["items"]
+    assert client.post("/events", json={"events": events}).json()["accepted"] == 51
+    now = {name: value for name, value in question["context"].items() if name != "timestamp"}
+    after = client.post("/recommend", json={**body, "context": now}).json()["items"]
+    assert before != after
+    with running(settings) as other:
+        assert other.get("/health/ready").status_code == 200

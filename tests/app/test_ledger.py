@@ -204,3 +204,11 @@ def test_a_server_that_forgot_the_script_is_told_again(client):
 def test_the_script_has_as_many_places_as_a_ring():
     assert f"string.rep('I4', {SLOTS})" in TAKE
     assert LAYOUT.dtype["events"].base["rings"].base.itemsize == 4 * (1 + SLOTS)
+
+
+def test_a_bundle_that_counts_nothing_keeps_histories_alone(client):
+    bare = manifest(features(use=("hour",)))
+    chosen = feature_set(bare)
+    item = next(names)
+    assert take(client, event(item, user=item), ledger=Ledger(bare, chosen, Settings())) == [0]
+    assert client.keys(f"chorus:*{item}*") == [f"chorus:{{u:{item}}}:history".encode()]

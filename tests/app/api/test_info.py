@@ -1,4 +1,10 @@
+import time
+from datetime import datetime
+
+import pytest
+
 from model_store.bundle import Bundle
+from tests.live import metric
 
 
 def test_it_says_what_requests_may_say(client, bundle):
@@ -14,8 +20,20 @@ def test_it_says_what_requests_may_say(client, bundle):
     } == manifest.fusion.weights
     assert info["events"] == list(manifest.events[1:])
     assert info["items"] == manifest.items
+    assert info["features"] == list(manifest.features.use)
+    assert info["context"] == {name: list(words) for name, words in manifest.features.words.items()}
     assert info["limits"]["candidates"] == 1_000
     assert info["redis"] == "external"
+
+
+def test_it_says_what_is_counted_and_since_when(client, bundle):
+    manifest = Bundle.open(bundle).manifest
+    told = client.get("/info").json()["statistics"]
+    assert (told["windows"], told["latest"]) == (list(manifest.features.windows), [])
+    assert "view" in told["events"]
+    assert datetime.fromisoformat(told["until"]).timestamp() == manifest.statistics_until
+    assert told["age_seconds"] == pytest.approx(time.time() - manifest.statistics_until, abs=60.0)
+    assert metric(client, "chorus_statistics_prior_age_seconds") >= told["age_seconds"]
 
 
 def test_its_weights_and_names_are_accepted_by_recommend(client):
