@@ -1,5 +1,6 @@
 """The golden answers once more, by model_store alone: what the service will compute, written down independently."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -8,13 +9,15 @@ import pytest
 
 from model_store.bundle import Bundle
 from model_store.engine import Engine
-from model_store.features import Moment, profile, shares
+from model_store.features import FeatureSet
 from model_store.history import History
 from model_store.manifest import Task
+from model_store.moment import Met, Moment, met
+from model_store.taste import profile, shares
 from model_store.text import render
+from training.context import Replayed
 from training.export import golden
-from training.export.golden import CANDIDATES, GOLDEN, TOP, WARMUP
-from training.predict import predict
+from training.export.golden import CANDIDATES, GOLDEN, TOP, WARMUP, Standing
 
 
 def answer(opened: Bundle, engine: Engine, request: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -35,10 +38,22 @@ def answer(opened: Bundle, engine: Engine, request: dict[str, Any]) -> dict[str,
         attribute = items.attributes[name]
         taste = profile(attribute.codes[rows], len(attribute.values))
         tastes[name] = shares(taste, attribute.codes[candidates])
+    until = manifest.statistics_until
+    counted = engine.features.layout.read(items.statistics[candidates], np.array([until]))
+    places = {
+        name: {word: n for n, word in enumerate(words)} for name, words in manifest.features.words.items()
+    }
     moment = Moment(
         now=np.array([now]), published=np.asarray(items.published[candidates]),
         last_event=times[-1:] if len(times) else np.array([np.nan]),
         sizes=np.array([float(len(times))]), shares=tastes,
+        statistics=counted.moved(np.array([now - until])),
+        shown=Met(np.zeros(len(candidates)), np.full(len(candidates), np.nan)),
+        again=met(np.array(candidates), np.array(rows, dtype=np.int64), times),
+        numbers={name: items.numbers[name][candidates] for name in engine.features.numbers},
+        words={
+            name: np.array([known.get(request["context"].get(name), -1)]) for name, known in places.items()
+        },
     )  # fmt: skip
     heads = engine.heads(
         engine.user(history), query, items.vectors[candidates], engine.features.matrix(moment)
@@ -114,6 +129,12 @@ def test_requests_to_warm_up_by_have_no_answers_and_are_others(opened, lines):
     assert not [line for line in lines if line["request"] in warmup]
 
 
+def test_the_requests_name_nobody_and_say_what_is_known_of_their_context(opened, lines):
+    for line in lines:
+        assert "user_id" not in line["request"]
+        assert line["request"]["context"]["device"] in opened.manifest.features.words["device"]
+
+
 def test_a_body_is_the_request_as_the_data_set_holds_it(bench):
     dataset = bench.dataset
     number = int(np.argmax(np.diff(dataset.requests.history, axis=1)[:, 0]))
@@ -143,9 +164,70 @@ def test_a_moment_is_iso_8601_with_an_offset_and_loses_no_microsecond(seconds):
     assert datetime.fromisoformat(written).timestamp() == seconds
 
 
+def write(bench, base, opened, folder, **changed):
+    until = opened.manifest.statistics_until
+    given = {"items": opened.items, "until": until, **changed}
+    golden.write(bench.network, bench.dataset, base, **given, folder=folder)
+
+
 def test_writing_again_chooses_the_same_requests(bench, base, opened, tmp_path):
-    predictions = predict(bench.network, bench.dataset, base, "validation")
-    golden.write(bench.dataset, predictions, opened.items, tmp_path)
+    write(bench, base, opened, tmp_path)
     assert (tmp_path / "warmup.jsonl").read_bytes() == opened.path("warmup.jsonl").read_bytes()
     again = [line["request"] for line in Bundle(tmp_path, opened.manifest).lines("golden.jsonl")]
     assert again == [line["request"] for line in opened.lines("golden.jsonl")]
+
+
+def test_the_answers_are_those_of_the_statistics_that_the_bundle_ships(bench, base, opened, tmp_path):
+    """Other statistics, other answers: what was counted reaches the heads, and by these records alone."""
+    nothing = FeatureSet(opened.manifest.features, bench.dataset.clock).layout.blank(len(opened.items))
+    blank = replace(opened.items, statistics=nothing)
+    write(bench, base, opened, tmp_path, items=blank)
+    expected, other = (
+        [line["expected"] for line in Bundle(folder, opened.manifest).lines("golden.jsonl")]
+        for folder in (opened.folder, tmp_path)
+    )
+    moved = [
+        abs(one[item]["click"] - also[item]["click"])
+        for one, also in zip(expected, other, strict=True)
+        for item in one
+    ]
+    assert max(moved) > 1e-3
+
+
+# statistics as of the log's end
+
+
+@pytest.fixture(scope="module")
+def standing(opened, bench):
+    layout = FeatureSet(bench.dataset.features, bench.dataset.clock).layout
+    return Standing(opened.items, layout, opened.manifest.statistics_until)
+
+
+def test_just_after_the_log_they_are_what_the_replay_says(standing, bench, opened):
+    dataset, items = bench.dataset, np.arange(len(opened.items))
+    now = np.full(len(items), np.nextafter(opened.manifest.statistics_until, np.inf))
+    layout = FeatureSet(dataset.features, dataset.clock).layout
+    found, replayed = (
+        recall.statistics(items, now)
+        for recall in (standing, Replayed(dataset.log, None, layout, len(items)))
+    )
+    assert found.counts.sum() > 0
+    np.testing.assert_array_equal(found.counts, replayed.counts)
+    np.testing.assert_allclose(found.last, replayed.last, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.first, replayed.first, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("moment", [-3e6, 3_600.0, 3e7])
+def test_at_any_other_moment_they_are_as_long_ago_as_they_were_then(standing, opened, moment):
+    items, until = np.array([5, 0, 5]), opened.manifest.statistics_until
+    before = standing.statistics(items, np.full(3, until))
+    after = standing.statistics(items, np.full(3, until + moment))
+    np.testing.assert_array_equal(after.counts, before.counts)
+    np.testing.assert_array_equal(after.last, before.last + moment)
+    np.testing.assert_array_equal(after.first, before.first + moment)
+
+
+def test_nothing_was_shown_to_nobody(standing):
+    found = standing.shown(np.array([0, 1]), np.array([0, 1]), np.zeros(2))
+    assert found.counts.tolist() == [0, 0]
+    assert np.isnan(found.last).all()

@@ -19,6 +19,7 @@ FILES = {
     "text_encoder.onnx", "text_encoder.int8.onnx", "user_encoder.onnx", "heads.onnx", "tokenizer.json", "proof.npz",
     "golden.jsonl", "warmup.jsonl", "items.ids.json", "items.vectors.npy", "items.published.npy", "items.outputs.npy",
     "items.attributes.json", "items.codes.0.npy", "items.codes.1.npy", "items.codes.2.npy", "items.jsonl",
+    "items.numbers.json", "items.statistics.npy",
 }  # fmt: skip
 
 
@@ -29,14 +30,16 @@ def test_the_bundle_holds_these_files_and_no_other(opened):
     assert set(opened.manifest.files) == FILES
 
 
-def test_the_manifest_says_what_the_configuration_said(opened, run):
+def test_the_manifest_says_what_the_configuration_said(opened, run, bench):
     manifest, config = opened.manifest, run.config
     assert (manifest.name, manifest.version, manifest.encoder) == (config.name, 1, config.model.encoder)
     assert manifest.events == ("profile", *config.history.events)
     assert tuple(field.name for field in manifest.item_text) == config.items.text
     assert {field.name: field.label for field in manifest.profile_text if field.label} == config.users.labels
     assert [task.name for task in manifest.tasks] == list(config.tasks)
-    assert manifest.features == config.features.use
+    assert manifest.features.use == config.features.use
+    assert manifest.features == bench.dataset.features
+    assert manifest.statistics_until == bench.dataset.log.end
     assert manifest.fusion == config.fusion
     assert datetime.fromisoformat(manifest.created).tzinfo is not None
 
@@ -69,20 +72,17 @@ def test_the_manifest_holds_test_metrics_of_both_and_the_histogram_of_every_scal
         assert sum(histogram["shares"]) == pytest.approx(1)
 
 
-def test_histories_are_the_newest_events_of_every_user_with_the_profile(run, bench):
-    dataset = bench.dataset
+def test_the_catalogue_holds_the_numbers_and_what_was_counted_by_the_end_of_the_log(opened, bench):
+    dataset, items = bench.dataset, opened.items
+    np.testing.assert_array_equal(items.numbers["price"], dataset.numbers["price"])
+    layout = Engine(opened, "cpu").features.layout
+    assert items.statistics.dtype == layout.dtype
+    assert items.statistics.tobytes() == dataset.log.records(layout, len(items)).tobytes()
+
+
+def test_histories_lie_beside_the_run(run, bench):
     with gzip.open(run.folder / "histories.jsonl.gz", "rt") as file:
-        records = {record["user_id"]: record for record in map(json.loads, file)}
-    assert set(records) == set(dataset.user_ids)
-    limit = dataset.config.history.limit
-    for number, user in enumerate(dataset.user_ids):
-        start, stop = dataset.histories.starts[number : number + 2]
-        events = records[user]["events"]
-        assert len(events) == min(stop - start, limit)
-        times = [datetime.fromisoformat(event["timestamp"]).timestamp() for event in events]
-        assert times == sorted(times)
-        assert times == dataset.histories.times[stop - len(events) : stop].tolist()
-        assert records[user]["profile"] == dataset.records.get(user)
+        assert [json.loads(line)["user_id"] for line in file] == list(bench.dataset.user_ids)
 
 
 def test_nothing_is_left_behind_beside_the_version(bundle):
@@ -114,11 +114,28 @@ def test_an_int8_file_that_loses_nothing_ships(bench, base, copy, opened, progre
     np.testing.assert_allclose(items.vectors, base.vectors[: len(items)], atol=1e-4)
 
 
+# up to a time
+
+
+def test_up_to_a_time_the_catalogue_counts_what_had_happened_by_then_and_no_more(
+    bench, base, copy, opened, progress
+):
+    until = float(np.median(bench.dataset.log.times))
+    early = opened.manifest.model_copy(update={"statistics_until": until})
+    _, _, items = choose(bench, base, copy, early, progress)
+    layout = Engine(opened, "cpu").features.layout
+    whole, past = (
+        layout.read(found, np.array([until + 1])) for found in (opened.items.statistics, items.statistics)
+    )
+    assert np.nanmax(past.last) == until
+    assert np.nanmax(whole.last) > until
+
+
 # defaults that the configuration leaves open
 
 
 def manifest(workbench, tmp_path, **tasks):
-    return publish.manifest(workbench(tasks=tasks), Run(tmp_path))
+    return publish.manifest(workbench(tasks=tasks), Run(tmp_path), 0.0)
 
 
 CLICK = {"type": "binary", "label": "clicked"}
@@ -135,7 +152,7 @@ def test_without_weights_the_main_tasks_are_fused_and_without_those_the_first(wo
 def test_candidates_are_fetched_by_the_slopes_of_the_first_main_task(workbench, tmp_path):
     bench = workbench(tasks={"dwell": DWELL, "click": {**CLICK, "main": True}})
     bench.network.heads.slope["click"].data[:] = bench.network.heads.slope["click"].new_tensor([3.0, -1.0])
-    retrieval = publish.manifest(bench, Run(tmp_path)).retrieval
+    retrieval = publish.manifest(bench, Run(tmp_path), 0.0).retrieval
     assert (retrieval.user_weight, retrieval.query_weight) == (3.0, 0.0)
 
 
