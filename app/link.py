@@ -109,7 +109,7 @@ def _client(url: str, timeout: float) -> Redis:
         url,
         max_connections=CONNECTIONS,
         timeout=timeout,
-        socket_timeout=timeout,
+        socket_timeout=None,  # the whole trip has one: a large one may take longer than a small one's timeout
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
     )

@@ -27,9 +27,9 @@ def layout(manifest):
 def with_state(manifest, redis_server):
     """Runs work with a State on the real Redis; a manifest may be given in place of the bundle's."""
 
-    def run(work, other=manifest, url=redis_server.url):
+    def run(work, other=manifest, url=redis_server.url, timeout=2.0):
         async def session():
-            link = Link(url, timeout=2.0, metrics=Metrics())
+            link = Link(url, timeout=timeout, metrics=Metrics())
             try:
                 return await work(State(link, Settings(), other, plain.feature_set(other)))
             finally:
@@ -251,3 +251,15 @@ def test_lists_of_the_wrong_type_read_as_none_shown(with_state, redis_server):
         return (await state.fetch(shown=["state:lists"])).shown
 
     assert with_state(work) == {}
+
+
+def test_a_bulk_that_takes_longer_than_the_timeout_is_no_redis_that_is_away(with_state):
+    lists = [
+        StoredEvent(items=tuple(f"state:{n}:{m}" for m in range(1_000)), event="view", time=100.0)
+        for n in range(30)
+    ]
+
+    async def work(state):
+        return await state.push(lists)
+
+    assert with_state(work, timeout=0.15) == [0] * 30
