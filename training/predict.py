@@ -61,22 +61,32 @@ def predict(network: Network, dataset: Dataset, represented: Represented, split:
     """Logits and served values of every task for one split."""
     network.eval()
     rows, requests, users, parts = [], [], [], []
-    for numbers, batch in Batches(dataset).split(split, REQUESTS):
+    for chunk, batch in Batches(dataset).split(split, REQUESTS):
         vectors = represented.vectors[batch.texts]
         user = network.users(batch, vectors)
         query = vectors[batch.queries] * batch.query_mask.unsqueeze(-1)
         found = network.heads(user, query, vectors[batch.candidates], batch.context)
         real = batch.mask > 0
         parts.append({name: logit[real] for name, logit in found.items()})
-        rows.append(_rows(dataset, numbers))
-        requests.append(numbers)
+        rows.append(_rows(dataset, chunk))
+        requests.append(chunk)
         users.append(user.numpy())
-    logits: dict[str, Array] = {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
+    order = np.argsort(np.concatenate(rows), kind="stable")  # back from the order of lengths
+    logits: dict[str, Array] = {
+        name: torch.cat([part[name] for part in parts]).numpy()[order] for name in parts[0]
+    }
     values = {name: served(network, name, array) for name, array in logits.items()}
     for name in dataset.alone:
         here = _alone(dataset, name, split)
         logits[name], values[name] = represented.logits[name][here], represented.values[name][here]
-    return Predictions(np.concatenate(rows), np.concatenate(requests), np.concatenate(users), logits, values)
+    numbers = np.argsort(np.concatenate(requests))
+    return Predictions(
+        rows=np.concatenate(rows)[order],
+        requests=np.concatenate(requests)[numbers],
+        users=np.concatenate(users)[numbers],
+        logits=logits,
+        values=values,
+    )
 
 
 @torch.no_grad()

@@ -128,9 +128,20 @@ def test_labelled_texts_stand_beside_their_labels(dataset, batches):
     assert labels.tolist() == [int(number) % 2 for number in batch.texts[places]]
 
 
-def test_a_split_is_its_requests_in_order(dataset, batches):
+def test_a_split_is_its_requests_the_shortest_lists_first(dataset, batches):
     numbers = [number for chunk, _ in batches.split("test", 5) for number in chunk]
-    np.testing.assert_array_equal(numbers, dataset.requests.of("test"))
+    np.testing.assert_array_equal(np.sort(numbers), dataset.requests.of("test"))
+    assert (np.diff(np.diff(dataset.requests.starts)[numbers]) >= 0).all()
+
+
+def test_lists_of_like_length_stand_together_and_the_batches_in_any_order():
+    dataset = toy.made()
+    mixed = [batch.mask for batch in Batches(dataset).epoch(8, np.random.default_rng(0))]
+    sizes = np.diff(dataset.requests.starts)[dataset.requests.of("train")]
+    padding = sum(int((mask == 0).sum()) for mask in mixed)
+    assert padding <= (sizes.max() - sizes.min()) * 8
+    widths = [mask.shape[1] for mask in mixed]
+    assert widths != sorted(widths)
 
 
 def test_a_request_without_a_query_is_masked(dataset, batches):

@@ -52,6 +52,9 @@ class Towers(nn.Module):
 class PairHeads(nn.Module):
     """All tasks that score an item for a user or a query."""
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, tasks: Sequence[Task], config: ModelConfig, context: int) -> None:
         super().__init__()
         d = config.dimension
