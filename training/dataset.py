@@ -103,6 +103,12 @@ class Dataset:
         """The users' local time."""
         return Clock(self.config.features.timezone)
 
+    @property
+    def end(self) -> float:
+        """Time of the newest thing that is known, counted or not: unix seconds."""
+        newest = (float(times.max(initial=0.0)) for times in (self.histories.times, self.requests.times))
+        return max(self.log.end, *newest)
+
     def select(self, split: str) -> Ints:
         """Candidate rows of a split."""
         return np.flatnonzero(self.requests.splits[self.requests.owners] == SPLITS[split])

@@ -32,7 +32,7 @@ def declared(config: Config, log: Log, shown: pl.DataFrame, items: pl.DataFrame)
     }  # fmt: skip
     numbers = items.filter(pl.col("item").is_in(shown["item"].unique().implode()))
     scales = {f"number:{column}": scale(numbers[f"number:{column}"]) for column in chosen.numbers}
-    scales |= {f"latest:{column}": scale(shown[f"number:{column}"]) for column in chosen.layout.latest}
+    scales |= {f"latest:{column}": scale(pl.Series(values)) for column, (_, _, values) in log.told.items()}
     return plain.model_copy(
         update={
             "rates": rates,
@@ -40,6 +40,7 @@ def declared(config: Config, log: Log, shown: pl.DataFrame, items: pl.DataFrame)
             "words": {
                 column: _words(shown[f"context:{column}"]) for column in names.of("context", chosen.names)
             },
+            "values": {name: _words(_shown(shown, items, name)) for name in names.of("is", chosen.names)},
             "candidates": int(shown.group_by("request").len()["len"].max() or 1),  # type: ignore[arg-type]
         }
     )
@@ -53,6 +54,12 @@ def scale(column: pl.Series) -> Scale:
     log = bool(values.min() >= 0.0 and values.mean() > 1.5 * np.median(values) + 1e-9)
     told = np.log1p(values) if log else values
     return Scale(mean=float(told.mean()), std=max(float(told.std()), 1e-6), log=log)
+
+
+def _shown(shown: pl.DataFrame, items: pl.DataFrame, attribute: str) -> pl.Series:
+    """The values of an attribute of every candidate."""
+    values = items.select("item", f"attribute:{attribute}")
+    return shown.select("item").join(values, on="item")[f"attribute:{attribute}"].explode()
 
 
 def _words(column: pl.Series) -> tuple[str, ...]:

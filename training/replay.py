@@ -61,11 +61,8 @@ def read(events: pl.DataFrame, items: Ints, layout: Layout) -> Log:
             rows = lists(frame).filter(pl.col("impression").is_not_null())
             parts.append(rows.select("number", time="shown_at", kind=kind))
         else:
-            happened = frame.select(
-                "number", "time", pl.col("events").list.count_matches(name).alias("times")
-            )
-            repeated = happened.filter(pl.col("times") > 0)
-            parts.append(repeated.select("number", "time", kind=kind))
+            rows = frame.filter(pl.col("events").list.contains(name))
+            parts.append(rows.select("number", "time", kind=kind))
     empty = pl.DataFrame(schema={"number": pl.Int64, "time": pl.Float64, "kind": pl.Int32})
     found = pl.concat([empty, *parts], how="vertical_relaxed").sort("time", maintain_order=True)
     told = {}

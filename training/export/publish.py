@@ -47,7 +47,7 @@ def publish(
     Raises GateError if the fp32 graphs are not what torch computes; int8 that fails its gate is not served.
     """
     dataset = bench.dataset
-    until = dataset.log.end if until is None else until
+    until = dataset.end if until is None else until
     with shelf.draft(dataset.config.name) as folder:
         draft = Draft(folder, manifest(bench, run, until))
         step = progress.add_task("export ONNX graphs", total=None)

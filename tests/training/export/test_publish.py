@@ -39,7 +39,7 @@ def test_the_manifest_says_what_the_configuration_said(opened, run, bench):
     assert [task.name for task in manifest.tasks] == list(config.tasks)
     assert manifest.features.use == config.features.use
     assert manifest.features == bench.dataset.features
-    assert manifest.statistics_until == bench.dataset.log.end
+    assert manifest.statistics_until == bench.dataset.end
     assert manifest.fusion == config.fusion
     assert datetime.fromisoformat(manifest.created).tzinfo is not None
 
@@ -80,9 +80,12 @@ def test_the_catalogue_holds_the_numbers_and_what_was_counted_by_the_end_of_the_
     assert items.statistics.tobytes() == dataset.log.records(layout, len(items)).tobytes()
 
 
-def test_histories_lie_beside_the_run(run, bench):
+def test_histories_lie_beside_the_run_up_to_the_newest_event(run, bench):
     with gzip.open(run.folder / "histories.jsonl.gz", "rt") as file:
-        assert [json.loads(line)["user_id"] for line in file] == list(bench.dataset.user_ids)
+        records = [json.loads(line) for line in file]
+    assert [record["user_id"] for record in records] == list(bench.dataset.user_ids)
+    times = [datetime.fromisoformat(event["timestamp"]) for record in records for event in record["events"]]
+    assert max(times).timestamp() == bench.dataset.histories.times.max()
 
 
 def test_nothing_is_left_behind_beside_the_version(bundle):
@@ -188,6 +191,7 @@ def test_data_of_queries_alone_make_a_bundle_that_opens(bert, tmp_path, progress
     query = engine.text("even 3").vector
     found = engine.heads(query * 0, query, opened.items.vectors, np.zeros((12, 1), dtype=np.float32))
     assert found["match"].shape == (12, 1)
+    assert opened.items.statistics is None
     for line in opened.lines("golden.jsonl"):
         query = engine.text(line["request"]["query"]).vector
         for item, tasks in line["expected"].items():
