@@ -27,6 +27,11 @@ class Moments:
     def __init__(self, engine: Engine, catalogue: Catalogue) -> None:
         self._features = engine.features
         self._items = catalogue.items
+        self._kinds = {
+            name: catalogue.items.attributes[name].places(known)
+            for name, known in engine.features.kinds.items()
+        }
+        self._habits = {event: engine.manifest.events.index(event) for event in engine.features.habits}
         self._prior = Prior(
             engine.features.layout, catalogue.items.statistics, engine.manifest.statistics_until
         )
@@ -53,10 +58,12 @@ class Moments:
             last_event=np.array([past.last]),
             sizes=np.array([float(len(past.rows))]),
             shares=self._shares(slate, past),
+            habits={event: past.share(kind) for event, kind in self._habits.items()},
             statistics=self._statistics(slate, known.live, now) if self.counted else None,
             shown=self._shown(slate, known.lists, now),
             again=met(slate.rows, past.rows, past.times) if self._features.again else None,
             numbers=slate.numbers,
+            kinds={name: places[slate.codes[name]] for name, places in self._kinds.items()},
             words={column: np.array([ask.words.get(column, -1)]) for column in self._features.words},
         )
         return self._features.matrix(moment)

@@ -41,6 +41,10 @@ class Past:
         """Time of the newest event, NaN if there is none."""
         return float(self.times[-1]) if len(self.times) else float("nan")
 
+    def share(self, kind: int) -> Times:
+        """Share of the events that are of a kind, (1,), NaN if there is none."""
+        return np.array([(self.events == kind).mean() if len(self.events) else np.nan])
+
 
 class Users:
     """Vectors of users: remembered here, else as Redis had them, else encoded once."""

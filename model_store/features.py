@@ -9,6 +9,8 @@ candidates              log of the number of candidates, up to the most that tra
 again                   how often the item is in the history: log, and log hours since      2 + missing
 shown                   how often it was shown to the user lately: the same                 2 + missing
 share:<attribute>       share of the history with the item's value                          1 + missing
+habit:<event>           share of the history that is this event                             1 + missing
+is:<attribute>          the item's values, of those that training saw most                  1 a value + other
 count:<event>           log of the item's events, a column a window                         W
 rate:<event>/<event>    log of their ratio over the usual one, smoothed                     W
 since:<event>           log hours since the item's newest such event                        1 + missing
@@ -53,6 +55,8 @@ class FeatureSet:
         self.attributes = names.of("share", self.names)
         self.numbers = names.of("number", self.names)
         self.words = {column: declared.words.get(column, ()) for column in names.of("context", self.names)}
+        self.habits = names.of("habit", self.names)
+        self.kinds = {name: declared.values.get(name, ()) for name in names.of("is", self.names)}
         self.shown = any(name.kind == "shown" for name in self.names)
         self.again = any(name.kind == "again" for name in self.names)
         self._clock = clock
@@ -96,6 +100,8 @@ class FeatureSet:
         wide = {"count": len(self._windows(name)), "rate": len(self._windows(name))}
         if name.kind == "context":
             return len(self.words[name.argument]) + 1
+        if name.kind == "is":
+            return len(self.kinds[name.argument]) + 1
         values = wide.get(name.kind) or names.KINDS[name.kind]
         return values * (len(FORMS) if name.listed else 1) + name.optional
 
@@ -130,6 +136,16 @@ class FeatureSet:
 
     def _share(self, name: Name, moment: Moment) -> Floats:
         return _look(moment.shares, name, "the moment's shares")[:, None]
+
+    def _habit(self, name: Name, moment: Moment) -> Floats:
+        return _look(moment.habits, name, "the moment's habits")[:, None]
+
+    def _is(self, name: Name, moment: Moment) -> Floats:
+        places = _look(moment.kinds, name, "the moment's kinds")
+        table = np.zeros((len(places), len(self.kinds[name.argument]) + 2))
+        np.put_along_axis(table, places + 2, 1.0, axis=1)  # the first column is that of padding
+        table[:, 1] = table[:, 2:].sum(axis=1) == 0.0
+        return table[:, 1:]
 
     def _number(self, name: Name, moment: Moment) -> Floats:
         return self._scaled(name, _look(moment.numbers, name, "the moment's numbers"))[:, None]

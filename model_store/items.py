@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from model_store.clock import Times
 from model_store.counters import Records
 
+OTHER = -2  # the place of a value that is not among the known ones
 NUMBERS, STATISTICS = "items.numbers.json", "items.statistics.npy"
 
 
@@ -38,6 +39,11 @@ class Attribute:
     def index(self) -> dict[str, int]:
         """Value to code."""
         return {value: code for code, value in enumerate(self.values)}
+
+    def places(self, known: Sequence[str]) -> NDArray[np.int64]:
+        """For each code, (V + 1,), its place in the known values, -2 for another; the last one is that of code -1."""
+        place = {value: number for number, value in enumerate(known)}
+        return np.array([*(place.get(value, OTHER) for value in self.values), OTHER], dtype=np.int64)
 
     def encode(self, values: Sequence[str]) -> NDArray[np.int32]:
         """Codes (1, K) of one item's values; values never seen are left out, none at all is -1."""

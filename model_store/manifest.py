@@ -103,7 +103,8 @@ class Features(Frozen):
     """The declared context features, in order, and what training measured for them.
 
     rates: the usual value of each rate; scales: of `number:` and `latest:` features; words: the known words of
-    each column of the request; candidates: the longest list that training saw.
+    each column of the request; values: of each attribute of an `is:` feature; candidates: the longest
+    list that training saw.
     """
 
     use: tuple[str, ...]
@@ -111,6 +112,7 @@ class Features(Frozen):
     rates: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
     scales: dict[str, Scale] = Field(default_factory=dict)
     words: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    values: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     candidates: int = 100
 
 

@@ -29,8 +29,10 @@ class Moment:
     """What is known of n candidates; every array has shape (n,) or broadcasts to it.
 
     now, published, last_event: unix seconds, NaN where unknown; sizes: events in the history;
-    shares: by attribute, NaN where the item has no value or the history is empty; numbers: by column of the
-    items, NaN where missing; words: by column of the request, places in the known words, -1 for any other.
+    shares: by attribute, NaN where the item has no value or the history is empty; habits: by event of the history,
+    NaN where that is empty; numbers: by column of the
+    items, NaN where missing; kinds: by attribute, places (n, K) of the item's values in the known ones, -2 for no
+    value or another one; words: by column of the request, places in the known words, -1 for any other.
     The lists of candidates begin at `starts`: one list if it is left out.
     """
 
@@ -39,10 +41,12 @@ class Moment:
     last_event: Times
     sizes: Floats
     shares: Mapping[str, Floats] = field(default_factory=dict)
+    habits: Mapping[str, Floats] = field(default_factory=dict)
     statistics: Statistics | None = None
     shown: Met | None = None
     again: Met | None = None
     numbers: Mapping[str, Floats] = field(default_factory=dict)
+    kinds: Mapping[str, Ints] = field(default_factory=dict)
     words: Mapping[str, Ints] = field(default_factory=dict)
     starts: Ints = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
 

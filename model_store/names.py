@@ -9,15 +9,16 @@ from functools import cached_property
 KINDS = {
     "hour": 4, "weekday": 2, "item_age": 1, "since_last": 1, "history_size": 1, "candidates": 1, "again": 2,
     "shown": 2, "share": 1, "count": 0, "rate": 0, "since": 1, "number": 1, "latest": 1, "context": 0,
+    "is": 0, "habit": 1,
 }  # fmt: skip
-ARGUED = ("share", "count", "rate", "since", "number", "latest", "context")
-OPTIONAL = ("item_age", "since_last", "again", "shown", "share", "since", "number", "latest")
+ARGUED = ("share", "is", "habit", "count", "rate", "since", "number", "latest", "context")
+OPTIONAL = ("item_age", "since_last", "again", "shown", "share", "habit", "since", "number", "latest")
 COMPARED = ("item_age", "again", "shown", "share", "count", "rate", "since", "number", "latest")
 PLAIN = tuple(kind for kind in KINDS if kind not in ARGUED)
 LIST = "list"
 SHAPES = (
-    "share:<attribute>, count:<event>, rate:<event>/<event>, since:<event>, number:<column>, latest:<column>, "
-    "context:<column>, list:<feature>"
+    "share:<attribute>, is:<attribute>, habit:<event>, count:<event>, rate:<event>/<event>, since:<event>, "
+    "number:<column>, latest:<column>, context:<column>, list:<feature>"
 )
 
 

@@ -1,8 +1,8 @@
 """What every model must beat, learned from nothing or from counting the training part alone.
 
 binary       random · popularity (positives in training) · newest · category frequency in the history
-regression   the mean · the item's and the user's mean, shrunk towards it (5 ratings' worth); of logarithms
-             where the task is learned on them
+regression   the mean · the item's, the user's and each attribute's mean, shrunk towards it (5 ratings' worth);
+             of logarithms where the task is learned on them
 quantile     the quantiles of training · those around the item's and the user's mean, by how training missed it
 multiclass   the shares of the classes · multilabel: the shares of the labels
 """
@@ -100,7 +100,8 @@ def _means(dataset: Dataset, labels: Array, train: Array, test: Array) -> dict[s
     mean = labels[learned].mean()
     users = dataset.requests.users[dataset.requests.owners]
     found = {"mean": np.full(len(test), mean)}
-    for method, keys in (("item mean", dataset.rows), ("user mean", users)):
+    attributes = {f"{name} mean": each.codes[dataset.rows, 0] for name, each in dataset.attributes.items()}
+    for method, keys in {"item mean": dataset.rows, "user mean": users, **attributes}.items():
         if (keys < 0).all():
             continue
         size = int(keys.max()) + 1

@@ -103,6 +103,7 @@ def _check_feature(config: Config, name: Name) -> None:
     items, events, where = config.items, config.events, f"features.use: {name.written}"
     columns = {
         "share": ("items.attributes", items.attributes),
+        "is": ("items.attributes", items.attributes),
         "number": ("items.numbers", items.numbers),
         "latest": ("events.numbers", events.numbers),
         "context": ("events.context", events.context),
@@ -112,6 +113,8 @@ def _check_feature(config: Config, name: Name) -> None:
         if name.argument not in known:
             raise ValueError(f"{where}: {name.argument!r} is not in {key}")
     known = (*config.history.events, *([VIEW] if events.impression else []))
+    if name.kind == "habit" and name.argument not in config.history.events:
+        raise ValueError(f"{where}: {name.argument!r} is not in history.events")
     for event in name.events + name.tried:
         if event not in known:
             some = ", ".join(known) or "none: name some in history.events, or events.impression"

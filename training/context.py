@@ -68,7 +68,12 @@ class Moments:
 
     def __init__(self, dataset: Dataset, features: FeatureSet, recall: Recall) -> None:
         self._data, self._features, self._recall = dataset, features, recall
+        self._kinds = {name: dataset.attributes[name].places(known) for name, known in features.kinds.items()}
         history = dataset.histories
+        kinds = {name: number for number, name in enumerate(dataset.config.history.events, start=1)}
+        self._counted = {
+            event: np.append(0, np.cumsum(history.events == kinds[event])) for event in features.habits
+        }
         owners = np.repeat(np.arange(len(history.starts) - 1), np.diff(history.starts))
         places = np.arange(len(history.items))
         self._past = Meetings(owners, history.items, places, history.times) if features.again else None
@@ -89,13 +94,23 @@ class Moments:
             last_event=last,
             sizes=sizes,
             shares={name: self._shares(name, begin, end) for name in self._features.attributes},
+            habits={event: self._habit(event, history, sizes) for event in self._features.habits},
             statistics=self._recall.statistics(items, now) if counted else None,
             shown=self._recall.shown(users, items, now) if shown else None,
             again=self._past.between(users, items, history[:, 0], history[:, 1]) if self._past else None,
             numbers={name: data.numbers[name][items] for name in self._features.numbers},
+            kinds={name: places[data.attributes[name].codes[items]] for name, places in self._kinds.items()},
             words={column: codes[owners] for column, codes in data.words.items()},
             starts=requests.starts[begin:end] - requests.starts[begin],
         )
+
+    def _habit(self, event: str, history: Ints, sizes: Floats) -> Floats:
+        """Share of each history, bounds (n, 2), that is the event."""
+        before = self._counted[event]
+        found = np.full(len(history), np.nan)
+        some = sizes > 0
+        found[some] = (before[history[some, 1]] - before[history[some, 0]]) / sizes[some]
+        return found
 
     def _shares(self, name: str, begin: int, end: int) -> Floats:
         data, requests, attribute = self._data, self._data.requests, self._data.attributes[name]
