@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from model_store.manifest import ClockKind, TaskInputs, TaskType
+from model_store.windows import Window
 
 Paths = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
@@ -142,8 +143,17 @@ class FeaturesConfig(Section):
     """Context features of the heads; model_store/features.py defines each."""
 
     use: tuple[str, ...] = ("hour", "weekday", "item_age", "since_last", "history_size")
-    windows: tuple[str, ...] = ("1h", "6h", "24h", "7d")
+    windows: tuple[str, ...] = Field(default=("1h", "6h", "24h", "7d"), min_length=1)
     timezone: str = "UTC"
+
+    @field_validator("windows")
+    @classmethod
+    def _are_windows(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            Window(name)
+        if len(set(names)) < len(names):
+            raise ValueError("name each window once")
+        return names
 
 
 class TrainingConfig(Section):

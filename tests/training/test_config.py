@@ -133,6 +133,74 @@ def test_each_mistake_is_named_by_its_key(record: dict[str, Any], message: str) 
         config.parse(record, Path("shop.toml"))
 
 
+LISTS = {"path": "e.csv", "user": "u", "timestamp": "at", "impression": "list"}
+NOTHING = {"history": {}, "split": {"by": "query"}, "events": {"path": "e.csv", "query": "query"}}
+
+
+def using(*use: str, **sections: Any) -> dict[str, Any]:
+    return {**GOOD, "features": {"use": list(use)}, **sections}
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (using("hour", "count:buy"), "features.use: count:buy: 'buy' is no event; there are click"),
+        (using("rate:click/buy"), "features.use: rate:click/buy: 'buy' is no event; there are click"),
+        (using("list:since:click+buy"), "features.use: list:since:click.buy: 'buy' is no event"),
+        (using("count:view"), "features.use: count:view: 'view' is no event; there are click"),
+        (using("count:buy", events=LISTS), "'buy' is no event; there are click, view"),
+        (using("count:view", **NOTHING),
+         "'view' is no event; there are none: name some in history.events, or events.impression"),
+        (using("count:view", **{**NOTHING, "events": {**NOTHING["events"], "impression": "list"}}),
+         "features.use: count:view: needs events.timestamp, to know what came before"),
+        (using("latest:price", **{**NOTHING, "events": {**NOTHING["events"], "numbers": ["price"]}}),
+         "features.use: latest:price: needs events.timestamp"),
+        (using("count:click:2h"), "features.use: count:click:2h: 2h is not among the windows; add it to"),
+        (using("number:price"), "features.use: number:price: 'price' is not in items.numbers"),
+        (using("list:number:price"), "features.use: list:number:price: 'price' is not in items.numbers"),
+        (using("latest:price"), "features.use: latest:price: 'price' is not in events.numbers"),
+        (using("context:device"), "features.use: context:device: 'device' is not in events.context"),
+        (using("share:colour"), "features.use: share:colour: 'colour' is not in items.attributes"),
+        (using("shown"), "features.use: shown: needs events.user, events.impression and events.timestamp"),
+        (using("list:shown", **NOTHING), "features.use: list:shown: needs events.user, events.impression"),
+        (using("list:hour"), "features.use: 'list:hour': hour is the same for all of a list; compare one of"),
+        (using("count"), "features.use: 'count': write count:<...>"),
+        (using("rate:click"), "features.use: 'rate:click': '' is no event; write count:click"),
+        (changed("features", to={"windows": ["1h", "5m"]}),
+         "features.windows: '5m' is no window of at least 15m; write 15m, 6h or 7d"),
+        (changed("features", to={"windows": ["day"]}), "features.windows: 'day' is no window"),
+        (changed("features", to={"windows": ["1h", "1h"]}), "features.windows: name each window once"),
+        (changed("features", to={"windows": []}), "features.windows: Tuple should have at least 1 item"),
+        (changed("history", "events", "view", to="kind=seen"),
+         "history.events.view: means being in a list that was shown; take another name"),
+    ],
+)  # fmt: skip
+def test_a_feature_that_the_tables_cannot_feed_is_named_with_what_it_lacks(
+    record: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.parse(record, Path("shop.toml"))
+
+
+def test_a_feature_of_every_kind_is_read_where_the_tables_feed_it() -> None:
+    record = {
+        **using(
+            "shown", "again", "share:brand", "count:view", "count:click+view:15m", "rate:click/view", "since:click",
+            "number:price", "latest:stock", "context:device", "list:count:click", "list:latest:stock",
+        ),
+        "items": {**GOOD["items"], "numbers": ["price"]},
+        "events": {**LISTS, "context": ["device"], "numbers": ["stock"]},
+    }  # fmt: skip
+    record["features"]["windows"] = ["15m", "7d"]
+    found = config.parse(record, Path("shop.toml"))
+    assert found.features.windows == ("15m", "7d")
+    assert (found.items.numbers, found.events.context, found.events.numbers) == (
+        ("price",),
+        ("device",),
+        ("stock",),
+    )
+
+
 def test_several_mistakes_are_told_at_once() -> None:
     record = {**GOOD, "model": {"dropout": 2}, "training": {"epochs": 0}}
     with pytest.raises(ConfigError, match=r"shop.toml: model.dropout: .*; training.epochs: "):
