@@ -49,6 +49,11 @@ def test_with_nothing_live_the_features_are_those_of_the_bundle(shelf, opened, f
     moment = Moment(
         now=np.array([now]), published=items.published[rows], last_event=np.array([np.nan]), sizes=np.zeros(1),
         shares={name: np.full(3, np.nan) for name in features.attributes},
+        habits={event: np.full(1, np.nan) for event in features.habits},
+        kinds={
+            name: items.attributes[name].places(known)[items.attributes[name].codes[rows]]
+            for name, known in features.kinds.items()
+        },
         statistics=prior.moved(np.array([offset])), shown=nothing, again=nothing,
         numbers={name: items.numbers[name][rows] for name in features.numbers},
         words={name: np.array([known.index("phone")]) for name, known in features.words.items()},

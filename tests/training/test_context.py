@@ -19,7 +19,8 @@ from training.dataset import Dataset
 USE = (
     "hour", "weekday", "item_age", "since_last", "history_size", "candidates", "again", "shown", "share:kind",
     "count:view", "count:click+buy:6h", "rate:click/view", "since:click", "since:buy+view", "number:price",
-    "latest:offer", "context:device", "list:item_age", "list:share:kind", "list:count:click", "list:since:view",
+    "latest:offer", "context:device", "is:kind", "habit:click",
+    "list:item_age", "list:share:kind", "list:count:click", "list:since:view",
     "list:shown", "list:again", "list:number:price", "list:latest:offer", "list:rate:buy/view:24h",
 )  # fmt: skip
 
@@ -82,6 +83,7 @@ def alone(dataset, features, number) -> Moment:
     now, user, items = requests.times[number], requests.users[number], dataset.rows[span(dataset, number)]
     past = slice(*requests.history[number])
     events, times = histories.items[past], histories.times[past]
+    named = np.array(tuple(dataset.config.history.events))[histories.events[past] - 1]
     kinds = dataset.attributes["kind"]
     taste = profile(kinds.codes[events], len(kinds.values))
     records = dataset.log.until(now).records(features.layout, len(dataset.item_ids))
@@ -91,6 +93,8 @@ def alone(dataset, features, number) -> Moment:
         last_event=times[-1:] if len(times) else np.array([np.nan]),
         sizes=np.array([float(len(times))]),
         shares={"kind": shares(taste, kinds.codes[items])},
+        habits={"click": np.array([np.mean(named == "click") if len(named) else np.nan])},
+        kinds={"kind": kinds.places(dataset.features.values["kind"])[kinds.codes[items]]},
         statistics=features.layout.read(records[items], np.array([now])),
         shown=shown(dataset, user, items, now),
         again=met(items, events, times),
@@ -173,7 +177,7 @@ def test_what_no_feature_reads_is_not_looked_up():
     recall = Replayed(plain.log, plain.lists, features.layout, len(plain.item_ids))
     moment = Moments(plain, features, recall).of(0, 3)
     assert (moment.statistics, moment.shown, moment.again) == (None, None, None)
-    assert (moment.shares, moment.numbers, moment.words) == ({}, {}, {})
+    assert {*moment.shares, *moment.habits, *moment.numbers, *moment.kinds, *moment.words} == set()
 
 
 def test_without_lists_nothing_was_shown(recall):

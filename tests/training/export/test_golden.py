@@ -47,10 +47,15 @@ def answer(opened: Bundle, engine: Engine, request: dict[str, Any]) -> dict[str,
         now=np.array([now]), published=np.asarray(items.published[candidates]),
         last_event=times[-1:] if len(times) else np.array([np.nan]),
         sizes=np.array([float(len(times))]), shares=tastes,
+        habits={event: np.array([share(kinds, manifest.events.index(event))]) for event in engine.features.habits},
         statistics=counted.moved(np.array([now - until])),
         shown=Met(np.zeros(len(candidates)), np.full(len(candidates), np.nan)),
         again=met(np.array(candidates), np.array(rows, dtype=np.int64), times),
         numbers={name: items.numbers[name][candidates] for name in engine.features.numbers},
+        kinds={
+            name: items.attributes[name].places(known)[items.attributes[name].codes[candidates]]
+            for name, known in manifest.features.values.items()
+        },
         words={
             name: np.array([known.get(request["context"].get(name), -1)]) for name, known in places.items()
         },
@@ -69,6 +74,10 @@ def answer(opened: Bundle, engine: Engine, request: dict[str, Any]) -> dict[str,
         for item, value in zip(request["candidates"], values, strict=True):
             answers[item][task.name] = served(engine, task, value, now)
     return answers
+
+
+def share(kinds: np.ndarray, event: int) -> float:
+    return float(np.mean(kinds == event)) if len(kinds) else np.nan
 
 
 def served(engine: Engine, task: Any, values: np.ndarray, now: float) -> Any:
