@@ -3,6 +3,7 @@
 chorus-train demo                     make the demo shop's data
 chorus-train adapt ebnerd SOURCE      turn a public data set into tables and a configuration
 chorus-train run CONFIG               read, train, evaluate, export, verify, publish
+chorus-train explain RUN              plot what each feature is worth, and one user's day
 chorus-train verify BUNDLE            repeat the proof of a bundle
 """
 
@@ -34,9 +35,12 @@ from model_store.shelf import DEFAULT_ROOT, Shelf
 from training import pipeline, report
 from training.config import read
 from training.datasets import ebnerd, homedepot, movielens
+from training.errors import DataError
+from training.explain import day, importance, plots
 from training.export import proof
 from training.export.publish import publish as publish_bundle
 from training.export.recheck import recheck
+from training.predict import represent
 from training.run import Run
 from training.shop import generate, write
 
@@ -71,7 +75,8 @@ def main() -> None:
     """Train one shared text encoder with many task heads, and publish it as a verified ONNX bundle.
 
     Start with `chorus-train demo` and `chorus-train run data/shop/shop.toml`; with your own tables,
-    write a configuration as docs/data.md shows and run that.
+    write a configuration as docs/data.md shows and run that. `chorus-train explain runs/<name>` then shows
+    which features decide, and how the answers change over a day.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -132,6 +137,24 @@ def evaluate(folder: RunFolder, alone: Alone = True) -> None:
 
 
 @app.command()
+def explain(folder: RunFolder) -> None:
+    """Plot what each feature is worth, and what one user is told over a day; report.md then shows both.
+
+    `importance.svg`: how much worse the main task ranks the validation part when the values of one feature are
+    permuted, so that they tell nothing (Breiman 2001). The network is not trained again.
+
+    `day.svg`: the same items for the same user at every hour of a day, as of the log then.
+
+    The numbers are in `importance.json` and `day.json`. Takes about a minute after the tables are read.
+    """
+    with _plainly(), _progress() as progress:
+        place, bench = _finished(folder, progress)
+        _explain(bench, place, progress)
+        if (folder / "metrics.json").is_file():
+            report.write(folder, bench.dataset.config.name, place.read("metrics.json"))
+
+
+@app.command()
 def export(folder: RunFolder, shelf: ShelfFolder = DEFAULT_ROOT) -> None:
     """Export a finished run, verify it and publish it as the next version on the shelf."""
     with _plainly(), _progress() as progress:
@@ -174,9 +197,28 @@ def _finished(folder: Path, progress: Progress) -> tuple[Run, pipeline.Workbench
 
 def _evaluate(bench: pipeline.Workbench, place: Run, progress: Progress, *, alone: bool) -> None:
     record = pipeline.evaluate(bench, place, progress, alone=alone)
-    (place.folder / "report.md").write_text(report.markdown(bench.dataset.config.name, record))
+    report.write(place.folder, bench.dataset.config.name, record)
     for table in report.rich(record):
         console.print(table)
+
+
+def _explain(bench: pipeline.Workbench, place: Run, progress: Progress) -> None:
+    represented = represent(bench.network, bench.dataset, bench.texts)
+    worth = importance.permute(bench.network, bench.dataset, represented, progress)
+    place.write("importance.json", worth.record())
+    plots.bars(worth, place.folder / "importance.svg")
+    console.print(f"What each feature is worth: {place.folder / 'importance.svg'}")
+    step = progress.add_task("ask over a day", total=None)
+    try:
+        answers = day.ask(bench.network, bench.dataset, represented)
+    except DataError as error:
+        console.print(f"No day to show: {error}", style="yellow", highlight=False)
+        return
+    finally:
+        progress.update(step, total=1, completed=1)
+    place.write("day.json", answers.record())
+    plots.heat(answers, place.folder / "day.svg")
+    console.print(f"One user's answers over a day: {place.folder / 'day.svg'}")
 
 
 def _publish(bench: pipeline.Workbench, place: Run, shelf: Path, progress: Progress) -> None:

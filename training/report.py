@@ -1,6 +1,11 @@
-"""The run's tables for people: one Markdown file, and the same rows for a terminal."""
+"""The run's tables for people: one Markdown file, and the same rows for a terminal.
 
+What `chorus-train explain` left in the run's folder is shown below the tables.
+"""
+
+import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table as RichTable
@@ -15,6 +20,7 @@ SHOWN = {
 }  # fmt: skip
 COVERAGE = "coverage@"  # and the quantile: shown after all others, neither high nor low being better
 METHODS = ("joint", "alone")
+PLOTS = {"importance": "What each feature is worth", "day": "One user's answers over a day"}
 
 
 def tables(record: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
@@ -43,6 +49,21 @@ def markdown(name: str, record: Mapping[str, Any]) -> str:
         found = ", ".join(f"{metric} {value:.4f}" for metric, value in record["retrieval"].items())
         lines += ["## Retrieval over the whole catalogue, by user vector alone", "", found, ""]
     return "\n".join(lines)
+
+
+def write(folder: Path, name: str, record: Mapping[str, Any]) -> None:
+    """report.md of a run's folder: the tables, then the plots that are there."""
+    (folder / "report.md").write_text("\n".join([markdown(name, record), *plots(folder)]))
+
+
+def plots(folder: Path) -> list[str]:
+    """Lines that show the plots of a run's folder, each with the caption that stands beside its numbers."""
+    lines = []
+    for name, heading in PLOTS.items():
+        if (folder / f"{name}.svg").is_file() and (folder / f"{name}.json").is_file():
+            caption = json.loads((folder / f"{name}.json").read_bytes())["caption"]
+            lines += [f"## {heading}", "", f"![{heading}]({name}.svg)", "", caption, ""]
+    return lines
 
 
 def rich(record: Mapping[str, Any]) -> Iterator[RichTable]:
