@@ -49,6 +49,24 @@ def test_labels_stand_at_the_list_and_history_does_not(read: Tables) -> None:
     assert events.filter(~labelled)["impression"].null_count() == events.filter(~labelled).height
 
 
+def test_every_list_says_where_and_on_what_it_was_read_and_nothing_else_does(raw: pl.DataFrame) -> None:
+    columns = ("device_type", "page", "is_subscriber")
+    shown = raw.filter(pl.col("impression_id").is_not_null())
+    each = shown.group_by("impression_id", "user_id").agg(pl.col(*columns).n_unique())
+    assert each.select(pl.col(*columns).max()).row(0) == (1, 1, 1)
+    assert {name: set(shown[name].unique()) for name in columns} == {
+        "device_type": {1, 2, 3}, "page": {"front", "article"}, "is_subscriber": {False, True},
+    }  # fmt: skip
+    assert raw.filter(pl.col("impression_id").is_null())["page"].null_count() == raw.height - shown.height
+
+
+def test_the_words_of_a_request_are_read_as_text(read: Tables) -> None:
+    known = read.events.filter(pl.col("impression").is_not_null())
+    for name, words in {"device_type": {"1", "2", "3"}, "page": {"front", "article"}}.items():
+        assert set(known[f"context:{name}"]) == words
+    assert set(known["context:is_subscriber"]) == {"true", "false"}
+
+
 def test_what_comes_of_a_click_stands_on_the_clicked_row_only(raw: pl.DataFrame) -> None:
     unclicked = raw.filter(pl.col("clicked") == 0)
     assert unclicked["next_read_time"].null_count() == unclicked.height

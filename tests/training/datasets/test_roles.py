@@ -7,9 +7,23 @@ from training.datasets import roles
 
 RECORD = {
     "name": "shop",
-    "items": {"path": "i.csv", "id": "sku", "text": ["title"], "attributes": ["brand"], "time": "listed"},
+    "items": {
+        "path": "i.csv",
+        "id": "sku",
+        "text": ["title"],
+        "attributes": ["brand"],
+        "time": "listed",
+        "numbers": ["price"],
+    },
     "users": {"path": "u.csv", "id": "uid", "text": ["city"]},
-    "events": {"path": "e.csv", "user": "who", "item": "sku", "timestamp": "at"},
+    "events": {
+        "path": "e.csv",
+        "user": "who",
+        "item": "sku",
+        "timestamp": "at",
+        "context": ["device"],
+        "numbers": ["stock"],
+    },
     "history": {"events": {"buy": "kind=buy", "click": "clicked"}},
     "tasks": {
         "click": {"type": "binary", "label": "clicked"},
@@ -24,11 +38,13 @@ CONFIG = config.parse(RECORD, Path("shop.toml"))
 def test_every_column_is_asked_for_by_its_key() -> None:
     assert roles.items(CONFIG) == {
         "items.id": "sku", "items.text, title": "title", "items.attributes, brand": "brand",
+        "items.numbers, price": "price",
         "items.time": "listed", "tasks.brand.label": "brand",
     }  # fmt: skip
     assert roles.users(CONFIG) == {"users.id": "uid", "users.text, city": "city"}
     assert roles.events(CONFIG) == {
         "events.item": "sku", "events.user": "who", "events.timestamp": "at",
+        "events.context, device": "device", "events.numbers, stock": "stock",
         "history.events.buy": "kind", "history.events.click": "clicked",
         "tasks.click.label": "clicked", "tasks.mood.label": "happy", "tasks.mood.text": "review",
     }  # fmt: skip

@@ -65,6 +65,39 @@ def test_several_files_are_one_table_and_types_may_differ(tmp_path: Path) -> Non
     }  # fmt: skip
 
 
+STATED = {"events": {"context": ["kind"], "numbers": ["dwell"]}, "items": {"numbers": ["weight"]}}
+WEIGHED = "item_id,title,brand,tags,listed,weight\n1,Red mug,,cup,,0.3\n2,Blue mug,,,,\n3,Green hat,,,,-1e2\n"
+
+
+def test_words_and_numbers_stand_beside_the_labels_empty_ones_missing(tmp_path: Path) -> None:
+    read = tables.read(shop.write(tmp_path, sections=STATED, items=WEIGHED))
+    assert read.items["number:weight"].to_list() == [0.3, None, -100.0]
+    assert read.events["context:kind"].to_list() == ["web", "web", "app", "app"]
+    assert read.events["number:dwell"].to_list() == [None, 12.5, 3.0, 0.0]
+    assert read.events["label:dwell"].to_list() == [None, 12.5, 3.0, 0.0]
+    assert read.report.bad == ()
+
+
+def test_words_and_numbers_that_nobody_names_are_not_kept(tmp_path: Path) -> None:
+    read = tables.read(shop.write(tmp_path))
+    assert not [name for name in read.events.columns if name.startswith(("context:", "number:"))]
+    assert not [name for name in read.items.columns if name.startswith("number:")]
+
+
+def test_whole_numbers_as_words_are_text_and_a_file_without_the_column_leaves_it_missing(
+    tmp_path: Path,
+) -> None:
+    sections = {
+        "events": {"path": ["events.csv", "more.parquet"], "context": ["device"], "numbers": ["stock"]}
+    }
+    config = shop.write(tmp_path, sections=sections)
+    more = {"user_id": ["ann"], "item_id": [2], "at": [1_683_000_000], "device": [2], "stock": [7]}
+    pl.DataFrame(more).write_parquet(tmp_path / "more.parquet")
+    events = tables.read(config).events
+    assert events["context:device"].to_list() == [None, "2", None, None, None]
+    assert events["number:stock"].to_list() == [None, 7.0, None, None, None]
+
+
 def test_a_user_may_be_missing_where_there_is_a_query(tmp_path: Path) -> None:
     events = shop.EVENTS.replace("bought", "query").replace("bob,1,", ",1,")
     read = tables.read(shop.write(tmp_path, events=events, sections={"events": {"query": "query"}}))
@@ -140,6 +173,22 @@ CASES = {
     "log of a negative": (events("12.5", "-3"), "dwell: negative, but transform = log1p wants 0 or more"),
     "item without text": (items("Green hat", " "), "column title: no text in any of title, brand: 1"),
     "item without id": (items("3,Green", ",Green"), "column item_id: missing"),
+    "context column missing": (
+        sections(events={"context": ["kinds"]}), r"'kinds' \(events.context, kinds\), the nearest is 'kind'",
+    ),
+    "number column missing": (
+        sections(items={"numbers": ["weight"]}), r"'weight' \(items.numbers, weight\). It has: item_id, title",
+    ),
+    "told number missing": (
+        sections(events={"numbers": ["dwel"]}), r"'dwel' \(events.numbers, dwel\), the nearest is 'dwell'",
+    ),
+    "number of an item nonsense": (
+        {"items": WEIGHED.replace("0.3", "heavy")} | sections(items={"numbers": ["weight"]}),
+        r"column weight: not a number: 1 \(row 1 \('heavy'\)\)",
+    ),
+    "told number infinite": (
+        events("app\nbob", "inf\nbob") | sections(events={"numbers": ["kind"]}), "column kind: not a number: 3",
+    ),
     "all rows bad": (
         {"events": MANY.replace("2023", "soon")} | sections(training={"bad_rows": 0.999}),
         "300 of 300 rows are bad",
