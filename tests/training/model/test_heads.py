@@ -3,7 +3,7 @@ import torch
 
 from model_store.manifest import Task
 from tests.training import toy
-from training.model.heads import PairHeads, TextHeads, Towers
+from training.model.heads import OUTLIER, PairHeads, TextHeads, Towers
 
 D, F = 8, 5
 CLASSES = ("a", "b", "c")
@@ -24,6 +24,7 @@ def made(tasks=TASKS, *, drawn=True, sharing="mmoe", experts=3) -> PairHeads:
         with torch.no_grad():
             for parameter in heads.parameters():
                 parameter.normal_(std=0.3)
+            heads.standardise(0.5 + 2.0 * torch.randn(50, F))
     return heads
 
 
@@ -127,6 +128,57 @@ def test_an_absent_query_is_a_state_of_its_own_and_not_only_a_vector_of_zeros():
     torch.testing.assert_close(forward(heads, given)["pair_binary"], before)
 
 
+# the scale of the context
+
+
+@torch.no_grad()
+def test_a_column_of_the_context_is_told_in_spreads_from_its_mean_in_training():
+    """Whatever the unit of a column, what is learned is the same."""
+    seen, known = torch.randn(200, F), request()
+    unit, shift = torch.tensor([1.0, 10.0, 1e-3, 1e4, 2.0]), torch.tensor([0.0, 50.0, -1.0, 3e4, 1.0])
+    plain, other = made(), made()
+    plain.standardise(seen)
+    other.standardise(unit * seen + shift)
+    moved_on = {**known, "context": unit * known["context"] + shift}
+    for name, logits in forward(plain, known).items():
+        torch.testing.assert_close(forward(other, moved_on)[name], logits, rtol=1e-3, atol=1e-3)
+
+
+@torch.no_grad()
+def test_a_column_that_never_varied_in_training_counts_nothing():
+    heads, known = made(), request()
+    seen = torch.randn(200, F)
+    seen[:, 2] = 0.7
+    heads.standardise(seen)
+    before = forward(heads, known)
+    known["context"][:, 2] = 1e6
+    for name, logits in forward(heads, known).items():
+        torch.testing.assert_close(logits, before[name])
+        assert logits.isfinite().all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_an_outlier_ends_at_five_spreads(sign):
+    heads, known = made(), request()
+    seen = torch.cat([torch.ones(100, F), -torch.ones(100, F)])  # a mean of 0, a spread of 1
+    heads.standardise(seen)
+    known["context"][:, 1] = sign * OUTLIER
+    at_the_end = forward(heads, known)
+    known["context"][:, 1] = sign * 1e6
+    for name, logits in forward(heads, known).items():
+        torch.testing.assert_close(logits, at_the_end[name])
+    known["context"][:, 1] = sign * 4.0
+    assert not torch.allclose(forward(heads, known)["pair_binary"], at_the_end["pair_binary"])
+
+
+def test_the_scale_travels_with_the_weights():
+    heads, other = made(), made(drawn=False)
+    other.load_state_dict(heads.state_dict())
+    torch.testing.assert_close(other.mean, heads.mean)
+    torch.testing.assert_close(other.spread, heads.spread)
+
+
 # experts, gates, towers
 
 
@@ -164,18 +216,23 @@ def test_a_shared_bottom_is_one_expert_without_gates():
 
 
 @torch.no_grad()
-def test_training_begins_at_the_dot_products():
+def test_training_begins_at_the_dot_products_and_the_context():
+    """Candidates that share a context differ by their dot products alone."""
     heads, known = made(drawn=False), request()
+    known["context"] = known["context"][:1].expand(6, F)
     user, query = known["items"] @ known["user"].T, known["items"] @ known["query"].T
     seen = {"pair": (1.0, 1.0), "user_item": (1.0, 0.0), "query_item": (0.0, 1.0)}
     for task in TASKS:
+        logits = forward(heads, known)[task.name]
         if task.type == "multiclass":
             assert task.name not in heads.slope
-            torch.testing.assert_close(forward(heads, known)[task.name], torch.zeros(6, 3))
-            continue
-        a, b = heads.slope[task.name] * torch.tensor(seen[task.inputs])
-        torch.testing.assert_close(forward(heads, known)[task.name], a * user + b * query)
-        assert (heads.slope[task.name] > 0).all()
+        else:
+            a, b = heads.slope[task.name] * torch.tensor(seen[task.inputs])
+            logits = logits - a * user - b * query
+            assert (heads.slope[task.name] > 0).all()
+        torch.testing.assert_close(logits, logits[:1].expand_as(logits))
+        if task.inputs != "pair":
+            torch.testing.assert_close(logits, torch.zeros_like(logits))
 
 
 def test_a_task_alone_moves_no_other_tasks_tower():
