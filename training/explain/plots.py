@@ -10,8 +10,8 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.typing import RcKeyType
 
 from training.explain.day import HOURS, Day
@@ -29,14 +29,14 @@ STYLE: dict[RcKeyType, Any] = {
     "figure.constrained_layout.use": True,
 }
 COLOURS = {"candidates": "#0072B2", "requests": "#E69F00"}
-KINDS = {"candidates": "of the item, by candidate", "requests": "of the moment, the same for a whole list"}
+KINDS = {"candidates": "differs between candidates", "requests": "the same for a whole list"}
 NAMED = 3  # places of an hour that are written into the heat map
 
 
 def bars(found: Importance, path: Path) -> None:
     """Horizontal bars, the feature that costs most on top, with the spread over the permutations."""
     features = found.features
-    with _figure(path, width=8.0, height=1.6 + 0.28 * len(features)) as figure:
+    with _figure(path, width=8.0, height=1.9 + 0.28 * len(features)) as figure:
         axes = figure.subplots()
         axes.barh(
             range(len(features)),
@@ -57,7 +57,7 @@ def bars(found: Importance, path: Path) -> None:
             f"how much worse {found.words} gets when the feature is permuted\n"
             f"mean ± standard deviation of {len(found.together.drops)} permutations, {found.requests:,} requests"
         )
-        _legend(axes, found)
+        _legend(figure, found)
 
 
 def heat(found: Day, path: Path) -> None:
@@ -85,11 +85,11 @@ def heat(found: Day, path: Path) -> None:
         figure.colorbar(mesh, ax=axes, label=found.measure, pad=0.01)
 
 
-def _legend(axes: Axes, found: Importance) -> None:
-    for kind, words in KINDS.items():
-        if any(feature.among == kind for feature in found.features):
-            axes.barh([0], [0.0], color=COLOURS[kind], label=words)
-    axes.legend(loc="lower right", frameon=False)
+def _legend(figure: Figure, found: Importance) -> None:
+    """Below the plot, where no bar can reach."""
+    kinds = [kind for kind in KINDS if any(feature.among == kind for feature in found.features)]
+    patches = [Patch(color=COLOURS[kind], label=KINDS[kind]) for kind in kinds]
+    figure.legend(handles=patches, loc="outside lower right", ncols=len(kinds), frameon=False)
 
 
 @contextmanager

@@ -62,6 +62,7 @@ def test_the_bars_name_every_feature_from_the_costliest_down_and_what_is_measure
     assert "mean ± standard deviation of 3 permutations, 1,234 requests" in told
     drawn = (tmp_path / "bars.svg").read_text().lower()
     assert all(colour.lower() in drawn for colour in plots.COLOURS.values())
+    assert set(plots.KINDS.values()) <= set(told)
 
 
 def test_the_heat_map_has_24_hours_and_the_first_places_of_each(tmp_path):
