@@ -13,13 +13,14 @@ from app import keys, shown
 from app.link import Command
 from app.settings import Settings
 from app.stored import Record
+from model_store.counters import MEMORY
 from model_store.features import FeatureSet
 from model_store.manifest import Manifest
 from model_store.moment import VIEW
 
 SEEN = -1
 EVENT_SECONDS = 86_400  # a retry of an event comes within the day
-RECORD_SECONDS = 86_400  # a record outlives its longest window by so much
+RECORD_SECONDS = 86_400  # a record outlives all that is read of it by so much
 
 # KEYS  mark of the event · history · lists shown · began · a record an item
 # ARGV  1 time · 2 seconds that the mark is kept, 0: the event has no id
@@ -143,8 +144,8 @@ class Ledger:
         wide = events[0].itemsize // max(1, len(layout.events))
         self._parts = {name: events[1] + number * wide for number, name in enumerate(layout.events)}
         self._columns = {name: latest[1] + number * 16 for number, name in enumerate(layout.latest)}
-        longest = max((window.seconds for window in layout.windows), default=0)
-        self._record: Command = (record.itemsize, len(layout.latest), longest + RECORD_SECONDS)
+        longest = max([MEMORY, *(window.seconds for window in layout.windows)])
+        self._record: Command = (record.itemsize, len(layout.latest), int(longest) + RECORD_SECONDS)
         self._steps = tuple(window.step for window in layout.windows)
 
     def commands(self, events: Sequence[StoredEvent]) -> list[Command]:

@@ -6,6 +6,7 @@ record   first   float64          time of the item's first event, 0 for none
                                          counts  13 x uint32 the count of bucket b stands at b mod 13
          latest  K of:  time, value  float64, the newest value of a column of the events, NaN before any
 
+Of events and values of 30 days ago and more nothing is told: a record that nobody wrote to since is forgotten.
 A bucket that is 13 or more behind the ring's newest has lost its place: by then no window holds it.
 So the order in which events come does not matter, and a record never grows.
 """
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from model_store.clock import Times
 from model_store.windows import BUCKETS, Window
 
+MEMORY = 30 * 86_400.0  # seconds that the newest event and value are remembered
 SLOTS = BUCKETS + 1  # one to spare, for a writer whose clock is ahead
 
 Records = NDArray[np.void]
@@ -114,11 +116,13 @@ class Layout:
             low = np.maximum(low, newest - np.stack(ends) + 1)
         held = HELD[newest % SLOTS, np.clip(low, 0, SLOTS), np.clip(high, 0, SLOTS)]  # (n, E, W, 13)
         counts = np.vecdot(rings["counts"], held).astype(np.float64)
+        oldest = (now - MEMORY).reshape(-1, 1)
+        told = records["latest"]
         return Statistics(
             counts=counts,
-            last=_time(known["last"]),
+            last=np.where(known["last"] < oldest, np.nan, _time(known["last"])),
             first=_time(records["first"]),
-            latest=records["latest"]["value"].astype(np.float64),
+            latest=np.where(told["time"] < oldest, np.nan, told["value"]),
         )
 
     def count(self, size: int, items: NDArray[np.int64], events: NDArray[np.int64], times: Times) -> Records:

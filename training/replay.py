@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model_store.clock import Times
-from model_store.counters import Layout, Records, Statistics
+from model_store.counters import MEMORY, Layout, Records, Statistics
 from model_store.moment import SHOWN_LISTS, SHOWN_SECONDS, VIEW, Met
 
 Floats = NDArray[np.float64]
@@ -115,11 +115,12 @@ class Replay:
         for kind, series in enumerate(self._kinds):
             stops = series.before(items, now)
             last[:, kind] = series.times_before(items, stops)
+            last[last[:, kind] < now - MEMORY, kind] = np.nan
             for place, window in enumerate(layout.windows):
                 counts[:, kind, place] = stops - series.before(items, window.start(now))
         for place, (series, values) in enumerate(self._told):
             stops = series.before(items, now)
-            known = stops > series.starts[items]
+            known = series.times_before(items, stops) >= now - MEMORY
             latest[known, place] = values[stops[known] - 1]
         first = self._first[items]
         first[~(first < now)] = np.nan

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_store.counters import SLOTS, Layout, Statistics, layout
+from model_store.counters import MEMORY, SLOTS, Layout, Statistics, layout
 
 BASE = 33_730 * 50_400.0  # in 2023, where a bucket of every window begins
 ITEMS, EVENTS, WINDOWS, LATEST = 3, ("click", "view"), ("15m", "1h", "7d"), ("price",)
@@ -174,12 +174,25 @@ def test_an_event_that_no_window_can_hold_any_more_leaves_the_rings_alone():
 
 
 @quick
-@given(st.lists(st.tuples(st.integers(0, ITEMS - 1), st.just(0), st.integers(0, 3).map(float)), max_size=12))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, ITEMS - 1), st.just(0), st.integers(0, 3).map(lambda at: BASE + at)),
+        max_size=12,
+    )
+)
 def test_the_newest_value_of_a_column_is_kept_and_of_two_at_a_time_the_later_in_the_log(log):
-    found = LAYOUT.read(records(log), np.array([BASE])).latest[:, 0]
+    found = LAYOUT.read(records(log), np.array([BASE + 9])).latest[:, 0]
     for item in range(ITEMS):
         told = [(time, place) for place, (owner, _, time) in enumerate(log) if owner == item]
         np.testing.assert_array_equal(found[item], max(told, default=(0, np.nan))[1])
+
+
+def test_what_happened_more_than_thirty_days_ago_is_forgotten_but_not_when_the_item_came():
+    log = [(0, 0, BASE), (1, 0, BASE + 1)]
+    found = LAYOUT.read(records(log), np.array([BASE + MEMORY + 0.5]))
+    np.testing.assert_array_equal(found.last[:2, 0], [np.nan, BASE + 1])
+    np.testing.assert_array_equal(found.latest[:2, 0], [np.nan, 1])
+    np.testing.assert_array_equal(found.first[:2], [BASE, BASE + 1])
 
 
 def test_columns_alone_are_kept_where_no_event_is_counted():
