@@ -136,6 +136,7 @@ class ModelConfig(Section):
     experts: int = Field(default=4, ge=1, le=32)
     hidden: int = Field(default=64, ge=8, le=2048)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    vector_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     item_ids: bool = False
 
 

@@ -64,6 +64,7 @@ class PairHeads(nn.Module):
         self.mix = Towers(tasks, config.hidden, experts, config.dropout)
         h = self.mix.width
         self.scale = d**0.5  # unit vectors have entries of size d^-1/2; the layers want entries near 1
+        self.forget = nn.Dropout(config.vector_dropout)  # few clicks must not be learned by heart from the texts
         self.user, self.query = _block(d, h), _block(d, h)
         self.item, self.item_item = _block(d, h), _block(d, h)
         self.user_item, self.query_item = _block(d, h), _block(d, h)
@@ -89,6 +90,7 @@ class PairHeads(nn.Module):
 
     def forward(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
         """user (B, d), query (B, d; zeros for none), items (B, C, d), context (B, C, F) -> logits (B, C, w)."""
+        items = self.forget(items)
         dots = torch.stack(
             [(user.unsqueeze(1) * items).sum(-1), (query.unsqueeze(1) * items).sum(-1)], dim=-1
         )
