@@ -25,6 +25,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """A command owns its process and sets it up for speed; here it runs inside of ours."""
+    yield
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture(scope="session")
 def progress() -> Iterator[Progress]:
     with Progress(disable=True) as progress:

@@ -116,7 +116,7 @@ def test_quantiles_of_training_are_a_baseline_and_those_around_a_users_mean():
     levels = np.expm1(np.quantile(np.log1p(labels[train]), (0.1, 0.5, 0.9)))
     expected = quantile(labels[test], np.tile(levels, (len(test), 1)), (0.1, 0.5, 0.9))
     assert {name: found["constant"][name] for name in expected} == pytest.approx(expected)
-    assert set(found) == {"constant", "item mean", "user mean"}
+    assert set(found) == {"constant", "item mean", "user mean", "kind mean"}
     assert found["user mean"]["log_pinball"] < 0.8 * found["constant"]["log_pinball"]
 
 
@@ -146,4 +146,5 @@ def test_baselines_of_data_without_users_or_times_are_those_that_there_can_be():
     ]
     dataset = toy.build(rows, chosen)
     nothing = replace(dataset, published=np.full(toy.ITEMS, np.nan))
-    assert set(baselines(nothing, "test")) == {"constant", "random", "popularity", "mean", "item mean"}
+    methods = {"constant", "random", "popularity", "mean", "item mean", "kind mean"}
+    assert set(baselines(nothing, "test")) == methods

@@ -4,11 +4,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from model_store.shelf import Shelf
@@ -17,15 +15,6 @@ from training.cli import ADAPTERS, Source, app
 from training.run import Run
 
 COMMANDS = ("demo", "adapt", "run", "evaluate", "export", "publish", "verify")
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """A command owns its process and sets it up for speed; here it runs inside of ours."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
 
 
 def chorus(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
