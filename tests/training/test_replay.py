@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_store.counters import layout
+from model_store.counters import MEMORY, layout
 from model_store.moment import SHOWN_LISTS, SHOWN_SECONDS, met
 from training import replay
 from training.replay import Lists, Log, Meetings, Replay, Series
@@ -17,7 +17,7 @@ BASE = 33_730 * 50_400.0  # in 2023, where a bucket of every window begins
 ITEMS, USERS = 3, 3
 WINDOWS = ("15m", "1h", "7d")
 LAYOUT = layout(("click", "view"), WINDOWS, ("price",))
-STEPS = st.sampled_from([75.0, 300.0, 50_400.0])  # those of the windows
+STEPS = st.sampled_from([75.0, 300.0, 50_400.0, 4 * 50_400.0])  # those of the windows, and 37 days in all
 MOMENTS = st.builds(
     lambda step, buckets: BASE + step * buckets, STEPS, st.integers(0, 16) | st.floats(0, 16, width=16)
 )
@@ -97,7 +97,8 @@ def test_the_times_are_those_of_the_newest_event_of_a_kind_and_the_first_of_all_
         counted = [time for event, time in past if event in LAYOUT.events]
         np.testing.assert_array_equal(found.first[place], min(counted, default=np.nan))
         for kind, name in enumerate(LAYOUT.events):
-            newest = max((time for event, time in past if event == name), default=np.nan)
+            told = [time for event, time in past if event == name and time >= moment - MEMORY]
+            newest = max(told, default=np.nan)
             np.testing.assert_array_equal(found.last[place, kind], newest)
 
 
@@ -107,8 +108,8 @@ def test_the_latest_value_is_that_of_the_newest_row_before_that_has_one(rows, as
     items, now = arrays(asked)
     found = Replay(log_of(rows), LAYOUT, ITEMS).statistics(items, now)
     for place, (item, moment) in enumerate(asked):
-        told = [row["number:price"] for row in rows if row["number"] == item and row["time"] < moment]
-        known = [value for value in told if value is not None]
+        told = [row for row in rows if row["number"] == item and moment - MEMORY <= row["time"] < moment]
+        known = [row["number:price"] for row in told if row["number:price"] is not None]
         np.testing.assert_array_equal(found.latest[place, 0], known[-1] if known else np.nan)
 
 
@@ -146,6 +147,24 @@ def test_at_any_moment_the_records_of_what_came_before_read_as_it_replays(rows, 
         now = np.array([moment])
         written = log.until(moment).records(LAYOUT, ITEMS)
         same(LAYOUT.read(written[[item]], now), replayed.statistics(np.array([item]), now))
+
+
+def test_of_what_is_more_than_30_days_old_only_the_first_time_is_known():
+    row = {
+        "user": "u0",
+        "time": BASE,
+        "impression": "a",
+        "events": ["click"],
+        "number:price": 5.0,
+        "number": 0,
+    }
+    replayed, item = Replay(log_of([row]), LAYOUT, ITEMS), np.array([0])
+    known = replayed.statistics(item, np.array([BASE + MEMORY]))
+    assert (known.last == BASE).all()
+    assert known.latest == 5
+    forgotten = replayed.statistics(item, np.array([BASE + MEMORY + 1]))
+    assert np.isnan([*forgotten.last[0], *forgotten.latest[0]]).all()
+    assert forgotten.first == BASE
 
 
 def test_no_event_of_a_list_that_is_being_shown_is_known_to_it():
