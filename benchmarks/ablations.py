@@ -105,46 +105,48 @@ def main(
     """Train every row, test it, and write the table."""
     os.environ["OMP_NUM_THREADS"] = "1"
     numbers = [int(seed) for seed in seeds.split(",")]
-    jobs = [(name, row, seed) for row in (*PARTS, *boosting.ROWS) for seed in numbers]
+    jobs = [(name, row, numbers) for row in boosting.ROWS]
+    jobs += [(name, row, [seed]) for seed in numbers for row in PARTS]
     found: dict[str, list[Metrics]] = {}
     spawn = multiprocessing.get_context("spawn")  # threads of torch do not survive a fork
     with Progress() as progress, spawn.Pool(workers, maxtasksperchild=4) as pool:
         bar = progress.add_task("ablations", total=len(jobs))
         for row, metrics in pool.imap_unordered(train, jobs):
-            found.setdefault(row, []).append(metrics)
+            found.setdefault(row, []).extend(metrics)
             progress.update(bar, advance=1, description=f"ablations, last {row}")
-    write(name, numbers, {row: found[row] for row in (*PARTS, *boosting.ROWS)})
+            write(name, {row: found[row] for row in (*PARTS, *boosting.ROWS) if row in found})
 
 
-def train(job: tuple[str, str, int]) -> tuple[str, Metrics]:
-    """One row with one seed, in a process of its own."""
-    name, row, seed = job
+def train(job: tuple[str, str, list[int]]) -> tuple[str, list[Metrics]]:
+    """One row with some seeds, in a process of its own."""
+    name, row, seeds = job
     path = Path("data") / name / f"{name}.toml"
     config = configs.read(path)
-    config = config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})})
+    config = config.model_copy(update={"training": config.training.model_copy(update={"seed": seeds[0]})})
     dataset = build(config, tables.read(config))
     if row in boosting.ROWS:
-        return row, boosting.test(dataset, row, seed)
+        return row, boosting.test(dataset, row, seeds)
     with tempfile.TemporaryDirectory() as folder, Progress(disable=True) as progress:
         bench = pipeline.bench(PARTS[row](dataset), Path("runs/cache"), progress, [])
         fit(bench.network, bench.dataset, bench.texts, Run(Path(folder)), progress)
-        return row, pipeline.test(bench)
+        return row, [{**pipeline.test(bench), "seed": {"seed": seeds[0]}}]
 
 
-def write(name: str, seeds: list[int], found: dict[str, list[Metrics]]) -> None:
+def write(name: str, found: dict[str, list[Metrics]]) -> None:
     """Add the rows to the results of the data set, and the table to its page."""
     path = RESULTS / f"quality-{name}.json"
     record = json.loads(path.read_bytes())
-    record["ablations"] = {"commit": git("rev-parse", "--short", "HEAD"), "seeds": seeds, "rows": found}
+    record["ablations"] = {"commit": git("rev-parse", "--short", "HEAD"), "rows": found}
     path.write_text(json.dumps(record, indent=1) + "\n")
     page = RESULTS / f"quality-{name}.md"
     before = page.read_text().partition("\n## What each part is worth")[0].rstrip()
-    page.write_text(before + "\n\n" + table(seeds, found))
+    page.write_text(before + "\n\n" + table(found))
 
 
-def table(seeds: list[int], found: dict[str, list[Metrics]]) -> str:
+def table(found: dict[str, list[Metrics]]) -> str:
     """Means over the seeds, and their standard deviation."""
-    lines = [f"## What each part is worth: test part, mean ± standard deviation of {len(seeds)} seeds", ""]
+    seeds = max(map(len, found.values()))
+    lines = [f"## What each part is worth: test part, mean ± standard deviation of {seeds} seeds", ""]
     for task, metrics in SHOWN.items():
         rows = {row: each for row, each in found.items() if task in each[0]}
         if not rows:
