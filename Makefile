@@ -90,7 +90,7 @@ format: $(TESTED)  ## Put the code into its one form
 constraints:  ## Write constraints.txt anew: the newest versions that pyproject.toml allows
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
 	build/constraints/bin/python -m pip install --quiet $(if $(TORCH),--retries 0 --find-links $(TORCH)) torch
-	build/constraints/bin/python -m pip install --quiet '.[train,embedded,score,dev]'
+	build/constraints/bin/python -m pip install --quiet '.[train,embedded,score,dev,benchmarks]'
 	{ grep '^#' constraints.txt; build/constraints/bin/python -m pip freeze --all | \
 		grep -vE '^(chorus|pip|wheel)\b' | sed -E 's/\+[a-z0-9]+$$//'; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt

@@ -65,7 +65,7 @@ def parse(written: str) -> Name:
         raise ValueError(f"{written!r}: {fix}; there are {SHAPES}")
     if listed and kind not in COMPARED:
         raise ValueError(
-            f"{written!r}: {kind} is the same for all of a list; compare one of {', '.join(COMPARED)}"
+            f"{written!r}: there is nothing to compare in a list; use one of {', '.join(COMPARED)}"
         )
     window = ""
     if kind in ("count", "rate"):

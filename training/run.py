@@ -7,6 +7,7 @@
 <run>/log.jsonl           one record an epoch: losses, metrics, rates
 <run>/metrics.json        test metrics of the model and of the baselines
 <run>/report.md           the same for people
+<run>/importance.*, day.* what `explain` found, as numbers and plots
 """
 
 import json

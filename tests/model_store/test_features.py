@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from model_store.clock import Clock
 from model_store.counters import Statistics
 from model_store.features import FeatureSet
+from model_store.items import OTHER, Attribute
 from model_store.manifest import Features, Scale
 from model_store.moment import Met, Moment
 from model_store.names import COMPARED, KINDS
@@ -15,11 +16,12 @@ NOON = 1_705_316_400.0  # Monday 2024-01-15 12:00 in Copenhagen
 PLAIN = (
     "hour", "weekday", "item_age", "since_last", "history_size", "candidates", "again", "shown", "share:brand",
     "count:click", "count:click+view:1h", "rate:click/view", "rate:click/view:7d", "since:click",
-    "since:click+view", "number:price", "latest:stock", "context:device",
+    "since:click+view", "number:price", "latest:stock", "context:device", "is:brand", "habit:click",
 )  # fmt: skip
 ALL = (*PLAIN, *(f"list:{name}" for name in PLAIN if name.partition(":")[0] in COMPARED))
 MEASURED = {
     "windows": ("1h", "7d"), "rates": {"click/view": 0.05}, "words": {"device": ("desktop", "phone")},
+    "values": {"brand": ("acme", "bolt")},
     "scales": {"number:price": Scale(mean=3, std=0.5, log=True), "latest:stock": Scale(mean=10, std=4)},
 }  # fmt: skip
 NAN = np.nan
@@ -44,6 +46,7 @@ def moment(rows=1, **known) -> Moment:
         "sizes": np.zeros(rows), "statistics": counted(rows), "shares": {"brand": np.full(rows, NAN)},
         "shown": Met(np.zeros(rows), np.full(rows, NAN)), "again": Met(np.zeros(rows), np.full(rows, NAN)),
         "numbers": {"price": np.full(rows, NAN)}, "words": {"device": np.full(rows, -1)},
+        "kinds": {"brand": np.full((rows, 1), OTHER)}, "habits": {"click": np.full(rows, NAN)},
     }  # fmt: skip
     return Moment(**nothing | known)
 
@@ -66,6 +69,7 @@ def some(rows, seed=0, gaps=0.3, **known) -> Moment:
         "statistics": Statistics(counts, told(times, (2,)), told(times), told(random.normal, (1,))),
         "shown": Met(np.where(np.isnan(last), 0, random.integers(1, 9, rows)), last),
         "numbers": {"price": told(random.exponential)}, "words": {"device": random.integers(-1, 2, rows)},
+        "kinds": {"brand": random.choice([OTHER, 0, 1], (rows, 2))}, "habits": {"click": told(random.random)},
     } | known)  # fmt: skip
 
 
@@ -149,6 +153,17 @@ def test_lists_made_at_once_are_as_each_alone_bit_for_bit(sizes, seed):
     rows = np.split(np.arange(sum(sizes)), starts[1:])
     alone = [found.matrix(part(known, each)) for each in rows]
     np.testing.assert_array_equal(found.matrix(known), np.concatenate(alone))
+
+
+def test_an_item_has_a_1_for_each_known_value_and_in_the_first_column_if_it_has_none():
+    brands = Attribute.of([["bolt"], ["acme", "bolt"], ["zinc"], []])
+    known = moment(4, kinds={"brand": brands.places(("acme", "bolt"))[brands.codes]})
+    assert features("is:brand").matrix(known).tolist() == [[0, 0, 1], [0, 1, 1], [1, 0, 0], [1, 0, 0]]
+
+
+def test_a_habit_is_the_share_of_the_history_and_missing_without_one():
+    known = moment(2, habits={"click": np.array([0.25, NAN])})
+    assert features("habit:click").matrix(known).tolist() == [[0.25, 0], [0, 1]]
 
 
 def test_what_all_candidates_share_need_be_told_only_once():

@@ -3,6 +3,7 @@ import pytest
 from model_store.names import ARGUED, COMPARED, KINDS, Name, counted, of, parse
 
 EXAMPLES = {
+    "is": "is:brand", "habit": "habit:click",
     "share": "share:brand", "count": "count:click", "rate": "rate:click/view", "since": "since:click",
     "number": "number:price", "latest": "latest:price", "context": "context:device",
 }  # fmt: skip
@@ -27,7 +28,7 @@ def test_whatever_differs_between_candidates_can_be_compared_in_their_list(kind)
 
 @pytest.mark.parametrize("kind", sorted({*KINDS} - {*COMPARED}))
 def test_whatever_all_candidates_share_cannot_be_compared(kind):
-    with pytest.raises(ValueError, match=f"{kind} is the same for all of a list; compare one of item_age"):
+    with pytest.raises(ValueError, match="there is nothing to compare in a list; use one of item_age"):
         parse(f"list:{EXAMPLES.get(kind, kind)}")
 
 
@@ -55,7 +56,7 @@ def test_a_column_may_have_a_colon_in_its_name():
 )
 def test_an_unknown_name_is_told_beside_all_that_there_are(written):
     with pytest.raises(
-        ValueError, match=r"unknown '.*'; there are hour, .*, shown, share:<attribute>, count"
+        ValueError, match=r"unknown '.*'; there are hour, .*, shown, share:<attribute>, is:<attribute>, habit"
     ):
         parse(written)
 

@@ -14,7 +14,7 @@ from tests import tiny
 from training.cli import ADAPTERS, Source, app
 from training.run import Run
 
-COMMANDS = ("demo", "adapt", "run", "evaluate", "export", "publish", "verify")
+COMMANDS = ("demo", "adapt", "run", "evaluate", "explain", "export", "publish", "verify")
 
 
 def chorus(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -163,7 +163,7 @@ def using(*use: str, **sections: Any) -> dict[str, Any]:
         (using("share:colour"), "features.use: share:colour: 'colour' is not in items.attributes"),
         (using("shown"), "features.use: shown: needs events.user, events.impression and events.timestamp"),
         (using("list:shown", **NOTHING), "features.use: list:shown: needs events.user, events.impression"),
-        (using("list:hour"), "features.use: 'list:hour': hour is the same for all of a list; compare one of"),
+        (using("list:hour"), "features.use: 'list:hour': there is nothing to compare in a list; use one of"),
         (using("count"), "features.use: 'count': write count:<...>"),
         (using("rate:click"), "features.use: 'rate:click': '' is no event; write count:click"),
         (changed("features", to={"windows": ["1h", "5m"]}),
