@@ -94,7 +94,17 @@ def test_an_event_is_not_counted_twice(written):
 
 def test_only_what_can_be_missing_is_optional():
     optional = {kind for kind in KINDS if parse(EXAMPLES.get(kind, kind)).optional}
-    assert optional == {"item_age", "since_last", "again", "shown", "share", "since", "number", "latest"}
+    assert optional == {
+        "item_age",
+        "since_last",
+        "again",
+        "shown",
+        "share",
+        "habit",
+        "since",
+        "number",
+        "latest",
+    }
 
 
 def names(*written: str) -> list[Name]:
