@@ -131,7 +131,9 @@ class RankedItem(BaseModel):
 
     item_id: str
     score: float = Field(description="0..1, by the fusion asked for.")
-    tasks: dict[str, Any] = Field(description="By task: a number, {quantile: number}, or {class: probability} of the likeliest.")
+    tasks: dict[str, Any] = Field(
+        description="By task: a number, {quantile: number}, or {class: probability} of the likeliest."
+    )
     contributions: dict[str, float] | None = Field(None, description="With explain: what adds up to score.")
     features: dict[str, list[float]] | None = Field(
         None, description="With explain: the columns of each context feature, as the heads read them."
