@@ -100,13 +100,15 @@ def without(dataset: Dataset, kinds: tuple[str, ...]) -> Dataset:
 def main(
     name: Annotated[str, typer.Argument(help="A data set that benchmarks.quality has prepared.")] = "ebnerd",
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "7,8,9",
+    rows: Annotated[str, typer.Option(help="Some rows only, separated by semicolons; the others stay.")] = "",
     workers: Annotated[int, typer.Option(help="Trainings at once, one core each.")] = 2,
 ) -> None:
     """Train every row, test it, and write the table."""
     os.environ["OMP_NUM_THREADS"] = "1"
     numbers = [int(seed) for seed in seeds.split(",")]
-    jobs = [(name, row, numbers) for row in boosting.ROWS]
-    jobs += [(name, row, [seed]) for seed in numbers for row in PARTS]
+    chosen = rows.split(";") if rows else [*PARTS, *boosting.ROWS]
+    jobs = [(name, row, numbers) for row in boosting.ROWS if row in chosen]
+    jobs += [(name, row, [seed]) for seed in numbers for row in PARTS if row in chosen]
     found: dict[str, list[Metrics]] = {}
     spawn = multiprocessing.get_context("spawn")  # threads of torch do not survive a fork
     with Progress() as progress, spawn.Pool(workers, maxtasksperchild=4) as pool:
@@ -114,7 +116,7 @@ def main(
         for row, metrics in pool.imap_unordered(train, jobs):
             found.setdefault(row, []).extend(metrics)
             progress.update(bar, advance=1, description=f"ablations, last {row}")
-            write(name, {row: found[row] for row in (*PARTS, *boosting.ROWS) if row in found})
+            write(name, found)
 
 
 def train(job: tuple[str, str, list[int]]) -> tuple[str, list[Metrics]]:
@@ -136,6 +138,8 @@ def write(name: str, found: dict[str, list[Metrics]]) -> None:
     """Add the rows to the results of the data set, and the table to its page."""
     path = RESULTS / f"quality-{name}.json"
     record = json.loads(path.read_bytes())
+    found = record.get("ablations", {"rows": {}})["rows"] | found
+    found = {row: found[row] for row in (*PARTS, *boosting.ROWS) if row in found}
     record["ablations"] = {"commit": git("rev-parse", "--short", "HEAD"), "rows": found}
     path.write_text(json.dumps(record, indent=1) + "\n")
     page = RESULTS / f"quality-{name}.md"

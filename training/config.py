@@ -94,6 +94,8 @@ def _check_features(config: Config) -> None:
         )
     except ValueError as error:
         raise ValueError(f"features.use: {error}") from error
+    if {"timestamp"} & set(config.events.context):
+        raise ValueError("events.context: 'timestamp' is the moment of a request; rename the column")
     for name in declared.names:
         _check_feature(config, name)
 
