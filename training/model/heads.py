@@ -1,7 +1,7 @@
 """The heads: one factored pair layer, shared experts, one gate and one tower a task.
 
 pair = [u, i, q, u⊙i, q⊙i, i⊙i, c] ─▶ first layer ─▶ E experts ─▶ gate of the task ─▶ tower ─▶ logit
-logit = a·(u·i) + b·(q·i) + tower, whose last layer is zero at first: training begins at the dot product.
+logit = a·(u·i) + b·(q·i) + tower, whose last layer is zero at first: training begins near the dot product.
 A `pair` task also has a tower on c alone: what happens now is learned in few steps, and must not wait for the texts.
 
 Every block of the first layer is linear in i or i⊙i once u and q are known. `folded` uses that:
@@ -11,7 +11,6 @@ What a task may not see is zero for it: `user_item` has no q and c, `query_item`
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +19,7 @@ from training.sections import ModelConfig
 
 KINDS = ("pair", "user_item", "query_item")
 TOWER = 32
-EDGE = 0.005  # share of a column's values in training that lie beyond its least, and its greatest
+OUTLIER = 5.0  # spreads from the mean at which a column of the context ends
 
 
 class Towers(nn.Module):
@@ -55,8 +54,6 @@ class PairHeads(nn.Module):
 
     mean: Tensor
     spread: Tensor
-    least: Tensor
-    greatest: Tensor
 
     def __init__(self, tasks: Sequence[Task], config: ModelConfig, context: int) -> None:
         super().__init__()
@@ -67,9 +64,7 @@ class PairHeads(nn.Module):
         self.mix = Towers(tasks, config.hidden, experts, config.dropout)
         h = self.mix.width
         self.scale = d**0.5  # unit vectors have entries of size d^-1/2; the layers want entries near 1
-        self.forget = nn.Dropout(
-            config.vector_dropout
-        )  # few clicks must not be learned by heart from the texts
+        self.forget = nn.Dropout(config.vector_dropout)  # few clicks must not be learned by heart from the texts
         self.user, self.query = _block(d, h), _block(d, h)
         self.item, self.item_item = _block(d, h), _block(d, h)
         self.user_item, self.query_item = _block(d, h), _block(d, h)
@@ -79,31 +74,19 @@ class PairHeads(nn.Module):
             nn.Linear(2 * config.hidden, TOWER), nn.ReLU(),
         )  # fmt: skip
         self.told = nn.ModuleDict(
-            {task.name: _still(TOWER, task.width) for task in tasks if task.inputs == "pair"}
+            {task.name: nn.Linear(TOWER, task.width) for task in tasks if task.inputs == "pair"}
         )
         self.register_buffer("mean", torch.zeros(context))  # of the context's columns in training
         self.register_buffer("spread", torch.ones(context))
-        self.register_buffer("least", torch.full((context,), -torch.inf))
-        self.register_buffer("greatest", torch.full((context,), torch.inf))
         self.no_user, self.no_query = nn.Parameter(torch.zeros(h)), nn.Parameter(torch.zeros(h))
         ranked = [task.name for task in tasks if task.type != "multiclass"]
         self.slope = nn.ParameterDict({name: nn.Parameter(torch.tensor([2.0, 2.0])) for name in ranked})
 
     def standardise(self, context: Tensor) -> None:
-        """Learn the columns' range, mean and spread from contexts (n, F); one that never varies counts nothing.
-
-        The range ends where few values lay in training: counts go on growing, and nobody knows what follows there.
-        """
-        table = context.double().numpy()
-        low, high = np.quantile(table, [EDGE, 1.0 - EDGE], axis=0)
-        rare = low == high  # a flag that is seldom set keeps both its values
-        low, high = np.where(rare, table.min(axis=0), low), np.where(rare, table.max(axis=0), high)
-        kept = np.clip(table, low, high)
-        spread = kept.std(axis=0)
-        self.least.copy_(torch.from_numpy(low))
-        self.greatest.copy_(torch.from_numpy(high))
-        self.mean.copy_(torch.from_numpy(kept.mean(axis=0)))
-        self.spread.copy_(torch.from_numpy(np.where(spread < 1e-6, np.inf, spread)))
+        """Learn the columns' mean and spread from contexts (n, F); a column that never varies counts nothing."""
+        spread, mean = torch.std_mean(context.double(), dim=0, correction=0)
+        self.mean.copy_(mean)
+        self.spread.copy_(torch.where(spread < 1e-6, torch.inf, spread))
 
     def forward(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
         """user (B, d), query (B, d; zeros for none), items (B, C, d), context (B, C, F) -> logits (B, C, w)."""
@@ -145,7 +128,7 @@ class PairHeads(nn.Module):
         return {task.name: self._logit(task, first[task.inputs], dots, now) for task in self.tasks}
 
     def _scaled(self, context: Tensor) -> Tensor:
-        return (torch.minimum(torch.maximum(context, self.least), self.greatest) - self.mean) / self.spread
+        return torch.clamp((context - self.mean) / self.spread, -OUTLIER, OUTLIER)
 
     def _seen(self, kind: str, parts: dict[str, Tensor]) -> Tensor:
         if kind == "pair":
@@ -186,16 +169,10 @@ def _block(width: int, out: int) -> nn.Linear:
     return block
 
 
-def _still(width: int, out: int) -> nn.Linear:
-    """A layer that says nothing before it is trained."""
-    last = nn.Linear(width, out)
+def _tower(width: int, out: int, dropout: float) -> nn.Sequential:
+    last = nn.Linear(TOWER, out)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-    return last
-
-
-def _tower(width: int, out: int, dropout: float) -> nn.Sequential:
-    last = _still(TOWER, out)
     return nn.Sequential(nn.Dropout(dropout), nn.Linear(width, TOWER), nn.ReLU(), nn.Dropout(dropout), last)
 
 
