@@ -100,7 +100,7 @@ def without(dataset: Dataset, kinds: tuple[str, ...]) -> Dataset:
 def main(
     name: Annotated[str, typer.Argument(help="A data set that benchmarks.quality has prepared.")] = "ebnerd",
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "7,8,9",
-    rows: Annotated[str, typer.Option(help="Some rows only, separated by semicolons; the others stay.")] = "",
+    rows: Annotated[str, typer.Option(help="Some rows, separated by semicolons; the others stay.")] = "",
     workers: Annotated[int, typer.Option(help="Trainings at once, one core each.")] = 2,
 ) -> None:
     """Train every row, test it, and write the table."""
@@ -138,13 +138,22 @@ def write(name: str, found: dict[str, list[Metrics]]) -> None:
     """Add the rows to the results of the data set, and the table to its page."""
     path = RESULTS / f"quality-{name}.json"
     record = json.loads(path.read_bytes())
-    found = record.get("ablations", {"rows": {}})["rows"] | found
-    found = {row: found[row] for row in (*PARTS, *boosting.ROWS) if row in found}
+    found = merged(record.get("ablations", {"rows": {}})["rows"], found)
     record["ablations"] = {"commit": git("rev-parse", "--short", "HEAD"), "rows": found}
     path.write_text(json.dumps(record, indent=1) + "\n")
     page = RESULTS / f"quality-{name}.md"
     before = page.read_text().partition("\n## What each part is worth")[0].rstrip()
     page.write_text(before + "\n\n" + table(found))
+
+
+def merged(before: dict[str, list[Metrics]], found: dict[str, list[Metrics]]) -> dict[str, list[Metrics]]:
+    """All rows in their order, each seed once: what was found now in place of what was there."""
+    rows = {}
+    for row in (*PARTS, *boosting.ROWS):
+        seeds = {int(each["seed"]["seed"]): each for each in [*before.get(row, []), *found.get(row, [])]}
+        if seeds:
+            rows[row] = [seeds[seed] for seed in sorted(seeds)]
+    return rows
 
 
 def table(found: dict[str, list[Metrics]]) -> str:
