@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 import typer
 from rich.progress import Progress
 
@@ -122,6 +123,7 @@ def main(
 def train(job: tuple[str, str, list[int]]) -> tuple[str, list[Metrics]]:
     """One row with some seeds, in a process of its own."""
     name, row, seeds = job
+    torch.set_flush_denormal(True)  # as chorus-train does
     path = Path("data") / name / f"{name}.toml"
     config = configs.read(path)
     config = config.model_copy(update={"training": config.training.model_copy(update={"seed": seeds[0]})})
