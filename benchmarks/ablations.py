@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -161,7 +161,8 @@ def merged(before: dict[str, list[Metrics]], found: dict[str, list[Metrics]]) ->
 def table(found: dict[str, list[Metrics]]) -> str:
     """Means over the seeds, and their standard deviation."""
     seeds = max(map(len, found.values()))
-    lines = [f"## What each part is worth: test part, mean ± standard deviation of {seeds} seeds", ""]
+    heading = f"test part, mean ± standard deviation of {seeds} seeds; one number: of one seed"
+    lines = [f"## What each part is worth: {heading}", ""]
     for task, metrics in SHOWN.items():
         rows = {row: each for row, each in found.items() if task in each[0]}
         if not rows:
@@ -174,13 +175,11 @@ def table(found: dict[str, list[Metrics]]) -> str:
 
 
 def spread(each: list[Metrics], task: str, metric: str) -> str:
-    """Mean ± standard deviation over the seeds."""
-    values: list[Any] = [metrics[task][metric] for metrics in each if metric in metrics[task]]
-    return (
-        f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}"
-        if len(values) > 1
-        else "".join(map(str, values))
-    )
+    """Mean ± standard deviation over the seeds; of one seed its value alone."""
+    values = [metrics[task][metric] for metrics in each if metric in metrics[task]]
+    if len(values) > 1:
+        return f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}"
+    return f"{values[0]:.4f}" if values else ""
 
 
 if __name__ == "__main__":
