@@ -64,7 +64,7 @@ class PairHeads(nn.Module):
         self.mix = Towers(tasks, config.hidden, experts, config.dropout)
         h = self.mix.width
         self.scale = d**0.5  # unit vectors have entries of size d^-1/2; the layers want entries near 1
-        self.forget = nn.Dropout(config.vector_dropout)  # few clicks must not be learned by heart from the texts
+        self.forget = nn.Dropout(config.vector_dropout)  # few clicks are soon learned by heart from the texts
         self.user, self.query = _block(d, h), _block(d, h)
         self.item, self.item_item = _block(d, h), _block(d, h)
         self.user_item, self.query_item = _block(d, h), _block(d, h)
