@@ -17,7 +17,7 @@ from model_store.items import Attribute
 from model_store.manifest import Features, Task
 from training.config import Config
 from training.labels import Labels
-from training.replay import Lists, Log
+from training.replay import Lists, Log, Series
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -38,11 +38,7 @@ class Histories:
     def before(self, users: Ints, times: Floats, limit: int) -> Ints:
         """Bounds (R, 2) of the newest `limit` events strictly before each time; empty for user -1."""
         owners = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
-        told = np.repeat([0, 1], [len(users), len(owners)])  # of two at the same time, the request is first
-        order = np.lexsort((told, np.concatenate([times, self.times]), np.concatenate([users, owners])))
-        stops = np.empty(len(order), dtype=np.int64)
-        stops[order] = np.cumsum(told[order])
-        stops = stops[: len(users)]
+        stops = Series.of(owners, self.times, len(self.starts) - 1).before(users, times)
         starts = np.maximum(self.starts[np.maximum(users, 0)], stops - limit)
         bounds = np.stack([np.minimum(starts, stops), stops], axis=1)
         bounds[users < 0] = 0
