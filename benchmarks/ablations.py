@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
 from rich.progress import Progress
 
@@ -123,7 +122,6 @@ def main(
 def train(job: tuple[str, str, list[int]]) -> tuple[str, list[Metrics]]:
     """One row with some seeds, in a process of its own."""
     name, row, seeds = job
-    torch.set_flush_denormal(True)  # as chorus-train does
     path = Path("data") / name / f"{name}.toml"
     config = configs.read(path)
     config = config.model_copy(update={"training": config.training.model_copy(update={"seed": seeds[0]})})

@@ -244,7 +244,6 @@ def _progress() -> Iterator[Progress]:
 @contextmanager
 def _plainly() -> Iterator[None]:
     """Our own errors as one line and exit code 2; anything else is a defect and keeps its traceback."""
-    torch.set_flush_denormal(True)  # AdamW's averages of idle weights fade into denormals, ten times slower
     torch.set_num_threads(cores())
     try:
         yield

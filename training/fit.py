@@ -6,8 +6,6 @@ a checkpoint from which the run goes on exactly, and the weights if they are the
 
 import ast
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +25,7 @@ from training.predict import labels_of, predict, represent
 from training.run import Run
 from training.sections import TrainingConfig
 from training.texts import Texts
+from training.threads import single
 
 
 @dataclass
@@ -41,7 +40,7 @@ class State:
 
 def fit(network: Network, dataset: Dataset, texts: Texts, run: Run, progress: Progress) -> State:
     """Train until the epochs are over or validation stops improving; the best weights end up in `network`."""
-    with _threads(1 if texts.kept else torch.get_num_threads()):
+    with single(when=texts.kept):
         return _fit(network, dataset, texts, run, progress)
 
 
@@ -86,17 +85,6 @@ def _fit(network: Network, dataset: Dataset, texts: Texts, run: Run, progress: P
     calibrate(network, dataset, predict(network, dataset, represent(network, dataset, texts), "validation"))
     run.keep(network)
     return state
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Run torch on so many threads: the small steps of a frozen encoder lose more by waiting than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def prepare(network: Network, dataset: Dataset) -> Losses:

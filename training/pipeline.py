@@ -20,6 +20,7 @@ from training.model.network import Network
 from training.predict import predict, represent
 from training.run import Run
 from training.texts import Texts
+from training.threads import single
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) 
     texts = Texts(dataset.texts, network.text, tokenizer)
     texts.keep(cache, identity(config.model.encoder), progress)
     sample = torch.linspace(0, len(dataset.item_ids) - 1, min(4000, len(dataset.item_ids))).long()
-    network.text.align(texts.pooled(sample).detach())
+    with single(when=texts.kept):
+        network.text.align(texts.pooled(sample).detach())
     return Workbench(dataset, network, texts, tokenizer, report)
 
 
