@@ -4,12 +4,14 @@ A slate is n candidates side by side, ready for the heads. Retrieval is exact: d
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.candidates import Candidates, Described
 from model_store.clock import Times
 from model_store.items import Items
 from model_store.manifest import Manifest
@@ -17,17 +19,6 @@ from model_store.manifest import Manifest
 Rows = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 Filters = Mapping[str, tuple[str, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An item by id alone (`text` empty), or one that the request describes."""
-
-    item_id: str
-    text: str = ""
-    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    published: float = float("nan")
-    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,18 +57,24 @@ class Catalogue:
         """Row number of an item, None if it is unknown."""
         return self.items.rows.get(item_id)
 
-    def knows(self, candidate: Candidate) -> bool:
-        """Whether a candidate can be scored: it is in the catalogue or brings its own text."""
-        return bool(candidate.text) or candidate.item_id in self.items.rows
+    def places(self, ids: Sequence[str]) -> Rows:
+        """Row numbers of items (n,), -1 for an unknown one."""
+        return np.array(list(map(self.items.rows.get, ids, repeat(-1))), dtype=np.int64)
 
-    def passes(self, candidate: Candidate, filters: Filters) -> bool:
-        """Whether a candidate has an allowed value of every filtered attribute."""
-        row = None if candidate.text else self.row(candidate.item_id)
-        if row is not None:
-            return all(self._mask(name, allowed)[row] for name, allowed in filters.items())
-        return all(
-            set(allowed) & set(candidate.attributes.get(name, ())) for name, allowed in filters.items()
-        )
+    def known(self, given: Candidates) -> list[str]:
+        """The ids of candidates that can be scored: in the catalogue, or described."""
+        return [item for item in given.ids if item in self.items.rows or item in given.described]
+
+    def passing(self, given: Candidates, rows: Rows, filters: Filters) -> NDArray[np.bool_]:
+        """Which candidates, at rows (n,), are known and have an allowed value of every filtered attribute, (n,)."""
+        passing = rows >= 0
+        for name, allowed in filters.items():
+            passing &= self._mask(name, allowed)[rows]
+        for item, described in given.described.items():
+            passing[given.ids.index(item)] = all(
+                set(allowed) & set(described.attributes.get(name, ())) for name, allowed in filters.items()
+            )
+        return passing
 
     def allowed(self, filters: Filters, without: frozenset[str]) -> Rows:
         """Rows that pass the filters and are not among the ids `without`."""
@@ -95,10 +92,10 @@ class Catalogue:
         products = self.items.vectors @ vector if whole else self.items.vectors[rows] @ vector
         return rows[np.argpartition(products, len(rows) - limit)[-limit:]]
 
-    def stored(self, rows: Rows) -> Slate:
-        """A slate of catalogue items."""
+    def stored(self, rows: Rows, ids: Sequence[str] | None = None) -> Slate:
+        """A slate of catalogue items; `ids`: theirs, if they are at hand."""
         return Slate(
-            ids=[self.items.ids[row] for row in rows],
+            ids=[self.items.ids[row] for row in rows] if ids is None else ids,
             rows=rows,
             vectors=self.items.vectors[rows],
             published=self.items.published[rows],
@@ -107,11 +104,12 @@ class Catalogue:
             outputs=self._outputs[rows],
         )
 
-    def described(self, candidates: Sequence[Candidate], encoded: Vectors) -> Slate:
+    def described(self, candidates: Sequence[Described], encoded: Vectors) -> Slate:
         """A slate of cold items, from the rows (n, d + W) that their texts were encoded to."""
+        ids = [candidate.item_id for candidate in candidates]
         return Slate(
-            ids=[candidate.item_id for candidate in candidates],
-            rows=np.array([self.items.rows.get(candidate.item_id, -1) for candidate in candidates]),
+            ids=ids,
+            rows=self.places(ids),
             vectors=encoded[:, : self._width],
             published=np.array([candidate.published for candidate in candidates]),
             codes={name: self._codes(name, candidates) for name in self.items.attributes},
@@ -119,19 +117,19 @@ class Catalogue:
             outputs=encoded[:, self._width :],
         )
 
-    def slate(self, candidates: Sequence[Candidate], encoded: Mapping[str, Vectors]) -> Slate:
-        """Known and cold candidates in the order given; `encoded`: the row of each cold one's text."""
-        rows = [None if each.text else self.row(each.item_id) for each in candidates]
-        known = [n for n, row in enumerate(rows) if row is not None]
-        stored = self.stored(np.array([row for row in rows if row is not None], dtype=np.int64))
-        if len(known) == len(candidates):
-            return stored
-        cold = [each for each, row in zip(candidates, rows, strict=True) if row is None]
-        described = self.described(cold, np.stack([encoded[each.text] for each in cold]))
-        places = known + [n for n, row in enumerate(rows) if row is None]
-        return _join(stored, described, np.argsort(places))
+    def slate(self, given: Candidates, rows: Rows, encoded: Mapping[str, Vectors]) -> Slate:
+        """Candidates at their rows (n,), in the order given; `encoded`: the row of each described one's text."""
+        if not given.described:
+            return self.stored(rows, given.ids)
+        cold = [item in given.described for item in given.ids]
+        warm = [n for n, described in enumerate(cold) if not described]
+        new = [n for n, described in enumerate(cold) if described]
+        items = [given.described[given.ids[n]] for n in new]
+        described = self.described(items, np.stack([encoded[each.text] for each in items]))
+        stored = self.stored(rows[warm], [given.ids[n] for n in warm])
+        return _join(stored, described, np.argsort(np.array(warm + new)))
 
-    def _codes(self, name: str, candidates: Sequence[Candidate]) -> NDArray[np.int32]:
+    def _codes(self, name: str, candidates: Sequence[Described]) -> NDArray[np.int32]:
         attribute = self.items.attributes[name]
         return _stack([attribute.encode(candidate.attributes.get(name, ())) for candidate in candidates])
 
@@ -166,5 +164,5 @@ def _stack(blocks: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
     )
 
 
-def _numbers(name: str, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
+def _numbers(name: str, candidates: Sequence[Described]) -> NDArray[np.float64]:
     return np.array([candidate.numbers.get(name, np.nan) for candidate in candidates])

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from app.catalogue import Candidate, Filters, Rows
+from app.candidates import Candidates
+from app.catalogue import Filters, Rows
 from app.fusion import Fusion
 from app.outcome import Ranked
 from app.state import Live
@@ -28,7 +29,7 @@ class Ask:
     history: tuple[Record, ...] | None = None
     profile: str | None = None
     query: str | None = None
-    candidates: tuple[Candidate, ...] | None = None
+    candidates: Candidates | None = None
     k: int = 20
     filters: Filters = field(default_factory=dict)
     exclude: frozenset[str] = frozenset()
@@ -45,7 +46,7 @@ class Ask:
     @property
     def texts(self) -> list[str]:
         """Texts that this question brings."""
-        cold = (candidate.text for candidate in self.candidates or () if candidate.text)
+        cold = self.candidates.texts if self.candidates else ()
         return [text for text in (self.query, self.profile, *cold) if text]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from app.candidates import Candidates
 from app.catalogue import Catalogue, Slate
 from app.errors import ServiceError
 from app.metrics import Metrics, Stages
@@ -98,12 +99,12 @@ class Recommender:
     async def _fetch(self, asks: Sequence[Ask]) -> Found:
         """What Redis knows of users, texts and given candidates."""
         live = [ask for ask in asks if not ask.bundled]
-        given = (each for ask in live for each in ask.candidates or () if self._catalogue.knows(each))
+        given = (each for ask in live if ask.candidates for each in self._catalogue.known(ask.candidates))
         return await self._state.fetch(
             _once(ask.stored_user for ask in asks),
             self._texts.missing(_once(text for ask in asks for text in ask.texts)),
             shown=_once(ask.user_id for ask in live) if self._moments.shown else (),
-            items=_once(each.item_id for each in given) if self._moments.counted else (),
+            items=_once(given) if self._moments.counted else (),
         )
 
     async def _learned(self, ask: Ask, found: Found, stages: Stages) -> Known | ServiceError:
@@ -194,7 +195,8 @@ class Recommender:
         return Ranking(items, unknown, list(known.without), known.cache)
 
     def _all(self, ask: Ask, known: Known) -> Ranking:
-        slate = self._catalogue.slate(ask.candidates or (), known.texts)
+        given = ask.candidates or Candidates(())
+        slate = self._catalogue.slate(given, self._catalogue.places(given.ids), known.texts)
         self._metrics.candidates.observe(len(slate))
         return Ranking(self._ranked(ask, known, slate, best=False), [], list(known.without), known.cache)
 

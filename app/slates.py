@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from app.catalogue import Candidate, Catalogue, Rows, Slate
+from app.catalogue import Catalogue, Rows, Slate
 from app.question import Ask, Known
 from model_store.manifest import Retrieval
 
@@ -20,19 +20,17 @@ class Slates:
         if ask.candidates is None:
             rows = self.retrieve(ask, known) if known.rows is None else known.rows
             return self._catalogue.stored(rows), []
-        unique: dict[str, Candidate] = {}
-        for candidate in ask.candidates:
-            unique.setdefault(candidate.item_id, candidate)
-        unknown = [each.item_id for each in unique.values() if not self._catalogue.knows(each)]
-        hidden = _hidden(ask, known)
-        kept = [
-            each
-            for each in unique.values()
-            if self._catalogue.knows(each)
-            and each.item_id not in hidden
-            and self._catalogue.passes(each, ask.filters)
+        given, hidden = ask.candidates, _hidden(ask, known)
+        rows = self._catalogue.places(given.ids)
+        unknown = [
+            given.ids[n] for n in np.flatnonzero(rows < 0).tolist() if given.ids[n] not in given.described
         ]
-        return self._catalogue.slate(kept, known.texts), unknown
+        passing = self._catalogue.passing(given, rows, ask.filters)
+        if hidden:
+            passing &= np.array([item not in hidden for item in given.ids], dtype=bool)
+        if not passing.all():
+            given, rows = given.kept(passing), rows[passing]
+        return self._catalogue.slate(given, rows, known.texts), unknown
 
     def retrieve(self, ask: Ask, known: Known) -> Rows:
         """The rows of the catalogue that are nearest to the user and the query, after filters and exclusions."""

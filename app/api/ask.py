@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from app.api.schema import ColdItem, Context, FusionChoice, HistoryEvent, RecommendRequest, Record, Word
-from app.catalogue import Candidate
+from app.candidates import Candidates, Described
 from app.errors import Invalid, TooLarge
 from app.fusion import Fusion
 from app.model import Model
@@ -102,25 +102,27 @@ def profile(record: Record | None, manifest: Manifest) -> str | None:
 
 def candidates(
     given: Sequence[str | ColdItem] | None, manifest: Manifest, features: FeatureSet
-) -> tuple[Candidate, ...] | None:
+) -> Candidates | None:
     """Items by id or as described; None: retrieve them."""
     if given is None:
         return None
-    return tuple(
-        candidate(each, manifest, features, f"candidates[{number}].") for number, each in enumerate(given)
+    return Candidates.of(
+        each if isinstance(each, str) else candidate(each, manifest, features, f"candidates[{number}].")
+        for number, each in enumerate(given)
     )
 
 
-def candidate(given: str | ColdItem, manifest: Manifest, features: FeatureSet, path: str = "") -> Candidate:
-    """An item by id, or as described; `path` is put before the name of a wrong field."""
-    if isinstance(given, str):
-        return Candidate(given)
+def candidate(given: ColdItem, manifest: Manifest, features: FeatureSet, path: str = "") -> str | Described:
+    """An item as described, or by its id if it has no text; `path` is put before the name of a wrong field."""
     check_names(given.text, [field.name for field in manifest.item_text], f"{path}text")
     check_names(given.attributes, manifest.attributes, f"{path}attributes")
     check_names(given.numbers, features.numbers, f"{path}numbers")
-    return Candidate(
+    text = render(manifest.item_text, given.text)
+    if not text:
+        return given.item_id
+    return Described(
         item_id=given.item_id,
-        text=render(manifest.item_text, given.text),
+        text=text,
         attributes={name: tuple(values) for name, values in given.attributes.items()},
         published=_seconds(given.published),
         numbers=given.numbers,

@@ -24,6 +24,7 @@ from app.api.schema import (
     Time,
     Words,
 )
+from app.candidates import Candidates
 from app.errors import Invalid, ServiceError
 from app.metrics import Stages
 from app.model import Model
@@ -150,8 +151,8 @@ def _ask(pair: Pair | Invalid, given: ScoreRequest, model: Model) -> Ask | Servi
         return pair
     manifest, features = model.manifest, model.engine.features
     try:
-        candidate = asks.candidate(pair, manifest, features)
-        if not model.catalogue.knows(candidate):
+        candidates = Candidates.of([asks.candidate(pair, manifest, features)])
+        if not model.catalogue.known(candidates):
             raise Invalid(f"item_id: {pair.item_id!r} is not in the catalogue; give its text")
         return Ask(
             now=asks.moment(given.context) if pair.timestamp is None else pair.timestamp.timestamp(),
@@ -160,7 +161,7 @@ def _ask(pair: Pair | Invalid, given: ScoreRequest, model: Model) -> Ask | Servi
             history=asks.history(pair.history, manifest),
             profile=asks.profile(pair.profile, manifest),
             query=pair.query,
-            candidates=(candidate,),
+            candidates=candidates,
             words=asks.words(given.context, features),
         )
     except ServiceError as error:

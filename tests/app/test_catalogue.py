@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.catalogue import Candidate, Catalogue
+from app.candidates import Candidates, Described
+from app.catalogue import Catalogue
 from model_store.bundle import Bundle
 
 
@@ -53,14 +54,23 @@ def test_excluded_ids_are_left_out_and_unknown_ones_do_not_matter(catalogue):
 
 def test_a_filter_of_candidates_agrees_with_that_of_the_catalogue(catalogue, category):
     name, value, ids = category
-    passing = {each for each in catalogue.items.ids if catalogue.passes(Candidate(each), {name: (value,)})}
-    assert passing == ids
+    given = Candidates(catalogue.items.ids)
+    passing = catalogue.passing(given, catalogue.places(given.ids), {name: (value,)})
+    assert set(given.kept(passing).ids) == ids
 
 
 def test_a_cold_item_passes_by_its_own_attributes(catalogue, category):
     name, value, _ = category
-    assert catalogue.passes(Candidate("new", "text", {name: (value,)}), {name: (value,)})
-    assert not catalogue.passes(Candidate("new", "text"), {name: (value,)})
+    given = Candidates.of([Described("fits", "text", {name: (value,)}), Described("not", "text")])
+    rows = catalogue.places(given.ids)
+    assert catalogue.passing(given, rows, {name: (value,)}).tolist() == [True, False]
+    assert catalogue.passing(given, rows, {}).tolist() == [True, True]
+
+
+def test_an_unknown_candidate_never_passes(catalogue):
+    given = Candidates(("no such item", catalogue.items.ids[0]))
+    assert catalogue.passing(given, catalogue.places(given.ids), {}).tolist() == [False, True]
+    assert catalogue.known(given) == [catalogue.items.ids[0]]
 
 
 @given(st.integers(1, 80), st.integers(0, 2**32 - 1))
@@ -74,28 +84,36 @@ def test_retrieval_is_exact(catalogue, manifest, limit, seed):
     assert all(products[list(rows).index(row)] >= worst for row in best)
 
 
+def slate(catalogue, given, vectors):
+    return catalogue.slate(given, catalogue.places(given.ids), vectors)
+
+
 def test_a_slate_keeps_the_order_of_known_and_cold_items(catalogue, manifest):
     ids = catalogue.items.ids
-    candidates = [Candidate(ids[2]), Candidate("new", "red hat", published=5.0), Candidate(ids[0])]
-    slate = catalogue.slate(candidates, encoded(catalogue, manifest, "red hat"))
-    assert list(slate.ids) == [ids[2], "new", ids[0]]
-    assert np.array_equal(slate.vectors[0], catalogue.items.vectors[2])
-    assert np.array_equal(slate.vectors[1], np.arange(manifest.dimension))
-    assert slate.published[1] == 5.0
-    assert slate.outputs[1, 0] == manifest.dimension
+    given = Candidates.of([ids[2], Described("new", "red hat", published=5.0), ids[0]])
+    found = slate(catalogue, given, encoded(catalogue, manifest, "red hat"))
+    assert list(found.ids) == [ids[2], "new", ids[0]]
+    assert np.array_equal(found.vectors[0], catalogue.items.vectors[2])
+    assert np.array_equal(found.vectors[1], np.arange(manifest.dimension))
+    assert found.published[1] == 5.0
+    assert found.outputs[1, 0] == manifest.dimension
     for name, attribute in catalogue.items.attributes.items():
         assert np.array_equal(
-            slate.codes[name][[0, 2]][:, : attribute.codes.shape[1]], attribute.codes[[2, 0]]
+            found.codes[name][[0, 2]][:, : attribute.codes.shape[1]], attribute.codes[[2, 0]]
         )
-        assert (slate.codes[name][1] == -1).all()
+        assert (found.codes[name][1] == -1).all()
 
 
 def test_a_cold_item_without_a_time_has_none(catalogue, manifest):
-    slate = catalogue.slate([Candidate("new", "red hat")], encoded(catalogue, manifest, "red hat"))
-    assert math.isnan(slate.published[0])
+    found = slate(
+        catalogue, Candidates.of([Described("new", "red hat")]), encoded(catalogue, manifest, "red hat")
+    )
+    assert math.isnan(found.published[0])
 
 
 def test_text_wins_over_the_catalogue(catalogue, manifest):
     item = catalogue.items.ids[3]
-    slate = catalogue.slate([Candidate(item, "red hat")], encoded(catalogue, manifest, "red hat"))
-    assert np.array_equal(slate.vectors[0], np.arange(manifest.dimension))
+    found = slate(
+        catalogue, Candidates.of([Described(item, "red hat")]), encoded(catalogue, manifest, "red hat")
+    )
+    assert np.array_equal(found.vectors[0], np.arange(manifest.dimension))

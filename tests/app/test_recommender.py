@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.catalogue import Candidate
+from app.candidates import Candidates, Described
 from app.fusion import Fusion
 from app.link import Link
 from app.metrics import Metrics, Stages
@@ -41,7 +41,7 @@ def test_a_batch_gives_what_each_ask_gives_alone(with_model):
     async def work(model, stages):
         ids = model.catalogue.items.ids
         asks = [
-            ask(model, user_id=f"rec:{n}", query=f"red {n}", candidates=tuple(map(Candidate, ids[: 5 + n])))
+            ask(model, user_id=f"rec:{n}", query=f"red {n}", candidates=Candidates(ids[: 5 + n]))
             for n in range(4)
         ]
         together = await model.recommender.rank(asks, stages)
@@ -62,7 +62,7 @@ def test_retrieval_with_room_for_all_is_the_whole_catalogue(with_model):
         retrieved, given = await model.recommender.rank(
             [
                 ask(model, user_id="rec:all", k=10),
-                ask(model, user_id="rec:all", k=10, candidates=tuple(map(Candidate, ids))),
+                ask(model, user_id="rec:all", k=10, candidates=Candidates(ids)),
             ],
             stages,
         )
@@ -77,7 +77,7 @@ def test_scores_come_in_the_order_given_duplicates_too(with_model):
         ids = model.catalogue.items.ids
         order = (ids[3], ids[1], ids[3])
         [ranking] = await model.recommender.score(
-            [ask(model, user_id="rec:s", candidates=tuple(map(Candidate, order)))], stages
+            [ask(model, user_id="rec:s", candidates=Candidates(tuple(order)))], stages
         )
         return order, ranking
 
@@ -88,9 +88,9 @@ def test_scores_come_in_the_order_given_duplicates_too(with_model):
 
 def test_a_cold_item_with_the_text_of_a_query_is_encoded_once(with_model):
     async def work(model, stages):
-        cold = Candidate("new", "never seen text")
+        cold = Described("new", "never seen text")
         [ranking] = await model.recommender.rank(
-            [ask(model, user_id="rec:c", query="never seen text", candidates=(cold,))], stages
+            [ask(model, user_id="rec:c", query="never seen text", candidates=Candidates.of([cold]))], stages
         )
         return ranking, stages._metrics.encodes.labels("text")._value.get()
 
@@ -102,7 +102,7 @@ def test_a_cold_item_with_the_text_of_a_query_is_encoded_once(with_model):
 def test_what_no_candidate_survives_is_an_empty_answer(with_model):
     async def work(model, stages):
         [ranking] = await model.recommender.rank(
-            [ask(model, user_id="rec:e", candidates=(Candidate("zz"),))], stages
+            [ask(model, user_id="rec:e", candidates=Candidates(("zz",)))], stages
         )
         return ranking
 

@@ -89,9 +89,14 @@ def test_a_word_that_no_feature_reads_is_refused_but_the_device_is_always_taken(
 
 def test_numbers_of_a_candidate_are_those_that_the_features_read(manifest, features):
     [name] = features.numbers
-    given = ColdItem(item_id="n", numbers={name: 9.5})
+    text = {manifest.item_text[0].name: "a red hat"}
+    given = ColdItem(item_id="n", text=text, numbers={name: 9.5})
     assert asks.candidate(given, manifest, features).numbers == {name: 9.5}
     with pytest.raises(
         Invalid, match=f"candidates\\[0\\].numbers.weight: is unknown to this model; use {name}"
     ):
         asks.candidates([ColdItem(item_id="n", numbers={"weight": 1.0})], manifest, features)
+
+
+def test_an_item_without_text_is_one_by_its_id(manifest, features):
+    assert asks.candidate(ColdItem(item_id="n"), manifest, features) == "n"

@@ -1,0 +1,45 @@
+"""What a request asks to be ranked: items by id, and cold ones that it describes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import compress
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """An item that the request describes: its text, and what filters and features read."""
+
+    item_id: str
+    text: str
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    published: float = float("nan")
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Ids, each once, in the order given; those of `described` bring their own text."""
+
+    ids: tuple[str, ...]
+    described: Mapping[str, Described] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, given: Iterable[str | Described]) -> "Candidates":
+        """An item that is given twice is what it was given as first."""
+        listed = tuple(given)
+        if not any(isinstance(each, Described) for each in listed):
+            return cls(tuple(dict.fromkeys(listed)))  # type: ignore[arg-type] # all are ids
+        first: dict[str, str | Described] = {}
+        for each in listed:
+            first.setdefault(each if isinstance(each, str) else each.item_id, each)
+        return cls(tuple(first), {name: each for name, each in first.items() if isinstance(each, Described)})
+
+    def kept(self, which: Iterable[bool]) -> "Candidates":
+        """Some of them, (n,) true or false."""
+        ids = tuple(compress(self.ids, which))
+        return Candidates(ids, {item: self.described[item] for item in ids if item in self.described})
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts that the described ones bring."""
+        return [each.text for each in self.described.values()]
