@@ -1,10 +1,21 @@
-"""Every metric of the service, in one registry an app. Names: docs/operations.md."""
+"""Every metric of the service. Names: docs/operations.md.
+
+A count costs 0.1 µs, an observation 0.2, a stage 0.5, finding a child by its labels 0.1. Where requests pass often:
+
+    hit = metrics.cache.labels("text", "local", "hit")     once, where the object is made
+    hit.inc()                                              each time
+
+    metrics.answered("/recommend", 200, seconds)           once an answer
+    with stages("heads"): ...  or  stages.add("heads", seconds), then stages.close() once, at the end
+"""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.core import Metric
+
+from app.series import Registry
+from app.tally import Tally
 
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
@@ -12,67 +23,96 @@ UNIT = tuple(step / 20 for step in range(1, 21))
 
 
 class Metrics:
-    """The metrics, ready to be counted; label values are bounded by the code."""
+    """The metrics, ready to be counted; label values are bounded by the code.
 
-    def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series beside each, which nobody reads
-        registry = self.registry = CollectorRegistry()
+    handle: of this process's tally, None: nobody shares it; handles: of all tallies that `collect` adds up.
+    """
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"chorus_{name}", text, labels, registry=registry)
+    def __init__(self, handle: int | None = None, handles: Sequence[int] = ()) -> None:
+        registry = self._registry = Registry(Tally(handle), handles)
+        counter, gauge, histogram = registry.counter, registry.gauge, registry.histogram
+        counters, gauges, histograms = registry.counters, registry.gauges, registry.histograms
 
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"chorus_{name}", text, labels, registry=registry)
-
-        def histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...] = SECONDS) -> Histogram:
-            return Histogram(f"chorus_{name}", text, labels, registry=registry, buckets=buckets)
-
-        self.requests = counter("requests_total", "Answers, by endpoint and status.", "endpoint", "code")
-        self.duration = histogram("request_duration_seconds", "From the first byte to the last.", "endpoint")
-        self.in_progress = gauge("requests_in_progress", "Requests being answered now.")
-        self.rejected = counter("rejected_total", "Requests refused before any work.", "reason")
-        self.stages = histogram("stage_duration_seconds", "Time of one stage of a request.", "stage")
-        self.candidates = histogram("candidates", "Items that the heads scored for a request.", buckets=SIZES)
-        self.batch = histogram("batch_size", "Entries of one batch call.", "endpoint", buckets=SIZES)
-        self.cache = counter("cache_requests_total", "Lookups of vectors.", "cache", "tier", "result")
-        self.shared = counter(
+        self.requests = counters("requests_total", "Answers, by endpoint and status.", "endpoint", "code")
+        self.duration = histograms(
+            "request_duration_seconds", "From the first byte to the last.", "endpoint", bounds=SECONDS
+        )
+        self.in_progress = gauge("requests_in_progress", "Requests being answered now.", "sum")
+        self.rejected = counters("rejected_total", "Requests refused before any work.", "reason")
+        self.stages = histograms(
+            "stage_duration_seconds", "Time of one stage of a request.", "stage", bounds=SECONDS
+        )
+        self.candidates = histogram("candidates", "Items that the heads scored for a request.", bounds=SIZES)
+        self.batch = histograms("batch_size", "Entries of one batch call.", "endpoint", bounds=SIZES)
+        self.cache = counters("cache_requests_total", "Lookups of vectors.", "cache", "tier", "result")
+        self.shared = counters(
             "cache_singleflight_shared_total", "Waits for an encode already begun.", "cache"
         )
-        self.encodes = counter("encodes_total", "Runs of the text and the user encoder.", "encoder")
-        self.redis = histogram("redis_duration_seconds", "One round trip to Redis.", "op")
-        self.redis_errors = counter("redis_errors_total", "Round trips that failed, commands refused.", "op")
-        self.breaker = gauge("redis_breaker_open", "1 while requests skip Redis.")
+        self.encodes = counters("encodes_total", "Runs of the text and the user encoder.", "encoder")
+        self.redis = histograms("redis_duration_seconds", "One round trip to Redis.", "op", bounds=SECONDS)
+        self.redis_errors = counters("redis_errors_total", "Round trips that failed, commands refused.", "op")
+        self.breaker = gauge("redis_breaker_open", "1 while requests skip Redis.", "max")
         self.restarts = counter("redis_restarts_total", "Restarts of the embedded Redis.")
-        self.events = counter("events_total", "Events received.", "result")
-        self.counted = counter(
+        self.events = counters("events_total", "Events received.", "result")
+        self.counted = counters(
             "statistics_events_total", "Items of counted events: counted, or late for every window.", "result"
         )
-        self.prior_age = gauge(
-            "statistics_prior_age_seconds", "Time since the end of the log behind the bundle's counts."
+        self.prior = gauge(
+            "statistics_prior_age_seconds", "Time since the end of the log behind the bundle's counts.", "age"
         )
         self.unknown = counter("history_unknown_items_total", "History events of items not in the catalogue.")
-        self.scores = histogram("score", "Fused score of the first item of an answer.", buckets=UNIT)
-        self.model = gauge(
-            "model_info", "1 for the served model.", "name", "version", "precision", "fingerprint"
+        self.scores = histogram("score", "Fused score of the first item of an answer.", bounds=UNIT)
+        self.model = gauges(
+            "model_info", "1 for the served model.", "max", "name", "version", "precision", "fingerprint"
         )
-        self.loads = counter("model_load_total", "Bundles loaded, refused.", "result")
-        self.load_seconds = gauge("model_load_duration_seconds", "Seconds from the folder to ready.")
-        self.ready = gauge("ready", "1 while the service is ready.")
+        self.loads = counters("model_load_total", "Bundles loaded, refused.", "result")
+        self.load_seconds = gauge("model_load_duration_seconds", "Seconds from the folder to ready.", "max")
+        self.ready = gauge("ready", "1 while the service is ready.", "min")
+
+    def answered(self, endpoint: str, status: int, seconds: float) -> None:
+        """Count an answer and the time that it took."""
+        self.requests.labels(endpoint, status).inc()
+        self.duration.labels(endpoint).observe(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """For prometheus_client's `generate_latest`: what all processes have counted."""
+        return self._registry.collect()
 
 
 class Stages:
-    """Time spent by one request in each stage, for Server-Timing and the histogram."""
+    """Time spent by one request in each stage, for Server-Timing and, at its end, the histogram."""
+
+    __slots__ = ("_metrics", "seconds")
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self.seconds: dict[str, float] = {}
 
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = time.perf_counter() - start
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
-            self._metrics.stages.labels(stage).observe(spent)
+    def __call__(self, stage: str) -> "Span":
+        """Measures the block that it is with."""
+        return Span(self, stage)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """So much more time of a stage."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    def close(self) -> None:
+        """Count each stage, once a request."""
+        for stage, seconds in self.seconds.items():
+            self._metrics.stages.labels(stage).observe(seconds)
+
+
+class Span:
+    """One stay in a stage."""
+
+    __slots__ = ("_stage", "_stages", "_start")
+
+    def __init__(self, stages: Stages, stage: str) -> None:
+        self._stages = stages
+        self._stage = stage
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._stages.add(self._stage, time.perf_counter() - self._start)

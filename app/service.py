@@ -159,7 +159,7 @@ class Service:
         labels = (manifest.name, str(manifest.version), manifest.precision, manifest.fingerprint[:16])
         self.metrics.model.labels(*labels).set(1)
         if not opened.engine.features.layout.empty:
-            self.metrics.prior_age.set_function(lambda: time.time() - manifest.statistics_until)
+            self.metrics.prior.set(manifest.statistics_until)
         self.metrics.loads.labels("ready").inc()
         self.metrics.load_seconds.set(time.perf_counter() - start)
         self._model = opened

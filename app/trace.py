@@ -74,8 +74,8 @@ class Tracing:
         finally:
             endpoint = _endpoint(scope)
             metrics.in_progress.dec()
-            metrics.requests.labels(endpoint, trace.status).inc()
-            metrics.duration.labels(endpoint).observe(time.perf_counter() - trace.start)
+            metrics.answered(endpoint, trace.status, time.perf_counter() - trace.start)
+            trace.stages.close()
 
     def _headers(self, trace: Trace, headers: MutableHeaders) -> None:
         headers["X-Request-Id"] = trace.request_id

@@ -71,7 +71,7 @@ async def health(request: Request) -> Response:
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
     """In Prometheus' text format."""
-    return Response(generate_latest(service_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(service_of(request).metrics), media_type=CONTENT_TYPE_LATEST)
 
 
 for alias, endpoint in (("/livez", live), ("/readyz", ready), ("/healthz", health)):

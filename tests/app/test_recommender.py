@@ -92,7 +92,7 @@ def test_a_cold_item_with_the_text_of_a_query_is_encoded_once(with_model):
         [ranking] = await model.recommender.rank(
             [ask(model, user_id="rec:c", query="never seen text", candidates=Candidates.of([cold]))], stages
         )
-        return ranking, stages._metrics.encodes.labels("text")._value.get()
+        return ranking, stages._metrics.encodes.labels("text").value
 
     ranking, encodes = with_model(work)
     assert [item.item_id for item in ranking.items] == ["new"]
