@@ -1,11 +1,12 @@
 """The application: `create_app` opens nothing; the lifespan does, and lets go of it at the end."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import openapi
 from app.api import batch, events, health, info, recommend, score
@@ -40,7 +41,30 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(family.router)
     app.exception_handler(ServiceError)(_refuse)
     app.exception_handler(HTTPException)(_no_route)
-    app.add_middleware(Tracing, service=service)
+    app.add_middleware(Tracing, service=service, direct=_direct())
+    return app
+
+
+def _direct() -> dict[str, ASGIApp]:
+    """The busy endpoints by path. FastAPI documents them, and is not asked where they are."""
+    endpoints = (
+        ("/recommend", recommend.recommend), ("/recommend/batch", batch.batch), ("/score", score.score),
+        ("/events", events.events),
+    )  # fmt: skip
+    return {prefix + path: _bare(endpoint) for path, endpoint in endpoints for prefix in ("", "/v1")}
+
+
+def _bare(endpoint: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
+    """An endpoint as an app of its own, its errors answered."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await endpoint(request)
+        except ServiceError as error:
+            response = await _refuse(request, error)
+        await response(scope, receive, send)
+
     return app
 
 

@@ -1,6 +1,6 @@
 """The values that requests are made of, and what they may hold.
 
-Types are strict: "5" is no number and 5 no id. Strings hold no NUL. Times are ISO 8601 with an offset.
+Types are strict: "5" is no number and 5 no id. Times are ISO 8601 with an offset. body.py refuses NUL in strings.
 """
 
 from datetime import UTC, datetime
@@ -27,16 +27,15 @@ def _plausible(moment: datetime) -> datetime:
     return moment
 
 
-NO_NUL = r"^[^\x00]*$"
-Id = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=NO_NUL)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=NO_NUL)]
-Words = Annotated[str, StringConstraints(max_length=20_000, pattern=NO_NUL)]
-Query = Annotated[str, StringConstraints(min_length=1, max_length=2_000, pattern=NO_NUL)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Words = Annotated[str, StringConstraints(max_length=20_000)]
+Query = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 Time = Annotated[AwareDatetime, AfterValidator(_plausible)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Value = Words | bool | int | Number | Annotated[list[Words], Field(max_length=100)] | None
 Record = Annotated[dict[Name, Value], Field(max_length=100)]
-Word = Annotated[str, StringConstraints(max_length=256, pattern=NO_NUL)] | bool | int | Number
+Word = Annotated[str, StringConstraints(max_length=256)] | bool | int | Number
 Values = Annotated[list[Id], Field(max_length=1_000)]
 
 
@@ -98,7 +97,7 @@ class RecommendRequest(Strict):
     )
     profile: Record | None = Field(None, description="Used in place of the stored profile.")
     query: Query | None = None
-    candidates: list[Id | ColdItem] | None = Field(
+    candidates: list[Annotated[Id | ColdItem, Field(union_mode="left_to_right")]] | None = Field(
         None, description="What to rank, each scored once; retrieved from the catalogue if left out."
     )
     k: int = Field(20, ge=1, le=MAX_K, description="Most items of the answer.")
