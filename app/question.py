@@ -60,6 +60,22 @@ class Ranking:
     cache: CacheUse
 
 
+@dataclass(frozen=True)
+class Draft:
+    """What is at hand of an ask; `user` None: its vector has to be computed."""
+
+    ask: Ask
+    past: Past
+    user: Row | None
+    cache: CacheUse
+
+    @property
+    def texts(self) -> list[str]:
+        """Texts whose rows are needed; a profile's only while there is no vector of the user."""
+        texts = [text for text in self.ask.texts if text != self.ask.profile]
+        return [*texts, self.past.profile] if self.past.profile and self.user is None else texts
+
+
 @dataclass(frozen=True, kw_only=True)
 class Known:
     """All that one ask needs before the heads run: rows of texts, the vectors (d,) of user and query.
@@ -71,7 +87,7 @@ class Known:
     past: Past
     user: Row
     query: Row | None
-    texts: dict[str, Row]
+    texts: Mapping[str, Row]
     cache: CacheUse
     without: tuple[str, ...] = ()
     lists: Sequence[Any] = ()

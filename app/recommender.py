@@ -6,7 +6,7 @@ retrieved items takes one more trip, for all that were retrieved.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +19,7 @@ from app.errors import ServiceError
 from app.metrics import Metrics, Stages
 from app.moments import Moments
 from app.outcome import Outcome, Ranked, split
-from app.question import Ask, CacheUse, Known, Ranking
+from app.question import Ask, Draft, Known, Ranking
 from app.settings import Settings
 from app.slates import Slates
 from app.state import Found, State
@@ -32,6 +32,7 @@ from model_store.text import render
 Finish = Callable[[Ask, Known], Ranking]
 
 NOBODY = Stored()
+AT_ONCE = 1_000  # candidates that are scored between two turns of the event loop: about a millisecond
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,10 @@ class Recommender:
     ) -> list[Ranking | ServiceError]:
         with stages("redis"):
             found = await self._fetch(asks)
-        learned = await asyncio.gather(*(self._learned(ask, found, stages) for ask in asks))
+        learned = await self._learned(asks, found, stages)
         known = await self._retrieved(asks, learned, stages) if self._moments.counted else learned
-        answers = (self._answer(ask, one, finish, stages) for ask, one in zip(asks, known, strict=True))
-        return await asyncio.gather(*answers)
+        with stages("heads"):
+            return await self._answers(asks, known, finish)
 
     async def _fetch(self, asks: Sequence[Ask]) -> Found:
         """What Redis knows of users, texts and given candidates."""
@@ -107,63 +108,74 @@ class Recommender:
             items=_once(given) if self._moments.counted else (),
         )
 
-    async def _learned(self, ask: Ask, found: Found, stages: Stages) -> Known | ServiceError:
-        try:
-            return await self._learn(ask, found, stages)
-        except ServiceError as error:
-            return error
-
-    async def _learn(self, ask: Ask, found: Found, stages: Stages) -> Known:
+    async def _learned(self, asks: Sequence[Ask], found: Found, stages: Stages) -> list[Known]:
         """The user's past and vector and every text's row: remembered, found in Redis or computed."""
+        drafts = [self._draft(ask, found) for ask in asks]
+        rows = await self._rows(_once(text for draft in drafts for text in draft.texts), found, stages)
+        users = await self._vectors(drafts, rows, stages)
+        return [self._known(draft, user, rows, found) for draft, user in zip(drafts, users, strict=True)]
+
+    def _draft(self, ask: Ask, found: Found) -> Draft:
+        """What is at hand of one ask."""
         asked = ask.stored_user is not None and not found.away
         stored = found.users.get(ask.stored_user or "", NOBODY)
-        fields = self._manifest.profile_text
-        profile = render(fields, stored.profile) if ask.profile is None else ask.profile
+        profile = render(self._manifest.profile_text, stored.profile) if ask.profile is None else ask.profile
         records = stored.history if ask.history is None else ask.history
         past = self._users.past(records, profile, ask.now)
         user = self._users.known(past, stored if asked else None)
-        cache: CacheUse = "bypass" if not asked else "miss" if user is None else "hit"
-        texts = [text for text in ask.texts if text != ask.profile]
-        rows = await self._rows([*texts, profile] if profile and user is None else texts, found, stages)
-        if user is None:
-            with stages("user"):
-                user = await self._users.encode(past, rows[profile] if profile else None)
-            if asked and ask.stored_user is not None and ask.profile is None:
-                self._state.keep_user(ask.stored_user, past.digest, user)
+        return Draft(ask, past, user, "bypass" if not asked else "miss" if user is None else "hit")
+
+    async def _vectors(self, drafts: Sequence[Draft], rows: Mapping[str, Row], stages: Stages) -> list[Row]:
+        """The user's vector of each draft."""
+        new = [draft for draft in drafts if draft.user is None]
+        if not new:
+            return [draft.user for draft in drafts if draft.user is not None]
+        with stages("user"):
+            encoded = iter(await asyncio.gather(*(self._encode(draft, rows) for draft in new)))
+        return [next(encoded) if draft.user is None else draft.user for draft in drafts]
+
+    async def _encode(self, draft: Draft, rows: Mapping[str, Row]) -> Row:
+        """Compute a user's vector, and share it unless the request brought the history or the profile."""
+        ask, past = draft.ask, draft.past
+        user = await self._users.encode(past, rows[past.profile] if past.profile else None)
+        if draft.cache == "miss" and ask.stored_user is not None and ask.profile is None:
+            self._state.keep_user(ask.stored_user, past.digest, user)
+        return user
+
+    def _known(self, draft: Draft, user: Row, rows: Mapping[str, Row], found: Found) -> Known:
+        ask = draft.ask
         return Known(
-            past=past,
+            past=draft.past,
             user=user,
             query=None if ask.query is None else rows[ask.query][: self._manifest.dimension],
             texts=rows,
-            cache=cache,
+            cache=draft.cache,
             without=self.without() if found.away else (),
             lists=() if ask.bundled else found.shown.get(ask.user_id or "", ()),
             live=None if ask.bundled else found.live,
         )
 
-    async def _rows(self, texts: Iterable[str], found: Found, stages: Stages) -> dict[str, Row]:
+    async def _rows(self, texts: Sequence[str], found: Found, stages: Stages) -> dict[str, Row]:
+        if not texts:
+            return {}
         with stages("text"):
             rows, encoded = await self._texts.rows(texts, None if found.away else found.texts)
-        self._state.keep_texts({digest(text): rows[text] for text in encoded})
+        if encoded:
+            self._state.keep_texts({digest(text): rows[text] for text in encoded})
         return rows
 
-    async def _retrieved(
-        self, asks: Sequence[Ask], learned: Sequence[Known | ServiceError], stages: Stages
-    ) -> list[Known | ServiceError]:
+    async def _retrieved(self, asks: Sequence[Ask], learned: list[Known], stages: Stages) -> list[Known]:
         """Retrieve where no candidates were given, and fetch what was counted of all that is retrieved."""
-        known = list(learned)
-        chosen = [
-            (number, ask, one)
-            for number, (ask, one) in enumerate(zip(asks, learned, strict=True))
-            if isinstance(one, Known) and ask.candidates is None and not ask.bundled
-        ]
+        chosen = [n for n, ask in enumerate(asks) if ask.candidates is None and not ask.bundled]
         if not chosen:
-            return known
-        loop = asyncio.get_running_loop()
-        retrieve = self._slates.retrieve
-        with stages("heads"):
+            return learned
+        loop, known = asyncio.get_running_loop(), list(learned)
+        with stages("retrieve"):
             rows = await asyncio.gather(
-                *(loop.run_in_executor(self._pool, retrieve, ask, one) for _, ask, one in chosen)
+                *(
+                    loop.run_in_executor(self._pool, self._slates.retrieve, asks[n], learned[n])
+                    for n in chosen
+                )
             )
         ids = self._catalogue.items.ids
         with stages("redis"):
@@ -171,20 +183,23 @@ class Recommender:
                 items=[ids[row] for row in np.unique(np.concatenate(rows)).tolist()]
             )
         without = ("statistics",) if found.away else ()
-        for each, (number, _, one) in zip(rows, chosen, strict=True):
-            known[number] = replace(one, rows=each, live=found.live, without=one.without or without)
+        for each, n in zip(rows, chosen, strict=True):
+            known[n] = replace(learned[n], rows=each, live=found.live, without=learned[n].without or without)
         return known
 
-    async def _answer(
-        self, ask: Ask, known: Known | ServiceError, finish: Finish, stages: Stages
-    ) -> Ranking | ServiceError:
-        if isinstance(known, ServiceError):
-            return known
-        try:
-            with stages("heads"):
-                return await asyncio.get_running_loop().run_in_executor(self._pool, finish, ask, known)
-        except ServiceError as error:
-            return error
+    async def _answers(
+        self, asks: Sequence[Ask], known: Sequence[Known], finish: Finish
+    ) -> list[Ranking | ServiceError]:
+        """Little work is done here and now: handing it to a thread costs as much as the heads of 100 candidates."""
+        given = sum(AT_ONCE + 1 if ask.candidates is None else len(ask.candidates.ids) for ask in asks)
+        if given <= AT_ONCE:
+            return [_tried(finish, ask, one) for ask, one in zip(asks, known, strict=True)]
+        loop = asyncio.get_running_loop()
+        work = (
+            loop.run_in_executor(self._pool, _tried, finish, ask, one)
+            for ask, one in zip(asks, known, strict=True)
+        )
+        return await asyncio.gather(*work)
 
     def _best(self, ask: Ask, known: Known) -> Ranking:
         slate, unknown = self._slates.chosen(ask, known)
@@ -213,6 +228,13 @@ class Recommender:
             return items
         told = self._moments.told(context[picks])
         return [replace(item, features=one) for item, one in zip(items, told, strict=True)]
+
+
+def _tried(finish: Finish, ask: Ask, known: Known) -> Ranking | ServiceError:
+    try:
+        return finish(ask, known)
+    except ServiceError as error:
+        return error
 
 
 def _once(names: Iterable[str | None]) -> list[str]:
