@@ -22,7 +22,7 @@ from training.predict import known
 Array = NDArray[Any]
 
 ROWS = ("LightGBM", "LightGBM, ranking")
-TRIALS, ROUNDS, PATIENCE = 24, 1_500, 60
+TRIALS, ROUNDS, PATIENCE = 16, 1_500, 60
 SPACE = {
     "num_leaves": [15, 31, 63, 127],
     "learning_rate": [0.03, 0.05, 0.08],
