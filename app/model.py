@@ -5,8 +5,10 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 from app.catalogue import Catalogue
+from app.fusion import Fusion
 from app.link import Link
 from app.metrics import Metrics
 from app.recommender import Pools, Recommender
@@ -39,6 +41,11 @@ class Model:
     def label(self) -> str:
         """Name and version, as in X-Model-Version."""
         return f"{self.manifest.name}/{self.manifest.version}"
+
+    @cached_property
+    def fusion(self) -> Fusion:
+        """The bundle's own, prepared once."""
+        return Fusion.default(self.manifest)
 
     def close(self) -> None:
         """Let its threads end."""

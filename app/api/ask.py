@@ -26,7 +26,7 @@ def ask(given: RecommendRequest, model: Model, settings: Settings) -> Ask:
     check_size("candidates", len(given.candidates or ()), settings.max_candidates)
     return Ask(
         now=moment(given.context),
-        fusion=fusion(given.fusion, manifest),
+        fusion=fusion(given.fusion, model.fusion, manifest),
         user_id=given.user_id,
         history=history(given.history, manifest),
         profile=profile(given.profile, manifest),
@@ -54,9 +54,8 @@ def words(context: Context | None, features: FeatureSet) -> dict[str, int]:
     return {column: _place(known, given.get(column)) for column, known in features.words.items()}
 
 
-def fusion(choice: FusionChoice | None, manifest: Manifest) -> Fusion:
+def fusion(choice: FusionChoice | None, default: Fusion, manifest: Manifest) -> Fusion:
     """The fusion asked for; Invalid if a weighted task is unknown, has no single number, or none counts."""
-    default = Fusion.default(manifest)
     if choice is None:
         return default
     scalar = [task.name for task in manifest.answered if task.scalar]

@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field
 
 from app.api.reply import ERRORS, reply, service_of
 from app.api.schema import MAX_HISTORY, MAX_K
-from app.fusion import Fusion
 from app.model import Model
 from app.settings import Settings
 
@@ -85,7 +84,7 @@ async def info(request: Request) -> Response:
 def describe(model: Model, settings: Settings) -> dict[str, Any]:
     """Everything of /info but Redis."""
     manifest = model.manifest
-    fusion = Fusion.default(manifest)
+    fusion = model.fusion
     shown = ("name", "version", "fingerprint", "created", "encoder", "dimension", "precision")
     return {
         "model": {name: getattr(manifest, name) for name in shown} | {"device": model.engine.device},

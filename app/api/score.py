@@ -156,7 +156,7 @@ def _ask(pair: Pair | Invalid, given: ScoreRequest, model: Model) -> Ask | Servi
             raise Invalid(f"item_id: {pair.item_id!r} is not in the catalogue; give its text")
         return Ask(
             now=asks.moment(given.context) if pair.timestamp is None else pair.timestamp.timestamp(),
-            fusion=asks.fusion(given.fusion, manifest),
+            fusion=asks.fusion(given.fusion, model.fusion, manifest),
             user_id=pair.user_id,
             history=asks.history(pair.history, manifest),
             profile=asks.profile(pair.profile, manifest),

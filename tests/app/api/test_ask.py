@@ -4,6 +4,7 @@ from app.api import ask as asks
 from app.api.body import parse
 from app.api.schema import ColdItem, Context, FusionChoice
 from app.errors import Invalid, TooLarge
+from app.fusion import Fusion
 from model_store.bundle import Bundle
 from model_store.clock import Clock
 from model_store.features import FeatureSet
@@ -29,13 +30,13 @@ WORDS = FeatureSet(
 
 
 def test_a_method_alone_keeps_the_weights_of_the_bundle(manifest):
-    chosen = asks.fusion(FusionChoice(method="weighted_product"), manifest)
+    chosen = asks.fusion(FusionChoice(method="weighted_product"), Fusion.default(manifest), manifest)
     assert (chosen.method, chosen.weights) == ("weighted_product", manifest.fusion.weights)
 
 
 def test_weights_alone_keep_the_method_of_the_bundle(manifest):
     name = next(task.name for task in manifest.answered if task.scalar)
-    chosen = asks.fusion(FusionChoice(weights={name: 2.0}), manifest)
+    chosen = asks.fusion(FusionChoice(weights={name: 2.0}), Fusion.default(manifest), manifest)
     assert (chosen.method, chosen.weights) == (manifest.fusion.method, {name: 2.0})
 
 
