@@ -1,10 +1,9 @@
 """The items that can be recommended: those of the bundle, and cold ones that a request describes.
 
-A slate is n candidates side by side, ready for the heads. Retrieval is exact: dot products over all.
+Retrieval is exact: dot products over all.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import repeat
 
@@ -12,33 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.candidates import Candidates, Described
-from model_store.clock import Times
+from app.slate import Codes, Columns, Rows, Slate, Vectors
 from model_store.items import Items
 from model_store.manifest import Manifest
 
-Rows = NDArray[np.int64]
-Vectors = NDArray[np.float32]
 Filters = Mapping[str, tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Slate:
-    """n candidates: ids, their rows in the catalogue (n,), -1 for an id that is not in it, vectors (n, d),
-    published (n,), codes (n, K) by attribute, numbers (n,) by column, NaN where missing, outputs (n, W).
-
-    An item that brings its own text keeps the row of its id: it is still the item that was counted.
-    """
-
-    ids: Sequence[str]
-    rows: Rows
-    vectors: Vectors
-    published: Times
-    codes: Mapping[str, NDArray[np.int32]]
-    numbers: Mapping[str, NDArray[np.float64]]
-    outputs: Vectors
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 class Catalogue:
@@ -47,7 +24,14 @@ class Catalogue:
     def __init__(self, items: Items, manifest: Manifest) -> None:
         self.items = items
         self._width = manifest.dimension
-        self._outputs = np.zeros((len(items), 0), np.float32) if items.outputs is None else items.outputs
+        self._columns = Columns(
+            ids=items.ids,
+            vectors=items.vectors,
+            published=items.published,
+            codes={name: attribute.codes for name, attribute in items.attributes.items()},
+            numbers=items.numbers,
+            outputs=np.zeros((len(items), 0), np.float32) if items.outputs is None else items.outputs,
+        )
         self._mask = lru_cache(maxsize=256)(self._carries)
 
     def __len__(self) -> int:
@@ -94,22 +78,12 @@ class Catalogue:
 
     def stored(self, rows: Rows, ids: Sequence[str] | None = None) -> Slate:
         """A slate of catalogue items; `ids`: theirs, if they are at hand."""
-        return Slate(
-            ids=[self.items.ids[row] for row in rows] if ids is None else ids,
-            rows=rows,
-            vectors=self.items.vectors[rows],
-            published=self.items.published[rows],
-            codes={name: attribute.codes[rows] for name, attribute in self.items.attributes.items()},
-            numbers={name: column[rows] for name, column in self.items.numbers.items()},
-            outputs=self._outputs[rows],
-        )
+        return Slate(rows, self._columns, rows, ids)
 
-    def described(self, candidates: Sequence[Described], encoded: Vectors) -> Slate:
-        """A slate of cold items, from the rows (n, d + W) that their texts were encoded to."""
-        ids = [candidate.item_id for candidate in candidates]
-        return Slate(
-            ids=ids,
-            rows=self.places(ids),
+    def described(self, candidates: Sequence[Described], encoded: Vectors) -> Columns:
+        """Cold items, from the rows (n, d + W) that their texts were encoded to."""
+        return Columns(
+            ids=[candidate.item_id for candidate in candidates],
             vectors=encoded[:, : self._width],
             published=np.array([candidate.published for candidate in candidates]),
             codes={name: self._codes(name, candidates) for name in self.items.attributes},
@@ -126,10 +100,10 @@ class Catalogue:
         new = [n for n, described in enumerate(cold) if described]
         items = [given.described[given.ids[n]] for n in new]
         described = self.described(items, np.stack([encoded[each.text] for each in items]))
-        stored = self.stored(rows[warm], [given.ids[n] for n in warm])
-        return _join(stored, described, np.argsort(np.array(warm + new)))
+        joined = _join(self._columns, rows[warm], described)
+        return Slate(rows, joined, np.argsort(np.array(warm + new)), given.ids)
 
-    def _codes(self, name: str, candidates: Sequence[Described]) -> NDArray[np.int32]:
+    def _codes(self, name: str, candidates: Sequence[Described]) -> Codes:
         attribute = self.items.attributes[name]
         return _stack([attribute.encode(candidate.attributes.get(name, ())) for candidate in candidates])
 
@@ -141,22 +115,22 @@ class Catalogue:
         return np.asarray(wanted[attribute.codes].any(axis=1))
 
 
-def _join(first: Slate, second: Slate, order: Rows) -> Slate:
-    ids = [*first.ids, *second.ids]
-    return Slate(
-        ids=[ids[n] for n in order],
-        rows=np.concatenate([first.rows, second.rows])[order],
-        vectors=np.concatenate([first.vectors, second.vectors])[order],
-        published=np.concatenate([first.published, second.published])[order],
-        codes={name: _stack([first.codes[name], second.codes[name]])[order] for name in first.codes},
+def _join(columns: Columns, rows: Rows, more: Columns) -> Columns:
+    """Some rows of the columns, and more below them."""
+    return Columns(
+        ids=[*(columns.ids[row] for row in rows.tolist()), *more.ids],
+        vectors=np.concatenate([columns.vectors[rows], more.vectors]),
+        published=np.concatenate([columns.published[rows], more.published]),
+        codes={name: _stack([codes[rows], more.codes[name]]) for name, codes in columns.codes.items()},
         numbers={
-            name: np.concatenate([first.numbers[name], second.numbers[name]])[order] for name in first.numbers
+            name: np.concatenate([column[rows], more.numbers[name]])
+            for name, column in columns.numbers.items()
         },
-        outputs=np.concatenate([first.outputs, second.outputs])[order],
+        outputs=np.concatenate([columns.outputs[rows], more.outputs]),
     )
 
 
-def _stack(blocks: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+def _stack(blocks: Sequence[Codes]) -> Codes:
     """Codes (n_i, K_i) one above the other, padded with -1 to the widest."""
     widest = max(block.shape[1] for block in blocks)
     return np.concatenate(

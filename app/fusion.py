@@ -4,8 +4,9 @@ weighted_sum      Σ w·v / Σ w
 weighted_product  exp(Σ w·log max(v, 1e-6) / Σ w)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -32,38 +33,47 @@ class Fusion:
         weights = manifest.fusion.weights or {_main(manifest).name: 1.0}
         return cls(manifest.fusion.method, dict(weights))
 
-    def score(self, values: Mapping[str, Scores]) -> Scores:
-        """One score (n,) in 0..1 from the mapped values (n,) of each weighted task."""
-        parts = self._parts(values)
-        total = np.sum(list(parts.values()), axis=0)
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The m tasks that count."""
+        return tuple(name for name, weight in self.weights.items() if weight > 0.0)
+
+    def score(self, values: Scores) -> Scores:
+        """One score (n,) in 0..1 from the mapped values (m, n) of the tasks that count."""
+        total = self._parts(values).sum(axis=0)
         return np.exp(total) if self.method == "weighted_product" else np.asarray(total)
 
-    def contributions(self, values: Mapping[str, Scores]) -> dict[str, Scores]:
+    def contributions(self, values: Scores) -> dict[str, Scores]:
         """What each task adds to the score; a product is shared out by the tasks' parts of its logarithm."""
         parts = self._parts(values)
-        if self.method == "weighted_sum":
-            return parts
-        total = np.sum(list(parts.values()), axis=0)
-        score, share = np.exp(total), self._shares()
-        whole = np.where(total == 0.0, 1.0, total)  # every value is 1: the weights alone share the score
-        return {
-            name: score * np.where(total == 0.0, share[name], part / whole) for name, part in parts.items()
-        }
-
-    def _parts(self, values: Mapping[str, Scores]) -> dict[str, Scores]:
-        share = self._shares()
         if self.method == "weighted_product":
-            return {name: share[name] * np.log(np.maximum(values[name], FLOOR)) for name in share}
-        return {name: share[name] * values[name] for name in share}
+            total = parts.sum(axis=0)
+            whole = np.where(total == 0.0, 1.0, total)  # every value is 1: the weights alone share the score
+            parts = np.exp(total) * np.where(total == 0.0, self._shares, parts / whole)
+        return dict(zip(self.names, parts, strict=True))
 
-    def _shares(self) -> dict[str, float]:
+    def _parts(self, values: Scores) -> Scores:
+        if self.method == "weighted_product":
+            return self._shares * np.log(np.maximum(values, FLOOR))
+        return self._shares * values
+
+    @cached_property
+    def _shares(self) -> Scores:
+        """(m, 1)."""
         total = sum(self.weights.values())
-        return {name: weight / total for name, weight in self.weights.items() if weight > 0.0}
+        return np.array([[self.weights[name] / total] for name in self.names])
 
 
-def unit(task: Task, values: Scores) -> Scores:
-    """Values of a task mapped from its range to 0..1, clipped."""
-    return np.clip((values - task.low) / max(task.high - task.low, 1e-12), 0.0, 1.0)
+class Ranges:
+    """Maps values of m tasks from their ranges to 0..1."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._low = np.array([[task.low] for task in tasks])
+        self._width = np.array([[max(task.high - task.low, 1e-12)] for task in tasks])
+
+    def unit(self, values: Scores) -> Scores:
+        """Values (m, n), clipped."""
+        return np.asarray(np.minimum(np.maximum((values - self._low) / self._width, 0.0), 1.0))
 
 
 def _main(manifest: Manifest) -> Task:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from app import shown
-from app.catalogue import Catalogue, Slate
+from app.catalogue import Catalogue
 from app.prior import Prior
 from app.question import Ask, Known
+from app.slate import Slate
 from app.state import Live
 from app.stored import Row
 from app.users import Past
@@ -62,8 +63,8 @@ class Moments:
             statistics=self._statistics(slate, known.live, now) if self.counted else None,
             shown=self._shown(slate, known.lists, now),
             again=met(slate.rows, past.rows, past.times) if self._features.again else None,
-            numbers=slate.numbers,
-            kinds={name: places[slate.codes[name]] for name, places in self._kinds.items()},
+            numbers={column: slate.numbers(column) for column in self._features.numbers},
+            kinds={name: places[slate.codes(name)] for name, places in self._kinds.items()},
             words={column: np.array([ask.words.get(column, -1)]) for column in self._features.words},
         )
         return self._features.matrix(moment)
@@ -77,7 +78,7 @@ class Moments:
         for name in self._features.attributes:
             attribute = self._items.attributes[name]
             profile = taste.profile(attribute.codes[past.rows], len(attribute.values))
-            shares[name] = taste.shares(profile, slate.codes[name])
+            shares[name] = taste.shares(profile, slate.codes(name))
         return shares
 
     def _statistics(self, slate: Slate, live: Live | None, now: float) -> Statistics:

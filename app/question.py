@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from app.candidates import Candidates
-from app.catalogue import Filters, Rows
+from app.catalogue import Filters
 from app.fusion import Fusion
 from app.outcome import Ranked
+from app.slate import Rows
 from app.state import Live
 from app.stored import Record, Row
 from app.users import Past

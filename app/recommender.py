@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from app.candidates import Candidates
-from app.catalogue import Catalogue, Slate
+from app.catalogue import Catalogue
 from app.errors import ServiceError
 from app.metrics import Metrics, Stages
 from app.moments import Moments
-from app.outcome import Outcome, Ranked, split
+from app.outcome import Form, Outcomes, Ranked
 from app.question import Ask, Draft, Known, Ranking
 from app.settings import Settings
+from app.slate import Slate
 from app.slates import Slates
 from app.state import Found, State
 from app.stored import Row, Stored
@@ -63,6 +64,8 @@ class Recommender:
         self._pool = pools.heads
         self._metrics = metrics
         self._moments = Moments(engine, catalogue)
+        self._outcomes = Outcomes(engine.manifest, engine.manifest.online_tasks, engine.clock)
+        self._alone = Form(engine.manifest.text_tasks)
         self._slates = Slates(catalogue, engine.manifest.retrieval, settings.retrieve)
         self._texts = Texts(engine, pools.texts, metrics, size=settings.local_cache)
         self._users = Users(engine, catalogue, pool=pools.heads, metrics=metrics, size=settings.local_cache)
@@ -84,8 +87,7 @@ class Recommender:
         found = await self._state.fetch(texts=self._texts.missing(dict.fromkeys(texts)))
         rows = await self._rows(texts, found, stages)
         stacked = np.stack([rows[text][self._manifest.dimension :] for text in texts])
-        alone = Outcome(self._manifest.text_tasks, split(stacked, self._manifest.text_tasks))
-        return alone.served()
+        return self._alone.served(stacked, list(self._alone.tasks), {})
 
     async def _each(
         self, asks: Sequence[Ask], finish: Finish, stages: Stages
@@ -219,11 +221,10 @@ class Recommender:
         """Run the heads over the slate and weigh what they say: the best of it, or all in its order."""
         context = self._moments.context(slate, ask, known)
         online = self._engine.heads(known.user, known.query, slate.vectors, context)
-        alone = split(slate.outputs, self._manifest.text_tasks)
-        outcome = Outcome(self._manifest.answered, online | alone)
-        fused = outcome.fuse(ask.fusion, self._engine.clock, ask.now)
+        outputs = np.concatenate(list(online.values()), axis=1)
+        fused = self._outcomes.fuse(outputs, slate, ask.fusion, ask.now)
         picks = fused.top(ask.k) if best else np.arange(len(slate))
-        items = fused.ranked(slate.ids, picks, explain=ask.explain)
+        items = fused.ranked(picks, explain=ask.explain)
         if not ask.explain:
             return items
         told = self._moments.told(context[picks])

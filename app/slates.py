@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from app.catalogue import Catalogue, Rows, Slate
+from app.catalogue import Catalogue
 from app.question import Ask, Known
+from app.slate import Rows, Slate
 from model_store.manifest import Retrieval
 
 

@@ -128,4 +128,5 @@ def _number(value: float) -> float | None:
 
 def _map(path: Path) -> Any:
     small = path.stat().st_size < 1 << 16  # an empty array cannot be mapped, a small one need not be
-    return np.load(path, mmap_mode=None if small else "r", allow_pickle=False)
+    found = np.load(path, mmap_mode=None if small else "r", allow_pickle=False)
+    return np.asarray(found)  # a plain view of the mapped file: numpy's memmap is slow to index

@@ -96,12 +96,12 @@ def test_a_slate_keeps_the_order_of_known_and_cold_items(catalogue, manifest):
     assert np.array_equal(found.vectors[0], catalogue.items.vectors[2])
     assert np.array_equal(found.vectors[1], np.arange(manifest.dimension))
     assert found.published[1] == 5.0
-    assert found.outputs[1, 0] == manifest.dimension
+    assert found.outputs(np.array([1]))[0, 0] == manifest.dimension
     for name, attribute in catalogue.items.attributes.items():
         assert np.array_equal(
-            found.codes[name][[0, 2]][:, : attribute.codes.shape[1]], attribute.codes[[2, 0]]
+            found.codes(name)[[0, 2]][:, : attribute.codes.shape[1]], attribute.codes[[2, 0]]
         )
-        assert (found.codes[name][1] == -1).all()
+        assert (found.codes(name)[1] == -1).all()
 
 
 def test_a_cold_item_without_a_time_has_none(catalogue, manifest):

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.fusion import Fusion, unit
+from app.fusion import Fusion, Ranges
 from model_store.bundle import Bundle
 from model_store.manifest import FusionDefault, Task
 
-VALUES = {"click": np.array([0.5, 1.0]), "time": np.array([0.2, 0.0])}
+VALUES = np.array([[0.5, 1.0], [0.2, 0.0]])  # click, time
 
 
 def test_the_weighted_sum_by_hand():
@@ -24,8 +24,8 @@ def test_the_weighted_product_by_hand():
 
 
 def test_a_task_without_weight_does_not_count():
-    with_zero = Fusion("weighted_product", {"click": 1.0, "time": 0.0}).score(VALUES)
-    assert with_zero == pytest.approx(VALUES["click"])
+    with_zero = Fusion("weighted_product", {"click": 1.0, "time": 0.0}).score(VALUES[:1])
+    assert with_zero == pytest.approx(VALUES[0])
 
 
 weights = st.dictionaries(st.sampled_from("abc"), st.floats(0, 10), min_size=1).filter(
@@ -36,8 +36,8 @@ parts = st.lists(st.floats(0, 1), min_size=3, max_size=3)
 
 @given(weights, parts, st.sampled_from(["weighted_sum", "weighted_product"]))
 def test_contributions_add_up_to_a_score_between_0_and_1(given_weights, given_parts, method):
-    values = {name: np.array([part]) for name, part in zip("abc", given_parts, strict=True)}
     fusion = Fusion(method, given_weights)
+    values = np.array([[part] for _, part in zip(fusion.names, given_parts, strict=False)])
     score = fusion.score(values)[0]
     total = sum(part[0] for part in fusion.contributions(values).values())
     assert -1e-9 <= score <= 1 + 1e-9
@@ -46,7 +46,9 @@ def test_contributions_add_up_to_a_score_between_0_and_1(given_weights, given_pa
 
 def test_values_are_mapped_by_the_range_of_the_task_and_clipped():
     task = Task(name="rating", type="regression", low=1.0, high=5.0)
-    assert unit(task, np.array([0.0, 1.0, 3.0, 9.0])) == pytest.approx([0.0, 0.0, 0.5, 1.0])
+    click = Task(name="click", type="binary")
+    mapped = Ranges([task, click]).unit(np.array([[0.0, 1.0, 3.0, 9.0], [0.0, 0.5, 1.0, 1.0]]))
+    assert mapped.tolist() == [[0.0, 0.0, 0.5, 1.0], [0.0, 0.5, 1.0, 1.0]]
 
 
 def test_a_bundle_without_weights_is_scored_by_its_main_task(bundle):

@@ -50,8 +50,9 @@ def test_what_is_written_is_read_bit_for_bit(tmp_path, count):
 
 def test_vectors_of_a_large_catalogue_stay_on_disk(tmp_path):
     write(catalogue(5_000), tmp_path, texts=["text"] * 5_000)
-    assert isinstance(read(tmp_path).vectors, np.memmap)
-    assert isinstance(read(tmp_path).statistics, np.memmap)
+    found = read(tmp_path)
+    assert isinstance(found.vectors.base, np.memmap)
+    assert isinstance(found.statistics.base, np.memmap)
 
 
 @pytest.mark.parametrize("count", [3, 5_000])

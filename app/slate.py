@@ -1,0 +1,85 @@
+"""n candidates side by side: what is known of each is gathered when something reads it, and only that."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.clock import Times
+
+Rows = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+Codes = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What is known of N items, a row each.
+
+    vectors (N, d), published (N,), codes (N, K) by attribute, numbers (N,) by column, NaN where missing, outputs
+    (N, W) of the tasks that read a text alone.
+    """
+
+    ids: Sequence[str]
+    vectors: Vectors
+    published: Times
+    codes: Mapping[str, Codes]
+    numbers: Mapping[str, NDArray[np.float64]]
+    outputs: Vectors
+
+
+@dataclass(frozen=True)
+class Slate:
+    """n candidates: their rows in the catalogue (n,), -1 for an id that is not in it, and their places in columns.
+
+    `places` (n,) are those rows themselves, unless a request describes items of its own. An item that brings its own
+    text keeps the row of its id: it is still the item that was counted. `given`: the ids, if they are at hand.
+    """
+
+    rows: Rows
+    columns: Columns
+    places: Rows
+    given: Sequence[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def ids(self) -> Sequence[str]:
+        """Of all, in order."""
+        return self.named(range(len(self))) if self.given is None else self.given
+
+    def named(self, picks: Sequence[int]) -> list[str]:
+        """The ids of some, by their number in the slate."""
+        if self.given is not None:
+            return [self.given[pick] for pick in picks]
+        ids, places = self.columns.ids, self.places[picks].tolist()
+        return [ids[place] for place in places]
+
+    @property
+    def vectors(self) -> Vectors:
+        """(n, d)."""
+        return np.take(self.columns.vectors, self.places, axis=0)
+
+    @property
+    def published(self) -> Times:
+        """(n,), unix seconds, NaN where unknown."""
+        return np.take(self.columns.published, self.places)
+
+    def codes(self, attribute: str) -> Codes:
+        """(n, K), padded with -1."""
+        return np.take(self.columns.codes[attribute], self.places, axis=0)
+
+    def numbers(self, column: str) -> NDArray[np.float64]:
+        """(n,), NaN where missing."""
+        return np.take(self.columns.numbers[column], self.places)
+
+    def output(self, column: int) -> Vectors:
+        """One column of the outputs, (n,)."""
+        return np.asarray(self.columns.outputs[self.places, column])
+
+    def outputs(self, picks: Rows) -> Vectors:
+        """Of some, (k, W)."""
+        return np.take(self.columns.outputs, self.places[picks], axis=0)
