@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from app import keys, shown
-from app.link import Command
+from app.address import Command
 from app.settings import Settings
 from app.stored import Record
 from model_store.counters import MEMORY

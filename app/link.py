@@ -1,7 +1,8 @@
-"""A line to Redis that nobody waits on for longer than the timeout.
+"""The link to Redis, which nobody waits on for longer than the timeout.
 
-The first failure opens a breaker: from then on every call fails at once, without touching the network,
-until a ping in the background is answered. Only then do requests ask Redis again.
+One line writes, a few read, and all requests share them. The first failure opens a breaker: from then on every call
+fails at once, without touching the network, until a ping in the background is answered. Only then do requests ask
+Redis again.
 """
 
 import asyncio
@@ -11,59 +12,72 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, RedisError
 
+from app.address import Address, Command
 from app.errors import CacheAway
+from app.line import Line
 from app.metrics import Metrics
+from app.wire import Told
 
 log = logging.getLogger(__name__)
 
-Command = tuple[str | bytes | float, ...]
-
-CONNECTIONS = 32
+READERS = 2
+MOST = 10_000  # commands ahead of a call on its line: behind more it would not be answered in time
 FIRST_PING, LAST_PING = 0.05, 1.0  # seconds between pings while away: doubled up to the second
+PING: list[Command] = [("PING",)]
 
 
 class Link:
-    """One Redis server, or none at all (`url` None): then every call is CacheAway."""
+    """One Redis server, or none at all (`url` None): then every call is CacheAway.
 
-    def __init__(self, url: str | None, *, timeout: float, metrics: Metrics) -> None:
+    readers: lines that read, beside the one that writes; tracked: Redis tells who listens what changed of all that
+    was read.
+    """
+
+    def __init__(
+        self,
+        url: str | None,
+        *,
+        timeout: float,
+        metrics: Metrics,
+        readers: int = READERS,
+        tracked: bool = False,
+    ) -> None:
         self._timeout = timeout
         self._metrics = metrics
         self._healer: asyncio.Task[None] | None = None
-        self._client = _client(url, timeout) if url else None
-        self.away = self._client is None
+        self._listeners: list[Told] = []
+        self._lines: list[Line] = []
+        if url is not None:
+            address, told = Address(url), self._tell if tracked else None
+            self._lines = [Line(address, timeout), *(Line(address, timeout, told) for _ in range(readers))]
+        self.away = url is None
+
+    @property
+    def tracked(self) -> bool:
+        """Whether Redis tells of every change."""
+        return bool(self._lines) and all(line.tracked for line in self._lines[1:])
+
+    def listen(self, told: Told) -> None:
+        """Be told the keys that changed after they were read, None: any may have."""
+        self._listeners.append(told)
 
     async def open(self) -> None:
         """Ask once whether it is there; if not, requests do without it until it is."""
         with suppress(CacheAway):
-            await self.run("ping", [("PING",)])
+            await self.run("ping", PING)
 
     async def run(self, op: str, commands: Sequence[Command], *, more: float = 0.0) -> list[Any]:
         """Send commands in one round trip. A command that Redis refuses has its error as its result.
 
         more: seconds that so much work may take beyond the timeout. Raises CacheAway.
         """
-        if self.away or self._client is None:
-            raise CacheAway("Redis is away")
-        start = time.perf_counter()
-        try:
-            results = await self._send(self._client, commands, self._timeout + more)
-        except (RedisError, OSError) as error:  # TimeoutError is an OSError
-            self._metrics.redis_errors.labels(op).inc()
-            await self._break(error)
-            raise CacheAway(f"Redis is away: {error}") from error
-        self._metrics.redis.labels(op).observe(time.perf_counter() - start)
-        refused = [result for result in results if isinstance(result, ResponseError)]
-        if refused:
-            self._metrics.redis_errors.labels(op).inc(len(refused))
-            log.warning(
-                "Redis refused %d of %d commands of %s: %s", len(refused), len(commands), op, refused[0]
-            )
-        return results
+        return await self._trip(op, commands, more, reads=False)
+
+    async def read(self, op: str, commands: Sequence[Command], *, more: float = 0.0) -> list[Any]:
+        """The same with commands that only read, on a line of their own."""
+        return await self._trip(op, commands, more, reads=True)
 
     async def close(self) -> None:
         """Stop pinging and hang up."""
@@ -71,46 +85,73 @@ class Link:
             self._healer.cancel()
             with suppress(asyncio.CancelledError):
                 await self._healer
-        if self._client:
-            await self._client.connection_pool.disconnect()
+        for line in self._lines:
+            await line.close()
 
-    async def _send(self, client: Redis, commands: Sequence[Command], timeout: float) -> list[Any]:
-        async with asyncio.timeout(timeout):  # the whole trip: the pool, the connection, the replies
-            pipeline = client.pipeline(transaction=False)
-            for command in commands:
-                pipeline.execute_command(*command)
-            results: list[Any] = await pipeline.execute(raise_on_error=False)
-            return results
+    async def _trip(self, op: str, commands: Sequence[Command], more: float, *, reads: bool) -> list[Any]:
+        if self.away:
+            raise CacheAway("Redis is away")
+        if not commands:
+            return []
+        line = self._reader() if reads else self._lines[0]
+        if line.flying >= MOST:
+            self._metrics.redis_errors.labels(op).inc()
+            raise CacheAway(f"{line.flying} commands wait for Redis already")
+        start = time.perf_counter()
+        try:
+            results = await line.send(commands, self._timeout + more)
+            refused = _refused(results)
+        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            self._metrics.redis_errors.labels(op).inc()
+            self._break(error)
+            raise CacheAway(f"Redis is away: {error}") from error
+        self._metrics.redis.labels(op).observe(time.perf_counter() - start)
+        if refused:
+            self._metrics.redis_errors.labels(op).inc(len(refused))
+            log.warning(
+                "Redis refused %d of %d commands of %s: %s", len(refused), len(commands), op, refused[0]
+            )
+        return results
 
-    async def _break(self, error: Exception) -> None:
-        if self.away or self._client is None:
+    def _reader(self) -> Line:
+        """The first line on which nothing long is ahead, else the one that is free first."""
+        readers = self._lines[1:]
+        usual = asyncio.get_running_loop().time() + self._timeout
+        return next((line for line in readers if line.due <= usual), None) or min(
+            readers, key=lambda line: line.due
+        )
+
+    def _tell(self, keys: list[bytes] | None) -> None:
+        for told in self._listeners:
+            told(keys)
+
+    def _break(self, error: Exception) -> None:
+        if self.away:
             return
         self.away = True
         self._metrics.breaker.set(1)
         log.warning("Redis is away (%s: %s); answering without it", type(error).__name__, error)
-        self._healer = asyncio.create_task(self._heal(self._client))
+        for line in self._lines:  # all are of the old server
+            line.drop(error)
+        self._healer = asyncio.create_task(self._heal())
 
-    async def _heal(self, client: Redis) -> None:
+    async def _heal(self) -> None:
         pause = FIRST_PING
         while True:
             await asyncio.sleep(pause)
             pause = min(2.0 * pause, LAST_PING)
             with suppress(RedisError, OSError):
-                await client.connection_pool.disconnect(inuse_connections=False)  # all are of the old server
-                await self._send(client, [("PING",)], self._timeout)
+                _refused(await self._lines[0].send(PING, self._timeout))
                 break
         self.away = False
         self._metrics.breaker.set(0)
         log.info("Redis is back")
 
 
-def _client(url: str, timeout: float) -> Redis:
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=CONNECTIONS,
-        timeout=timeout,
-        socket_timeout=None,  # the whole trip has one: a large one may take longer than a small one's timeout
-        socket_connect_timeout=timeout,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return Redis(connection_pool=pool)
+def _refused(results: Sequence[Any]) -> list[RedisError]:
+    """The commands that were refused; raises if Redis is still loading its data."""
+    refused = [result for result in results if isinstance(result, RedisError)]
+    for error in refused:
+        if isinstance(error, BusyLoadingError):
+            raise error
+    return refused

@@ -31,7 +31,8 @@ class Redis:
         url = self._settings.redis_url
         if url is None:
             url = await self._embedded()
-        self.link = Link(url, timeout=self._settings.redis_timeout_ms / 1_000, metrics=self._metrics)
+        timeout, readers = self._settings.redis_timeout_ms / 1_000, self._settings.redis_connections
+        self.link = Link(url, timeout=timeout, metrics=self._metrics, readers=readers)
         await self.link.open()
         return self.link
 

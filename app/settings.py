@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.address import Address
 from app.errors import SettingsError
 from model_store.engine import Device
 from model_store.shelf import DEFAULT_ROOT
@@ -21,6 +22,7 @@ SCHEMES = ("redis://", "rediss://", "unix://")
 def _redis_url(url: str) -> str:
     if not url.startswith(SCHEMES):
         raise ValueError(f"begin it with one of {', '.join(SCHEMES)}")
+    Address(url)
     return url
 
 
@@ -42,6 +44,9 @@ class Settings(BaseSettings):
         None, description="Where the embedded Redis keeps its data; unset, it forgets at exit."
     )
     redis_timeout_ms: int = Field(50, ge=1, le=10_000, description="Longest that a request waits for Redis.")
+    redis_connections: int = Field(
+        2, ge=1, le=64, description="Connections that all requests read over; one more writes."
+    )
     cache_ttl_seconds: int = Field(86_400, ge=1, description="How long Redis keeps user and text vectors.")
     history_ttl_seconds: int = Field(
         7_776_000, ge=1, description="How long Redis keeps the history of a user who does nothing."

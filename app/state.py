@@ -12,9 +12,10 @@ import numpy as np
 
 from app import keys
 from app import shown as lists
+from app.address import Command
 from app.errors import CacheAway, NotStored
 from app.ledger import Ledger, StoredEvent, entry
-from app.link import Command, Link
+from app.link import Link
 from app.settings import Settings
 from app.shown import Shown
 from app.stored import Record, Row, Stored, pack, seconds, stored, unpack
@@ -105,7 +106,7 @@ class State:
         if not commands:
             return Found()
         try:
-            results = iter(await self._link.run("fetch", commands, more=READ_SECONDS * len(items)))
+            results = iter(await self._link.read("fetch", commands, more=READ_SECONDS * len(items)))
         except CacheAway:
             return Found(away=True)
         known, rows, entries, records = ([next(results) for _ in group] for group in groups)

@@ -19,10 +19,11 @@ from app.settings import Settings
 
 
 class RealRedis:
-    """A redis-server on a unix socket of its own."""
+    """A redis-server on a unix socket of its own, and wherever else its options say."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self._socket = folder / "redis.sock"
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"unix://{self._socket}"
 
@@ -37,6 +38,7 @@ class RealRedis:
             "",
             "--appendonly",
             "no",
+            *self._options,
         ]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=self._socket.parent)
         with self.client() as client:
@@ -53,16 +55,76 @@ class RealRedis:
 
 
 @contextmanager
-def real_redis() -> Iterator[RealRedis]:
+def real_redis(*options: str) -> Iterator[RealRedis]:
     with tempfile.TemporaryDirectory(
         prefix="redis-"
     ) as folder:  # short: a socket's path is at most 107 bytes
-        server = RealRedis(Path(folder))
+        server = RealRedis(Path(folder), *options)
         server.start()
         try:
             yield server
         finally:
             server.kill()
+
+
+class Relay:
+    """A wire tap before a Redis: it passes replies on in pieces of a size, and can hang up after so many bytes."""
+
+    def __init__(self, socket: str, *, piece: int = 65_536, cut: int | None = None) -> None:
+        self._socket = socket
+        self._piece = piece
+        self.cut = cut
+        self.url = ""
+
+    async def __aenter__(self) -> "Relay":
+        self._server = await asyncio.start_server(self._pass, "127.0.0.1")
+        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._talks: set[asyncio.Task[None]] = set()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._server.close()
+        for talk in self._talks:
+            talk.cancel()
+        await asyncio.gather(*self._talks, return_exceptions=True)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._talks.add(asyncio.current_task())
+        answers, asks = await asyncio.open_unix_connection(self._socket)
+        there = asyncio.create_task(self._copy(reader, asks))
+        try:
+            await self._copy(answers, writer, limited=True)
+        finally:
+            there.cancel()
+            asks.close()
+            writer.close()
+
+    async def _copy(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, limited: bool = False
+    ) -> None:
+        while data := await source.read(self._piece):
+            if limited and self.cut is not None:
+                data, self.cut = data[: self.cut], max(0, self.cut - len(data))
+            target.write(data)
+            await target.drain()
+            if limited and self.cut == 0:
+                break
+
+
+@asynccontextmanager
+async def parrot(*said: bytes) -> AsyncIterator[str]:
+    """The URL of a server that says the one, then the other, the last ever after, whatever it is told."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        words = list(said)
+        while await reader.read(65_536):
+            writer.write(words.pop(0) if words[1:] else words[0])
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(talk, "127.0.0.1") as server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await asyncio.sleep(0.05)  # it sees that its callers have hung up
 
 
 @contextmanager

@@ -4,9 +4,16 @@ import socket
 import pytest
 
 from app.errors import CacheAway
-from app.link import Link
+from app.link import MOST, Link
 from app.metrics import Metrics
-from tests.live import eventually_async, real_redis
+from tests.live import Relay, eventually_async, parrot, real_redis
+
+
+async def healed(link: Link) -> None:
+    async def back() -> bool:
+        return not link.away
+
+    await eventually_async(back)
 
 
 def test_commands_come_back_in_one_trip_in_order(redis_server):
@@ -17,7 +24,7 @@ def test_commands_come_back_in_one_trip_in_order(redis_server):
         await link.close()
         return results
 
-    assert asyncio.run(run()) == [True, b"1", None]
+    assert asyncio.run(run()) == [b"OK", b"1", None]
 
 
 def test_a_command_that_is_refused_is_its_own_result(redis_server):
@@ -71,12 +78,102 @@ def test_it_heals_by_itself_when_the_server_is_back():
             with pytest.raises(CacheAway):
                 await link.run("test", [("PING",)])
             server.start()
-
-            async def back() -> bool:
-                return not link.away
-
-            await eventually_async(back)
+            await healed(link)
             for _ in range(16):  # none of the old connections is met again
+                await link.run("test", [("PING",)])
+            await link.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("call", [Link.run, Link.read])
+def test_a_late_reply_reaches_nobody(redis_server, call):
+    async def run():
+        with redis_server.client() as client:
+            client.mset({f"link:late:{n}": n for n in range(50)})
+            link = Link(redis_server.url, timeout=0.2, metrics=Metrics())
+            assert await call(link, "test", [("GET", "link:late:0")]) == [b"0"]
+            client.execute_command("CLIENT", "PAUSE", 400, "ALL")
+        with pytest.raises(CacheAway):
+            await call(link, "test", [("GET", "link:late:1")])
+        assert link.away
+        await healed(link)
+        found = await asyncio.gather(*(call(link, "test", [("GET", f"link:late:{n}")]) for n in range(50)))
+        await link.close()
+        return found
+
+    assert asyncio.run(run()) == [[str(n).encode()] for n in range(50)]
+
+
+def test_a_connection_that_is_reset_within_a_reply_is_away_and_heals(redis_server):
+    async def run():
+        async with Relay(redis_server.url.removeprefix("unix://")) as relay:
+            link = Link(relay.url, timeout=2.0, metrics=Metrics())
+            await link.open()
+            relay.cut = 100
+            with pytest.raises(CacheAway):
+                await link.run("test", [("ECHO", "x" * 1_000)])
+            assert link.away
+            relay.cut = None
+            await healed(link)
+            found = await link.run("test", [("ECHO", "whole")])
+            await link.close()
+            return found
+
+    assert asyncio.run(run()) == [b"whole"]
+
+
+def test_requests_share_a_stated_number_of_connections(redis_server):
+    async def run():
+        link = Link(redis_server.url + "?client_name=shared", timeout=2.0, metrics=Metrics(), readers=3)
+        for _ in range(3):
+            calls = [call("test", [("PING",)], more=n) for n in range(50) for call in (link.run, link.read)]
+            await asyncio.gather(*calls)
+        with redis_server.client() as client:
+            found = [each for each in client.client_list() if each["name"] == "shared"]
+        await link.close()
+        return len(found)
+
+    assert asyncio.run(run()) == 4
+
+
+def test_behind_too_much_work_a_call_is_refused_and_redis_is_not_away(redis_server):
+    async def run():
+        link = Link(redis_server.url, timeout=5.0, metrics=Metrics())
+        await link.open()
+        bulk = asyncio.create_task(link.run("test", [("PING",)] * MOST))
+        await asyncio.sleep(0)
+        with pytest.raises(CacheAway, match="wait for Redis already"):
+            await link.run("test", [("PING",)])
+        beside = await link.read("test", [("PING",)])
+        done = await bulk
+        after = await link.run("test", [("PING",)])
+        await link.close()
+        return len(done), beside, after, link.away
+
+    assert asyncio.run(run()) == (MOST, [b"PONG"], [b"PONG"], False)
+
+
+def test_a_small_call_goes_round_a_large_one(redis_server):
+    async def run():
+        link = Link(redis_server.url, timeout=0.5, metrics=Metrics())
+        await link.read("test", [("PING",)])
+        large = asyncio.create_task(link.read("test", [("BLPOP", "link:nobody pushes here", 2)], more=5.0))
+        await asyncio.sleep(0)
+        small = await link.read("test", [("PING",)])
+        first = not large.done()
+        await large
+        await link.close()
+        return small, first
+
+    assert asyncio.run(run()) == ([b"PONG"], True)
+
+
+def test_a_server_that_loads_its_data_is_away():
+    async def run():
+        async with parrot(b"%0\r\n", b"-LOADING Redis is loading the dataset in memory\r\n") as url:
+            link = Link(url, timeout=0.5, metrics=Metrics())
+            with pytest.raises(CacheAway, match="loading"):
                 await link.run("test", [("PING",)])
             await link.close()
 

@@ -41,6 +41,7 @@ def test_the_tests_own_variable_is_tolerated():
         ("CHORUS_PORT", "70000", "less than or equal to 65535"),
         ("CHORUS_DEVICE", "tpu", "'auto', 'cpu' or 'cuda'"),
         ("CHORUS_REDIS_URL", "localhost:6379", "begin it with one of redis://"),
+        ("CHORUS_REDIS_URL", "redis://h?colour=red", "'colour'; correct or drop that option"),
         ("CHORUS_REDIS_TIMEOUT_MS", "0", "greater than or equal to 1"),
     ],
     ids=str,

@@ -1,0 +1,82 @@
+import asyncio
+import socket
+import subprocess
+
+import pytest
+
+from app.address import Address
+from app.link import Link
+from app.metrics import Metrics
+from tests.live import real_redis
+
+
+@pytest.mark.parametrize(
+    ("url", "greeting"),
+    [
+        ("redis://h", [("HELLO", 3, "SETNAME", "chorus")]),
+        ("redis://:p%40@h/3", [("HELLO", 3, "AUTH", "default", "p@", "SETNAME", "chorus"), ("SELECT", 3)]),
+        ("rediss://u:p@h?client_name=x", [("HELLO", 3, "AUTH", "u", "p", "SETNAME", "x")]),
+        ("unix:///tmp/redis.sock?db=2", [("HELLO", 3, "SETNAME", "chorus"), ("SELECT", 2)]),
+    ],
+)
+def test_a_url_says_how_redis_is_greeted(url, greeting):
+    assert Address(url).greeting == greeting
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h?colour=red", "redis://h?db=many", "rediss://h?ssl_cert_reqs=maybe"]
+)
+def test_an_option_that_makes_no_sense_is_refused(url):
+    with pytest.raises(ValueError, match=r"colour|db|maybe"):
+        Address(url)
+
+
+def ask(url):
+    """What Redis says of our own connection, None if it is away."""
+
+    async def run():
+        link = Link(url, timeout=2.0, metrics=Metrics())
+        await link.open()
+        found = None if link.away else (await link.run("test", [("CLIENT", "INFO")]))[0].decode()
+        await link.close()
+        return found
+
+    return asyncio.run(run())
+
+
+def test_user_password_name_and_database_are_those_of_the_url(redis_server):
+    with redis_server.client() as client:
+        client.execute_command("ACL SETUSER singer on >se:cret ~* +@all")
+    place = redis_server.url.removeprefix("unix://")
+    told = ask(f"unix://singer:se%3Acret@{place}?db=3&client_name=alto")
+    assert {"user=singer", "db=3", "name=alto", "resp=3"} <= set(told.split())
+    assert ask(f"unix://singer:wrong@{place}") is None
+
+
+@pytest.fixture(scope="module")
+def encrypted(tmp_path_factory):
+    """A Redis behind TLS: its URL and the certificate that it shows."""
+    folder = tmp_path_factory.mktemp("tls")
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem "
+        "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    )
+    try:
+        subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("no openssl to make a certificate with")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    key, certificate = str(folder / "key.pem"), str(folder / "cert.pem")
+    options = ["--tls-port", str(port), "--tls-cert-file", certificate, "--tls-key-file", key]
+    with real_redis(*options, "--tls-auth-clients", "no"):
+        yield f"rediss://localhost:{port}", certificate
+
+
+@pytest.mark.parametrize(
+    ("options", "there"), [("?ssl_ca_certs={}", True), ("?ssl_cert_reqs=none", True), ("", False)]
+)
+def test_tls_is_checked_as_the_url_says(encrypted, options, there):
+    url, certificate = encrypted
+    told = ask(url + options.format(certificate))
+    assert (told is not None) == there
