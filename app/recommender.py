@@ -28,7 +28,6 @@ from app.stored import Row, Stored
 from app.texts import Texts, digest
 from app.users import Users
 from model_store.engine import Engine
-from model_store.text import render
 
 Finish = Callable[[Ask, Known], Ranking]
 
@@ -121,9 +120,10 @@ class Recommender:
         """What is at hand of one ask."""
         asked = ask.stored_user is not None and not found.away
         stored = found.users.get(ask.stored_user or "", NOBODY)
-        profile = render(self._manifest.profile_text, stored.profile) if ask.profile is None else ask.profile
-        records = stored.history if ask.history is None else ask.history
-        past = self._users.past(records, profile, ask.now)
+        if ask.history is None:
+            past = self._users.stored(stored, ask.now, ask.profile)
+        else:
+            past = self._users.past(ask.history, ask.profile or "", ask.now)
         user = self._users.known(past, stored if asked else None)
         return Draft(ask, past, user, "bypass" if not asked else "miss" if user is None else "hit")
 

@@ -13,6 +13,7 @@ import numpy as np
 from app import keys
 from app import shown as lists
 from app.address import Command
+from app.copies import Copies
 from app.errors import CacheAway, NotStored
 from app.ledger import Ledger, StoredEvent, entry
 from app.link import Link
@@ -82,6 +83,7 @@ class State:
         self._text_width = manifest.dimension + sum(task.width for task in manifest.text_tasks)
         self._vector_ttl = settings.cache_ttl_seconds
         self._history_ttl = settings.history_ttl_seconds
+        self._before: Copies[Stored] = Copies(settings.local_cache, 32 << 20)
         self._writes: set[asyncio.Task[None]] = set()
 
     async def fetch(
@@ -112,7 +114,7 @@ class State:
         known, rows, entries, records = ([next(results) for _ in group] for group in groups)
         found = (unpack(row, self._text_width) for row in rows)
         return Found(
-            {user: stored(known[3 * n : 3 * n + 3], self._user_width) for n, user in enumerate(users)},
+            {user: self._stored(user, known[3 * n : 3 * n + 3]) for n, user in enumerate(users)},
             {text: row for text, row in zip(texts, found, strict=True) if row is not None},
             {user: each for user, each in zip(shown, entries, strict=True) if isinstance(each, list)},
             self._live(items, records) if items else None,
@@ -162,6 +164,12 @@ class State:
             ("GET", keys.user(user, keys.PROFILE)),
             ("GET", keys.vector(user, self._model)),
         ]
+
+    def _stored(self, user: str, results: Sequence[Any]) -> Stored:
+        """What was read of a user: what was read before, if it has not changed since."""
+        found = stored(results, self._user_width, self._before.last(user))
+        self._before.put(user, found, time=0.0, size=found.size)
+        return found
 
     def _records(self, items: Sequence[str]) -> list[Command]:
         """When counting began, then the records, by so many a command that others get a turn."""

@@ -6,7 +6,8 @@ Vectors are little-endian float32 behind a checksum; events of a history are ["<
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,51 @@ from numpy.typing import NDArray
 Row = NDArray[np.float32]
 Record = tuple[str, str, float]  # item, event, unix seconds
 
+DIGEST = 16  # bytes of the digest of a history
 LATEST = 1e11  # unix seconds that are none any more
 
 
-@dataclass(frozen=True)
-class Stored:
-    """What Redis knows of one user."""
+SPLIT = b",\n"  # between events: JSON as we write it has no line breaks
 
-    history: tuple[Record, ...] = ()
-    profile: Mapping[str, Any] = field(default_factory=dict)
-    digest: bytes = b""
-    vector: Row | None = None
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What Redis knows of one user, as it came; read when it is asked for.
+
+    events: of the history, newest first, SPLIT between them; record: of the profile; cached: the vector's value, of
+    `width` floats behind the digest of the history that it was computed from. The same object is the same user's
+    state: what was made of it once stays true.
+    """
+
+    events: bytes = b""
+    record: bytes = b""
+    cached: bytes = b""
+    width: int = 0
+
+    @property
+    def history(self) -> tuple[Record, ...]:
+        """Events, those that came first first."""
+        return _records(self.events) if self.events else ()
+
+    @property
+    def profile(self) -> Mapping[str, Any]:
+        """The user's record."""
+        return _object(self.record) if self.record else {}
+
+    @cached_property
+    def vector(self) -> Row | None:
+        """The vector (width,), None if it is absent or damaged."""
+        return unpack(self.cached, self.width, tag=DIGEST)
+
+    @property
+    def digest(self) -> bytes:
+        """That of the history behind the vector."""
+        return self.cached[4 : 4 + DIGEST] if self.vector is not None else b""
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes, with all that is made of it."""
+        return 2_000 + 2 * (len(self.events) + len(self.record) + len(self.cached))
 
 
 def pack(row: Row, tag: bytes = b"") -> bytes:
@@ -43,23 +78,22 @@ def unpack(value: Any, width: int, tag: int = 0) -> Row | None:
     return np.frombuffer(value, dtype="<f4", offset=4 + tag)
 
 
-def stored(results: Sequence[Any], width: int) -> Stored:
-    """A user from the list, the record and the vector (width,) as Redis gave them."""
+def stored(results: Sequence[Any], width: int, before: Stored | None = None) -> Stored:
+    """A user from the list, the record and the vector as Redis gave them; `before` itself if nothing has changed."""
     history, profile, vector = results
-    row = unpack(vector, width, tag=16)
-    return Stored(
-        history=_records(history) if isinstance(history, list) else (),
-        profile=_object(profile) if isinstance(profile, bytes) else {},
-        digest=vector[4:20] if row is not None else b"",
-        vector=row,
-    )
+    events = SPLIT.join(history) if isinstance(history, list) else b""
+    record = profile if isinstance(profile, bytes) else b""
+    cached = vector if isinstance(vector, bytes) else b""
+    if before is not None and (before.events, before.record, before.cached) == (events, record, cached):
+        return before
+    return Stored(events, record, cached, width)
 
 
-def _records(entries: Sequence[bytes]) -> tuple[Record, ...]:
+def _records(events: bytes) -> tuple[Record, ...]:
     try:
-        parsed = json.loads(b"[%b]" % b",".join(entries))  # one call for all: the common case
+        parsed = json.loads(b"[%b]" % events)  # one call for all: the common case
     except (ValueError, RecursionError):
-        parsed = [_value(entry) for entry in entries]
+        parsed = [_value(event) for event in events.split(SPLIT)]
     return tuple((entry[0], entry[1], float(entry[2])) for entry in reversed(parsed) if _is_record(entry))
 
 

@@ -6,9 +6,12 @@ changes the history, hence the digest, and no cache has to be told.
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
+import math
+import sys
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +23,20 @@ from app.stored import Record, Row, Stored
 from model_store.clock import Times
 from model_store.engine import Engine
 from model_store.history import History
+from model_store.text import render
 
 
 @dataclass(frozen=True)
 class Past:
     """What is known of a user at a moment: L events of known items, oldest first, and the profile's text.
 
-    rows, events (L,) int64; times (L,) float64; seen: every item of the history, known or not.
+    rows, events (L,) int64; times (L,) float64; items: every one of the history, known or not.
     """
 
     rows: NDArray[np.int64]
     events: NDArray[np.int64]
     times: Times
-    seen: frozenset[str]
+    items: tuple[str, ...]
     profile: str
     digest: bytes
 
@@ -41,9 +45,27 @@ class Past:
         """Time of the newest event, NaN if there is none."""
         return float(self.times[-1]) if len(self.times) else float("nan")
 
+    @property
+    def seen(self) -> frozenset[str]:
+        """Every item of the history."""
+        return frozenset(self.items)
+
     def share(self, kind: int) -> Times:
         """Share of the events that are of a kind, (1,), NaN if there is none."""
         return np.array([(self.events == kind).mean() if len(self.events) else np.nan])
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What was made of a stored history: the past at any moment later than its newest event.
+
+    given: the profile that a request brought in place of the stored one; unknown: events of it that were left out.
+    """
+
+    past: Past
+    newest: float
+    given: str | None
+    unknown: int
 
 
 class Users:
@@ -58,33 +80,62 @@ class Users:
         self._pool = pool
         self._metrics = metrics
         self._limit = manifest.history_limit
+        self._fields = manifest.profile_text
         self._kinds = {
             name: number for number, name in enumerate(manifest.events) if number
         }  # 0: the profile
+        self._recalled: WeakKeyDictionary[Stored, Recalled] = WeakKeyDictionary()
         self._local: Lru[bytes, Row] = Lru(size)
         self._flights: Flights[bytes, Row] = Flights(metrics.shared.labels("user").inc)
 
-    def past(self, records: Iterable[Record], profile: str, now: float) -> Past:
+    def stored(self, stored: Stored, now: float, profile: str | None = None) -> Past:
+        """The past of a user as Redis knows it; `profile`: in place of the stored one.
+
+        Made once for what was read: it stays the same as long as that and the catalogue do.
+        """
+        recalled = self._recalled.get(stored)
+        if recalled is None or now <= recalled.newest or recalled.given != profile:
+            recalled = self._read(stored, now, profile)
+        self._metrics.unknown.inc(recalled.unknown)
+        return recalled.past
+
+    def past(self, records: Sequence[Record], profile: str, now: float) -> Past:
         """The newest events of known items strictly before `now`, in the order in which they happened."""
-        before = sorted((record for record in records if record[2] < now), key=lambda record: record[2])
+        past, unknown = self._past(records, profile, now)
+        self._metrics.unknown.inc(unknown)
+        return past
+
+    def _read(self, stored: Stored, now: float, profile: str | None) -> Recalled:
+        records = stored.history
+        text = render(self._fields, stored.profile) if profile is None else profile
+        past, unknown = self._past(records, text, now)
+        newest = max((time for _, _, time in records), default=-math.inf)
+        recalled = Recalled(past, newest, profile, unknown)
+        if now > newest:
+            self._recalled[stored] = recalled
+        return recalled
+
+    def _past(self, records: Sequence[Record], profile: str, now: float) -> tuple[Past, int]:
+        """The past, and how many events were left out of it as unknown."""
+        before = sorted((record for record in records if record[2] < now), key=_time)
         kept = []
         for item, event, time in before:
             row, kind = self._catalogue.row(item), self._kinds.get(event)
             if row is not None and kind is not None:
                 kept.append((row, kind, time))
-        self._metrics.unknown.inc(len(before) - len(kept))
         newest = kept[-self._limit :]
         rows = np.array([row for row, _, _ in newest], dtype=np.int64)
         events = np.array([kind for _, kind, _ in newest], dtype=np.int64)
         times = np.array([time for _, _, time in newest], dtype=np.float64)
-        return Past(
+        past = Past(
             rows=rows,
             events=events,
             times=times,
-            seen=frozenset(item for item, _, _ in before),
+            items=tuple(sys.intern(item) for item, _, _ in before),  # users share their items
             profile=profile,
             digest=_digest(rows, events, times, profile),
         )
+        return past, len(before) - len(kept)
 
     def known(self, past: Past, stored: Stored | None) -> Row | None:
         """The vector of that past if it is remembered here, or if Redis had it; None: Redis was not asked."""
@@ -114,6 +165,10 @@ class Users:
         vectors = self._catalogue.items.vectors[past.rows]
         history = History(vectors, past.events, past.times)
         return history if profile is None else history.opened_by(profile[: vectors.shape[1]])
+
+
+def _time(record: Record) -> float:
+    return record[2]
 
 
 def _digest(rows: NDArray[np.int64], events: NDArray[np.int64], times: Times, profile: str) -> bytes:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.catalogue import Catalogue
+from app.ledger import entry
 from app.metrics import Metrics
-from app.state import Stored
+from app.stored import Stored, pack, stored
 from app.users import Users
 from model_store.bundle import Bundle
 from model_store.engine import Engine
@@ -106,8 +107,8 @@ def test_the_vector_is_what_the_engine_says(users, engine, ids, click, bundle):
 def test_a_stored_vector_counts_only_for_the_same_history(users, engine, ids, click):
     row = np.ones(engine.manifest.dimension, dtype=np.float32)
     past = users.past([(ids[5], click, 7.0)], "", NOW)
-    assert users.known(past, Stored(digest=b"x" * 16, vector=row)) is None
-    assert users.known(past, Stored(digest=past.digest, vector=row)) is row
+    assert users.known(past, Stored(cached=pack(row, b"x" * 16), width=len(row))) is None
+    assert users.known(past, Stored(cached=pack(row, past.digest), width=len(row))).tolist() == row.tolist()
 
 
 def test_a_profile_moves_the_vector_of_a_newcomer(users, engine):
@@ -115,3 +116,44 @@ def test_a_profile_moves_the_vector_of_a_newcomer(users, engine):
     profile = engine.text("odense young").vector
     plain, profiled = asyncio.run(users.encode(nobody, None)), asyncio.run(users.encode(someone, profile))
     assert not np.allclose(plain, profiled)
+
+
+def raw(*records):
+    """A stored history as Redis gives it: newest first."""
+    return [entry(record).encode() for record in reversed(records)]
+
+
+moments = st.sampled_from([0.0, 5.0, 10.0, 10.5, 20.0, 1e6])
+
+
+@given(records, st.lists(moments, min_size=1, max_size=4), st.sampled_from([None, "", "odense"]))
+def test_a_stored_past_is_that_of_its_events_at_any_moment(users, ids, click, events, nows, profile):
+    told = [(ids[item] if item else "no such item", click, time % 20) for item, time in events]
+    known = stored([raw(*told), None, None], 4)
+    for now in nows:
+        fresh = users.past(told, profile or "", now)
+        recalled = users.stored(known, now, profile)
+        assert (recalled.digest, recalled.items, recalled.profile) == (
+            fresh.digest,
+            fresh.items,
+            fresh.profile,
+        )
+        assert recalled.times.tolist() == fresh.times.tolist()
+
+
+def test_a_stored_past_is_made_once_for_all_moments_after_its_newest_event(users, ids, click):
+    known = stored([raw((ids[1], click, 10.0), (ids[2], click, 20.0)), b'{"city": "Odense"}', None], 4)
+    first = users.stored(known, 20.5)
+    assert users.stored(known, NOW) is first
+    assert users.stored(known, 20.0).times.tolist() == [10.0]
+    assert users.stored(known, NOW, "someone else").profile == "someone else"
+    assert users.stored(known, NOW).digest == first.digest
+
+
+def test_unknown_items_are_counted_at_every_request(users, ids, click):
+    known = stored([raw(("no such item", click, 10.0), (ids[2], click, 20.0)), None, None], 4)
+    counter = users._metrics.unknown
+    before = counter.value
+    for now in (15.0, 30.0, 40.0, 50.0):
+        users.stored(known, now)
+    assert counter.value - before == 4
