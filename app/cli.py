@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import logging
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -18,7 +19,11 @@ from app.model import Model, build
 from app.server import Server
 from app.service import Redis, Service
 from app.settings import Settings
+from app.supervisor import Supervisor
+from app.worker import REFUSED, Report
 from model_store.errors import ChorusError
+
+log = logging.getLogger(__name__)
 
 PATIENCE_MS = 5_000
 
@@ -51,6 +56,12 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="Port, 0 for a free one [CHORUS_PORT, 8000].", show_default=False)
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes that share the port, best one a core [CHORUS_WORKERS, 1].", show_default=False
+        ),
+    ] = None,
     store: Store = None,
     model: ModelOption = None,
     version: Version = None,
@@ -59,23 +70,43 @@ def serve(
 
     A bundle that is damaged, or a device that is absent, ends it with code 2 and one line that says why.
     """
-    settings = _settings(host=host, port=port, store=store, model=model, version=version)
+    given = {"host": host, "port": port, "workers": workers}
+    settings = _settings(**given, store=store, model=model, version=version)
     logs.configure(settings.log_format)
-    application = create_app(settings)
-    service: Service = application.state.service
+    code = _serve_alone(settings) if settings.workers == 1 else _serve_together(settings)
+    if code:
+        raise typer.Exit(code)
 
-    def announce(address: str) -> None:
-        typer.echo(f"API      {address}/recommend")
-        typer.echo(f"Docs     {address}/docs")
-        typer.echo(f"Metrics  {address}/metrics")
-        typer.echo(f"Redis    {service.redis.place}")
-        typer.echo(
-            f"Model    {service.label} ({service.model.manifest.precision}, {service.model.engine.device})"
-        )
 
-    Server(application, settings, announce).run()
-    if service.failure:  # the log has said why
-        raise typer.Exit(2)
+def _serve_alone(settings: Settings) -> int:
+    service = Service(settings)
+
+    def announce() -> None:
+        _announce(server.address, Report(serves=service.model.described, redis=service.redis.place))
+
+    server = Server(create_app(service=service), settings, announce)
+    server.run()
+    if service.failure:
+        log.error("the model was refused: %s", service.failure)
+    return REFUSED if service.failure else 0
+
+
+def _serve_together(settings: Settings) -> int:
+    async def serve() -> int:
+        return await Supervisor(settings, _announce).run()
+
+    try:
+        return asyncio.run(serve())
+    except ChorusError as error:
+        _stop(error)
+
+
+def _announce(address: str, report: Report) -> None:
+    typer.echo(f"API      {address}/recommend")
+    typer.echo(f"Docs     {address}/docs")
+    typer.echo(f"Metrics  {address}/metrics")
+    typer.echo(f"Redis    {report.redis}")
+    typer.echo(f"Model    {report.serves}")
 
 
 @app.command()
@@ -172,4 +203,4 @@ def _run(settings: Settings, work: Callable[[Model, Metrics], Coroutine[Any, Any
 
 def _stop(error: ChorusError) -> NoReturn:
     typer.secho(f"chorus-serve: {error}", fg="red", err=True)
-    raise typer.Exit(2)
+    raise typer.Exit(REFUSED)

@@ -21,9 +21,9 @@ DESCRIPTION = """Ranked recommendations with every task's value, from one shared
 Errors are `{"error", "error_type", "request_id"}`; the message names the field and the fix."""
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """An app for these settings, the environment's if none are given."""
-    service = Service(settings or Settings.load())
+def create_app(settings: Settings | None = None, *, service: Service | None = None) -> FastAPI:
+    """An app for these settings, the environment's if none are given; or around a service of one's own."""
+    service = service or Service(settings or Settings.load())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -38,6 +38,7 @@ class Metrics:
             "request_duration_seconds", "From the first byte to the last.", "endpoint", bounds=SECONDS
         )
         self.in_progress = gauge("requests_in_progress", "Requests being answered now.", "sum")
+        self.connections = gauge("connections", "Open connections.", "sum")
         self.rejected = counters("rejected_total", "Requests refused before any work.", "reason")
         self.stages = histograms(
             "stage_duration_seconds", "Time of one stage of a request.", "stage", bounds=SECONDS
@@ -53,6 +54,7 @@ class Metrics:
         self.redis_errors = counters("redis_errors_total", "Round trips that failed, commands refused.", "op")
         self.breaker = gauge("redis_breaker_open", "1 while requests skip Redis.", "max")
         self.restarts = counter("redis_restarts_total", "Restarts of the embedded Redis.")
+        self.worker_restarts = counter("worker_restarts_total", "Workers that ended and were replaced.")
         self.events = counters("events_total", "Events received.", "result")
         self.counted = counters(
             "statistics_events_total", "Items of counted events: counted, or late for every window.", "result"

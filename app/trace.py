@@ -87,6 +87,8 @@ class Tracing:
         yield b"server-timing", trace.timing().encode()
         if self._service.label:
             yield b"x-model-version", self._service.label.encode()
+        if self._service.draining:
+            yield b"connection", b"close"  # the next request of that caller goes to somebody who stays
         if trace.cache:
             yield b"x-cache", trace.cache.encode()
 

@@ -1,7 +1,9 @@
 """Real things for tests: a Redis that can be killed, an app that is ready."""
 
 import asyncio
+import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -145,6 +147,40 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, 
         await service.loaded()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             yield client, service
+
+
+@contextmanager
+def process(shelf, redis_server, *options, **variables):
+    """A served bundle on a free port: the process, its address and the lines that it printed.
+
+    redis_server: None for an embedded one.
+    """
+    named = {"CHORUS_REDIS_URL": redis_server.url} if redis_server else {}
+    environ = {**os.environ, "CHORUS_STORE": str(shelf), **named, **variables}
+    command = [sys.executable, "-m", "app", "serve", "--port", "0", *options]
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
+    )
+    try:
+        lines = [running.stdout.readline().rstrip() for _ in range(5)]
+        yield running, lines[0].split()[-1].removesuffix("/recommend"), lines
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def refused(*options, **variables) -> tuple[int, list[str]]:
+    """The exit code of a start that must fail, and its lines that say why."""
+    result = subprocess.run(
+        [sys.executable, "-m", "app", "serve", "--port", "0", *options],
+        env={**os.environ, **variables}, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    lines = [
+        line for line in result.stderr.splitlines() if " ERROR " in line or line.startswith("chorus-serve: ")
+    ]
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    return result.returncode, lines
 
 
 def service_of(client: TestClient) -> Service:

@@ -1,32 +1,12 @@
 """The real process: its lines, its end, its exit codes."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
-from contextlib import contextmanager
 
 import httpx
 import pytest
 
-from tests.live import eventually
-
-
-@contextmanager
-def process(shelf, redis_server, *options, **variables):
-    """A served bundle on a free port: the process, its address and the lines that it printed."""
-    environ = {**os.environ, "CHORUS_STORE": str(shelf), "CHORUS_REDIS_URL": redis_server.url, **variables}
-    command = [sys.executable, "-m", "app", "serve", "--port", "0", *options]
-    running = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
-    )
-    try:
-        lines = [running.stdout.readline().rstrip() for _ in range(5)]
-        yield running, lines[0].split()[-1].removesuffix("/recommend"), lines
-    finally:
-        running.kill()
-        running.communicate()
+from tests.live import eventually, process, refused
 
 
 def test_it_says_in_five_lines_where_everything_is_and_ends_with_zero(shelf, redis_server):
@@ -48,24 +28,12 @@ def test_readiness_drops_first_and_requests_are_answered_while_it_drains(shelf, 
     ):
         running.send_signal(signal.SIGTERM)
         eventually(lambda: client.get(f"{address}/health/ready").status_code == 503)
-        assert httpx.post(f"{address}/recommend", json={"user_id": "u1", "k": 2}).status_code == 200
+        answer = client.post(f"{address}/recommend", json={"user_id": "u1", "k": 2})
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
         assert client.get(f"{address}/health/live").status_code == 200
         running.send_signal(signal.SIGTERM)  # told twice: no more waiting
         running.communicate(timeout=20)
         assert running.returncode == 0
-
-
-def refused(*options, **variables) -> tuple[int, list[str]]:
-    result = subprocess.run(
-        [sys.executable, "-m", "app", "serve", "--port", "0", *options],
-        env={**os.environ, **variables}, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    lines = [
-        line for line in result.stderr.splitlines() if " ERROR " in line or line.startswith("chorus-serve: ")
-    ]
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    return result.returncode, lines
 
 
 def test_a_damaged_bundle_ends_the_start_with_one_clear_line(bundle, tmp_path, redis_server):

@@ -1,0 +1,100 @@
+"""One of several workers: a process that serves on a socket which the supervisor holds.
+
+It reads its orders from stdin, a line of JSON, and leaves when stdin ends: nobody looks after it then.
+It reports on stdout, a line of JSON, that it is ready or why the model was refused.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from threading import Thread
+
+from pydantic import BaseModel
+
+from app import logs
+from app.listener import Listener, Peers
+from app.main import create_app
+from app.metrics import Metrics
+from app.server import Server
+from app.service import Service
+from app.settings import Settings
+
+REFUSED = 2  # the exit code
+
+
+class Orders(BaseModel):
+    """What a worker is to do.
+
+    listening, tallies: files that it inherits, by their numbers; a tally a worker, then the supervisor's.
+    """
+
+    settings: Settings
+    number: int
+    listening: int
+    tallies: tuple[int, ...]
+    redis: str | None
+
+
+class Report(BaseModel):
+    """What a worker says of itself."""
+
+    serves: str = ""
+    redis: str = ""
+    refused: str = ""
+
+
+class Worker(Server):
+    """Serves on a socket that others serve on too."""
+
+    def __init__(self, service: Service, peers: Peers) -> None:
+        super().__init__(create_app(service=service), service.settings, self._ready)
+        self._service = service
+        self._peers = peers
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections; uvicorn's own way would take as many as it can."""
+        await super().startup([])
+        for each in sockets or ():
+            self._listener = Listener(each, self._protocol, self._service.metrics, self._peers)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take none any more, then as uvicorn does."""
+        self._listener.close()
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+    def _ready(self) -> None:
+        report(Report(serves=self._service.model.described, redis=self._service.redis.place))
+
+
+def report(told: Report) -> None:
+    """Tell the supervisor."""
+    sys.stdout.write(told.model_dump_json() + "\n")
+    sys.stdout.flush()
+
+
+def leave_alone() -> None:
+    """Leave when the supervisor is gone: the system closes its end of stdin, whatever it died of."""
+    os.read(sys.stdin.fileno(), 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> None:
+    """Serve as ordered; the exit code says whether the model was refused."""
+    orders = Orders.model_validate_json(sys.stdin.readline())
+    logs.configure(orders.settings.log_format)
+    *workers, _ = orders.tallies
+    metrics = Metrics(workers[orders.number], orders.tallies)
+    service = Service(orders.settings, metrics, embedded=orders.redis)
+    Thread(target=leave_alone, daemon=True).start()
+    others = [handle for number, handle in enumerate(workers) if number != orders.number]
+    Worker(service, Peers(others)).run([socket.socket(fileno=orders.listening)])
+    if service.failure:
+        report(Report(refused=str(service.failure)))
+        sys.exit(REFUSED)

@@ -1,0 +1,108 @@
+"""Two workers as two threads, each with its own loop, on one socket."""
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from app.listener import Listener, Peers
+from app.metrics import Metrics
+from app.tally import Tally
+from tests.live import eventually
+
+
+class Worker(threading.Thread):
+    """Takes connections until it is told to stop; `busy`: seconds that its loop is blocked after each."""
+
+    def __init__(self, listening: socket.socket, handle: int, other: int, busy: float = 0.0) -> None:
+        super().__init__()
+        self.metrics = Metrics(handle)
+        self._listening, self._other, self._busy = listening, other, busy
+        self._told = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+
+    def run(self) -> None:
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._told.set)
+        self.join()
+
+    async def _serve(self) -> None:
+        transports, busy = [], self._busy
+
+        class Protocol(asyncio.Protocol):
+            def connection_made(self, transport) -> None:
+                transports.append(transport)
+                time.sleep(busy)
+
+        listener = Listener(self._listening, Protocol, self.metrics, Peers([self._other]))
+        self.metrics.ready.set(1)
+        await self._told.wait()
+        listener.close()
+        for transport in transports:
+            transport.abort()
+        await asyncio.sleep(0)
+
+
+@contextmanager
+def pair(**options):
+    handles = [Tally.shared(), Tally.shared()]
+    for handle in handles:
+        Metrics(handle)  # as the supervisor does, before either begins
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as listening:
+        workers = [
+            Worker(listening, handles[0], handles[1], **options),
+            Worker(listening, handles[1], handles[0]),
+        ]
+        for worker in workers:
+            worker.start()
+        eventually(lambda: all(worker.metrics.ready.value for worker in workers))
+        try:
+            yield listening.getsockname(), workers
+        finally:
+            for worker in workers:
+                worker.stop()
+            for handle in handles:
+                os.close(handle)
+
+
+def taken(workers) -> list[float]:
+    return [worker.metrics.connections.value for worker in workers]
+
+
+@pytest.mark.parametrize("count", [2, 16, 100])
+def test_connections_that_come_together_are_spread_evenly(count):
+    with pair() as (address, workers):
+        connections = [socket.create_connection(address) for _ in range(count)]
+        eventually(lambda: sum(taken(workers)) == count)
+        assert abs(taken(workers)[0] - taken(workers)[1]) <= 2
+        for connection in connections:
+            connection.close()
+
+
+def test_a_worker_that_is_busy_keeps_nobody_waiting():
+    with pair(busy=0.5) as (address, workers):
+        connections = [socket.create_connection(address) for _ in range(20)]
+        eventually(lambda: sum(taken(workers)) == 20, seconds=2.0)
+        assert taken(workers)[1] > taken(workers)[0]
+        for connection in connections:
+            connection.close()
+
+
+def test_a_worker_that_is_not_ready_leaves_all_to_the_other_until_that_is_not_either():
+    with pair() as (address, workers):
+        workers[0].metrics.ready.set(0)
+        first = [socket.create_connection(address) for _ in range(10)]
+        eventually(lambda: taken(workers) == [0, 10])
+        workers[1].metrics.ready.set(0)
+        second = [socket.create_connection(address) for _ in range(40)]
+        eventually(lambda: sum(taken(workers)) == 50)
+        assert taken(workers)[0] > 0
+        for connection in first + second:
+            connection.close()

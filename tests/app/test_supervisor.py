@@ -1,0 +1,156 @@
+"""Several workers, as real processes."""
+
+import asyncio
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.live import eventually, process, refused, value
+
+BODY = {"user_id": "u1", "k": 2}
+
+
+def children(pid: int) -> set[int]:
+    """Processes that a process has started and that have not ended."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {int(child) for child in found}
+
+
+def workers(pid: int) -> set[int]:
+    return {child for child in children(pid) if "app.worker" in Path(f"/proc/{child}/cmdline").read_text()}
+
+
+def shown(client: httpx.Client, address: str, line: str) -> float:
+    return value(client.get(f"{address}/metrics").text, line)
+
+
+@pytest.fixture(scope="module")
+def served(shelf, redis_server):
+    """Two workers, for tests that kill none."""
+    with process(shelf, redis_server, "--workers", "2") as (running, address, lines):
+        yield running.pid, address, lines
+
+
+def test_two_workers_answer_on_one_address_and_say_so_once(served):
+    pid, address, lines = served
+    assert [line.split()[0] for line in lines] == ["API", "Docs", "Metrics", "Redis", "Model"]
+    assert len(workers(pid)) == 2
+    assert len(httpx.post(f"{address}/recommend", json=BODY).json()["items"]) == 2
+
+
+def test_whichever_worker_is_asked_the_counters_are_what_the_clients_saw(served):
+    _, address, _ = served
+    line = 'chorus_requests_total{code="200",endpoint="/recommend"}'
+
+    async def ask() -> list[int]:
+        limits = httpx.Limits(max_connections=16)
+        async with httpx.AsyncClient(limits=limits, timeout=30) as client:
+            answers = await asyncio.gather(
+                *(client.post(f"{address}/recommend", json=BODY) for _ in range(100))
+            )
+        return [answer.status_code for answer in answers]
+
+    with httpx.Client() as client:
+        before = shown(client, address, line)
+        assert asyncio.run(ask()) == [200] * 100
+    seen = set()
+    for _ in range(6):  # a connection each: now one worker answers, now the other
+        with httpx.Client() as client:
+            seen.add(shown(client, address, line) - before)
+    assert seen == {100.0}
+
+
+def test_each_worker_has_its_share_of_the_connections(served):
+    pid, address, _ = served
+
+    def held(worker: int) -> int:
+        return sum(
+            os.readlink(f"/proc/{worker}/fd/{name}").startswith("socket:")
+            for name in os.listdir(f"/proc/{worker}/fd")
+        )
+
+    before = {worker: held(worker) for worker in workers(pid)}
+    clients = [httpx.Client() for _ in range(10)]
+    try:
+        for client in clients:
+            assert client.get(f"{address}/health/live").status_code == 200
+        shares = [held(worker) - before[worker] for worker in before]
+        assert sum(shares) >= 10
+        assert max(shares) - min(shares) <= 3
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_a_worker_that_is_killed_is_replaced_and_fails_no_request_but_its_own(shelf, redis_server):
+    with process(shelf, redis_server, "--workers", "2") as (running, address, _):
+        before = workers(running.pid)
+        assert httpx.post(f"{address}/recommend", json=BODY).status_code == 200
+        os.kill(min(before), signal.SIGKILL)
+        statuses, text = set(), ""
+        while value(text, "chorus_ready") == 0 or workers(running.pid) == before:
+            statuses.add(httpx.post(f"{address}/recommend", json=BODY).status_code)
+            text = httpx.get(f"{address}/metrics").text
+        assert statuses == {200}
+        assert value(text, "chorus_worker_restarts_total") == 1
+        assert value(text, 'chorus_model_load_total{result="ready"}') == 3
+        assert value(text, "chorus_requests_in_progress") == 1
+        assert len(workers(running.pid) & before) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_all_of_them_with_zero(shelf, number):
+    with process(shelf, None, "--workers", "2") as (running, _, lines):
+        assert lines[3].startswith("Redis    embedded")
+        started = children(running.pid)
+        assert len(started) == 3  # and one Redis for both
+        running.send_signal(number)
+        out, err = running.communicate(timeout=20)
+        assert (running.returncode, out) == (0, "")
+        assert "Traceback" not in err
+        assert not any(Path(f"/proc/{pid}").exists() for pid in started)
+
+
+def test_all_drain_before_they_end_and_a_second_signal_hurries_them(shelf, redis_server):
+    options = {"CHORUS_WORKERS": "2", "CHORUS_DRAIN_SECONDS": "600"}
+    with process(shelf, redis_server, **options) as (running, address, _):
+        running.send_signal(signal.SIGTERM)
+        for _ in range(4):
+            eventually(lambda: httpx.get(f"{address}/health/ready").status_code == 503)
+            assert httpx.post(f"{address}/recommend", json=BODY).status_code == 200
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=20)
+        assert running.returncode == 0
+
+
+def test_workers_whose_supervisor_is_killed_leave_too(shelf, redis_server):
+    with process(shelf, redis_server, "--workers", "2") as (running, _, _):
+        left = workers(running.pid)
+        running.kill()
+        running.wait()
+        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left))
+
+
+def test_a_damaged_bundle_ends_all_with_one_clear_line(bundle, tmp_path, redis_server):
+    shutil.copytree(bundle, tmp_path / "shop" / "1")
+    with (tmp_path / "shop" / "1" / "tokenizer.json").open("a") as file:
+        file.write(" ")
+    code, [line] = refused("--workers", "2", CHORUS_STORE=str(tmp_path), CHORUS_REDIS_URL=redis_server.url)
+    assert code == 2
+    assert "tokenizer.json has" in line
+
+
+def test_an_empty_shelf_or_a_port_that_is_taken_is_said_before_any_worker_starts(
+    tmp_path, shelf, redis_server
+):
+    code, [line] = refused("--workers", "2", CHORUS_STORE=str(tmp_path))
+    assert (code, "publish one with `chorus-train publish`" in line) == (2, True)
+    with process(shelf, redis_server) as (_, address, _):
+        port = address.rpartition(":")[2]
+        code, [line] = refused("--workers", "2", "--port", port, CHORUS_STORE=str(shelf))
+    assert code == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in line
