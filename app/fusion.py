@@ -38,6 +38,11 @@ class Fusion:
         """The m tasks that count."""
         return tuple(name for name, weight in self.weights.items() if weight > 0.0)
 
+    @cached_property
+    def key(self) -> tuple[object, ...]:
+        """Equal for fusions that give the same scores."""
+        return (self.method, *self.weights.items())
+
     def score(self, values: Scores) -> Scores:
         """One score (n,) in 0..1 from the mapped values (m, n) of the tasks that count."""
         total = self._parts(values).sum(axis=0)

@@ -3,27 +3,25 @@
 The features are made of it by model_store/features.py, as in training.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
 from app import shown
 from app.catalogue import Catalogue
+from app.pasts import Pasts
 from app.prior import Prior
-from app.question import Ask, Known
+from app.round import Round
 from app.slate import Slate
 from app.state import Live
 from app.stored import Row
-from app.users import Past
-from model_store import taste
+from model_store.clock import Times
 from model_store.counters import Statistics
 from model_store.engine import Engine
 from model_store.moment import Floats, Ints, Met, Moment, met
+from model_store.taste import Tastes
 
 
 class Moments:
-    """Context features of slates, for one bundle."""
+    """Context features of candidates, for one bundle."""
 
     def __init__(self, engine: Engine, catalogue: Catalogue) -> None:
         self._features = engine.features
@@ -50,22 +48,29 @@ class Moments:
         """Whether the features read the lists that were shown to the user."""
         return self._features.shown
 
-    def context(self, slate: Slate, ask: Ask, known: Known) -> Row:
-        """Context features of the slate, (n, F); of nothing live they are those of the bundle's prior alone."""
-        past, now = known.past, ask.now
+    def context(self, asked: Round) -> Row:
+        """Context features of the candidates, (n, F); of nothing live they are those of the bundle's prior alone."""
+        slate, pasts = asked.slate, Pasts.of([one.past for one in asked.known])
+        now = np.array([ask.now for ask in asked.asks])
+        each = asked.each
+        words = {
+            column: np.array([ask.words.get(column, -1) for ask in asked.asks])
+            for column in self._features.words
+        }
         moment = Moment(
-            now=np.array([now]),
+            now=each(now),
             published=slate.published,
-            last_event=np.array([past.last]),
-            sizes=np.array([float(len(past.rows))]),
-            shares=self._shares(slate, past),
-            habits={event: past.share(kind) for event, kind in self._habits.items()},
-            statistics=self._statistics(slate, known.live, now) if self.counted else None,
-            shown=self._shown(slate, known.lists, now),
-            again=met(slate.rows, past.rows, past.times) if self._features.again else None,
+            last_event=each(pasts.last),
+            sizes=each(pasts.sizes.astype(np.float64)),
+            shares=self._shares(asked, pasts),
+            habits={event: each(pasts.share(kind)) for event, kind in self._habits.items()},
+            statistics=self._statistics(slate, asked.live, each(now)) if self.counted else None,
+            shown=self._shown(asked, now),
+            again=self._again(asked, pasts) if self._features.again else None,
             numbers={column: slate.numbers(column) for column in self._features.numbers},
             kinds={name: places[slate.codes(name)] for name, places in self._kinds.items()},
-            words={column: np.array([ask.words.get(column, -1)]) for column in self._features.words},
+            words={column: each(places) for column, places in words.items()},
+            starts=asked.lists,
         )
         return self._features.matrix(moment)
 
@@ -73,24 +78,32 @@ class Moments:
         """Rows of features by their names."""
         return [{name: row[places].tolist() for name, places in self._places.items()} for row in context]
 
-    def _shares(self, slate: Slate, past: Past) -> dict[str, Floats]:
+    def _shares(self, asked: Round, pasts: Pasts) -> dict[str, Floats]:
         shares = {}
         for name in self._features.attributes:
             attribute = self._items.attributes[name]
-            profile = taste.profile(attribute.codes[past.rows], len(attribute.values))
-            shares[name] = taste.shares(profile, slate.codes(name))
+            codes = attribute.codes[pasts.rows]
+            tastes = Tastes(codes, pasts.owners, pasts.sizes, len(attribute.values))
+            shares[name] = tastes.shares(asked.slate.codes(name), asked.owners)
         return shares
 
-    def _statistics(self, slate: Slate, live: Live | None, now: float) -> Statistics:
+    def _statistics(self, slate: Slate, live: Live | None, now: Times) -> Statistics:
         earlier = self._prior.read(slate.rows, now, live.began if live else None)
         if live is None:
             return earlier
-        return self._features.layout.read(live.of(slate.ids), np.array([now])).after(earlier)
+        return self._features.layout.read(live.of(slate.ids), now).after(earlier)
 
-    def _shown(self, slate: Slate, lists: Sequence[Any], now: float) -> Met | None:
+    def _again(self, asked: Round, pasts: Pasts) -> Met:
+        """By numbers of user and item together; 0 stands for an item that is not in the catalogue."""
+        width = len(self._items) + 1
+        items = asked.owners * width + asked.slate.rows + 1
+        return met(items, pasts.owners * width + pasts.rows + 1, pasts.times)
+
+    def _shown(self, asked: Round, now: Times) -> Met | None:
         if self._marks is None:
             return None
-        return shown.meetings(self._marked(slate, self._marks), lists, now)
+        lists = [one.lists for one in asked.known]
+        return shown.meetings(self._marked(asked.slate, self._marks), asked.owners, lists, now)
 
     def _marked(self, slate: Slate, marks: Ints) -> Ints:
         """The mark of each item of the slate, (n,)."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from app.errors import ModelFailure
 from app.fusion import Fusion, Ranges, Scores
 from app.slate import Rows, Slate
-from model_store.clock import Clock
+from model_store.clock import Clock, Times
 from model_store.manifest import ClockKind, Manifest, Task
 
 TOP_CLASSES = 5
 DECIMALS = 6
 
 Outputs = NDArray[np.float32]
-Buckets = Mapping[ClockKind, int]  # the local time bucket of the moment
+Values = TypeVar("Values", Outputs, Scores)
+Buckets = Mapping[ClockKind, Rows]  # the local time bucket of each moment, (n,), or (1,) if it is the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,13 @@ class Form:
         self.begins = dict(zip(self.tasks, begins, strict=False))
         self.width = sum(task.width for task in tasks)
 
-    def column(self, name: str, buckets: Buckets) -> int:
-        """Where the one number of a scalar task stands."""
-        clock = self.tasks[name].clock
-        return self.begins[name] + (0 if clock is None else buckets[clock])
+    def values(self, name: str, outputs: Values, buckets: Buckets) -> Values:
+        """The one number of a scalar task in rows of outputs (n, width), (n,)."""
+        clock, begin = self.tasks[name].clock, self.begins[name]
+        if clock is None:
+            return outputs[:, begin]
+        chosen = begin + buckets[clock]
+        return outputs[:, chosen[0]] if len(chosen) == 1 else outputs[np.arange(len(outputs)), chosen]
 
     def check(self, outputs: Outputs) -> None:
         """Raises ModelFailure if a number is not finite."""
@@ -76,7 +80,7 @@ class Form:
 
     def _column(self, task: Task, outputs: Outputs, rows: Scores, buckets: Buckets) -> list[Any]:
         if task.scalar:
-            return rows[:, self.column(task.name, buckets)].tolist()  # type: ignore[no-any-return]
+            return self.values(task.name, rows, buckets).tolist()  # type: ignore[no-any-return]
         part = slice(self.begins[task.name], self.begins[task.name] + task.width)
         if task.quantiles:
             return [dict(zip(task.levels, row, strict=True)) for row in rows[:, part].tolist()]
@@ -99,15 +103,17 @@ class Outcomes:
         self._clock = clock
         self._ranges = lru_cache(maxsize=64)(self._ranged)
 
-    def fuse(self, outputs: Outputs, slate: Slate, fusion: Fusion, now: float) -> "Fused":
+    def buckets(self, now: Times) -> dict[ClockKind, Rows]:
+        """The local time buckets of moments (G,) that the tasks read."""
+        return {kind: self._clock.bucket(now, kind) for kind in self._kinds}
+
+    def fuse(self, outputs: Outputs, slate: Slate, fusion: Fusion, buckets: Buckets) -> "Fused":
         """One score a candidate, from the heads' outputs (n, W). Raises ModelFailure if one is not finite."""
         self._online.check(outputs)
-        buckets = {kind: int(self._clock.bucket(np.array([now]), kind)[0]) for kind in self._kinds}
         values = np.empty((len(fusion.names), len(slate)))
         for row, name in zip(values, fusion.names, strict=True):
-            column = self._form.column(name, buckets)
-            alone = column - self._online.width
-            row[:] = outputs[:, column] if alone < 0 else slate.output(alone)
+            alone = self._form.begins[name] - self._online.width
+            row[:] = self._online.values(name, outputs, buckets) if alone < 0 else slate.output(alone)
             if alone >= 0 and not np.isfinite(row).all():
                 raise _senseless(name)
         return Fused(self, outputs, slate, buckets, fusion, self._ranges(fusion.names).unit(values))
@@ -115,7 +121,8 @@ class Outcomes:
     def served(self, outputs: Outputs, slate: Slate, picks: Rows, buckets: Buckets) -> list[dict[str, Any]]:
         """What is answered of the picked candidates."""
         both = np.concatenate([outputs[picks], slate.outputs(picks)], axis=1)
-        return self._form.served(both, self._names, buckets)
+        picked = {kind: each if len(each) == 1 else each[picks] for kind, each in buckets.items()}
+        return self._form.served(both, self._names, picked)
 
     def _ranged(self, names: tuple[str, ...]) -> Ranges:
         return Ranges([self._form.tasks[name] for name in names])
@@ -137,11 +144,11 @@ class Fused:
         self._fusion, self._mapped = fusion, mapped
         self.scores = fusion.score(mapped)
 
-    def top(self, k: int) -> Rows:
-        """The k best by score, best first; of equals the one given first."""
-        scores = self.scores
+    def top(self, k: int, among: slice = slice(None)) -> Rows:
+        """The k best of some by score, best first; of equals the one given first."""
+        scores = self.scores[among]
         chosen = np.arange(len(scores)) if k >= len(scores) else _greatest(scores, k)
-        return chosen[np.argsort(-scores[chosen], kind="stable")]
+        return (among.start or 0) + chosen[np.argsort(-scores[chosen], kind="stable")]
 
     def ranked(self, picks: Rows, *, explain: bool = False) -> list[Ranked]:
         """The picked candidates, in that order, as served."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model_store.clock import Times
 from model_store.counters import Layout, Records, Statistics
 from model_store.moment import Ints
 
@@ -23,12 +24,12 @@ SEAMLESS = 3_600.0  # a gap that is none: seconds between the end of the log and
 class Stand:
     """Where the log is read: so many seconds later than it was, and only before a time."""
 
-    offset: float = 0.0
+    offset: float | Times = 0.0
     before: float = np.inf
 
 
-def stand(until: float, began: float | None, now: float) -> Stand:
-    """Where a log that ended at `until` stands for a moment; `began`: when live counting did, None: not yet."""
+def stand(until: float, began: float | None, now: float | Times) -> Stand:
+    """Where a log that ended at `until` stands at moments; `began`: when live counting did, None: not yet."""
     if began is None:
         return Stand(offset=now - until)
     if began > until + SEAMLESS:
@@ -44,12 +45,12 @@ class Prior:
         self._records = records
         self._until = until
 
-    def read(self, rows: Ints, now: float, began: float | None) -> Statistics:
-        """What the log says of the rows (n,), -1 for an item that is not in the catalogue."""
+    def read(self, rows: Ints, now: Times, began: float | None) -> Statistics:
+        """What the log says at moments `now`, (n,) or (1,), of the rows (n,), -1 for an item not in the catalogue."""
         records = self._layout.blank(len(rows))
         if self._records is not None:
             known = rows >= 0
             records[known] = self._records[rows[known]]
         where = stand(self._until, began, now)
-        found = self._layout.read(records, np.array([now - where.offset]), where.before)
-        return found.moved(np.array([where.offset]))
+        offset = np.asarray(where.offset)
+        return self._layout.read(records, now - offset, where.before).moved(offset.reshape(-1, 1))

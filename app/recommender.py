@@ -9,27 +9,26 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from app.candidates import Candidates
 from app.catalogue import Catalogue
-from app.errors import ServiceError
 from app.metrics import Metrics, Stages
 from app.moments import Moments
-from app.outcome import Form, Outcomes, Ranked
-from app.question import Ask, Draft, Known, Ranking
+from app.outcome import Form
+from app.question import Ask, Draft, Known
+from app.ranker import Answer, Ranker
 from app.settings import Settings
-from app.slate import Slate
 from app.slates import Slates
 from app.state import Found, State
 from app.stored import Row, Stored
 from app.texts import Texts, digest
 from app.users import Users
-from model_store.engine import Engine
+from model_store.engine import Engine, cores
 
-Finish = Callable[[Ask, Known], Ranking]
+Finish = Callable[[Sequence[Ask], Sequence[Known]], list[Answer]]
 
 NOBODY = Stored()
 AT_ONCE = 1_000  # candidates that are scored between two turns of the event loop: about a millisecond
@@ -57,25 +56,23 @@ class Recommender:
         metrics: Metrics,
     ) -> None:
         self._manifest = engine.manifest
-        self._engine = engine
         self._catalogue = catalogue
         self._state = state
         self._pool = pools.heads
-        self._metrics = metrics
         self._moments = Moments(engine, catalogue)
-        self._outcomes = Outcomes(engine.manifest, engine.manifest.online_tasks, engine.clock)
         self._alone = Form(engine.manifest.text_tasks)
         self._slates = Slates(catalogue, engine.manifest.retrieval, settings.retrieve)
+        self._ranker = Ranker(engine, catalogue, slates=self._slates, moments=self._moments, metrics=metrics)
         self._texts = Texts(engine, pools.texts, metrics, size=settings.local_cache)
         self._users = Users(engine, catalogue, pool=pools.heads, metrics=metrics, size=settings.local_cache)
 
-    async def rank(self, asks: Sequence[Ask], stages: Stages) -> list[Ranking | ServiceError]:
+    async def rank(self, asks: Sequence[Ask], stages: Stages) -> list[Answer]:
         """The best k of each ask; one that fails does not fail the others."""
-        return await self._each(asks, self._best, stages)
+        return await self._each(asks, self._ranker.best, stages)
 
-    async def score(self, asks: Sequence[Ask], stages: Stages) -> list[Ranking | ServiceError]:
+    async def score(self, asks: Sequence[Ask], stages: Stages) -> list[Answer]:
         """Every candidate of each ask, in the order given; all must be known, none is left out."""
-        return await self._each(asks, self._all, stages)
+        return await self._each(asks, self._ranker.all, stages)
 
     def without(self) -> tuple[str, ...]:
         """What is done without while Redis is away."""
@@ -88,9 +85,7 @@ class Recommender:
         stacked = np.stack([rows[text][self._manifest.dimension :] for text in texts])
         return self._alone.served(stacked, list(self._alone.tasks), {})
 
-    async def _each(
-        self, asks: Sequence[Ask], finish: Finish, stages: Stages
-    ) -> list[Ranking | ServiceError]:
+    async def _each(self, asks: Sequence[Ask], finish: Finish, stages: Stages) -> list[Answer]:
         with stages("redis"):
             found = await self._fetch(asks)
         learned = await self._learned(asks, found, stages)
@@ -189,53 +184,23 @@ class Recommender:
             known[n] = replace(learned[n], rows=each, live=found.live, without=learned[n].without or without)
         return known
 
-    async def _answers(
-        self, asks: Sequence[Ask], known: Sequence[Known], finish: Finish
-    ) -> list[Ranking | ServiceError]:
+    async def _answers(self, asks: Sequence[Ask], known: Sequence[Known], finish: Finish) -> list[Answer]:
         """Little work is done here and now: handing it to a thread costs as much as the heads of 100 candidates."""
-        given = sum(AT_ONCE + 1 if ask.candidates is None else len(ask.candidates.ids) for ask in asks)
-        if given <= AT_ONCE:
-            return [_tried(finish, ask, one) for ask, one in zip(asks, known, strict=True)]
+        given = [AT_ONCE + 1 if ask.candidates is None else len(ask.candidates.ids) for ask in asks]
+        if sum(given) <= AT_ONCE:
+            return finish(asks, known)
         loop = asyncio.get_running_loop()
-        work = (
-            loop.run_in_executor(self._pool, _tried, finish, ask, one)
-            for ask, one in zip(asks, known, strict=True)
-        )
-        return await asyncio.gather(*work)
-
-    def _best(self, ask: Ask, known: Known) -> Ranking:
-        slate, unknown = self._slates.chosen(ask, known)
-        self._metrics.candidates.observe(len(slate))
-        items = self._ranked(ask, known, slate, best=True) if len(slate) else []
-        if items:
-            self._metrics.scores.observe(items[0].score)
-        return Ranking(items, unknown, list(known.without), known.cache)
-
-    def _all(self, ask: Ask, known: Known) -> Ranking:
-        given = ask.candidates or Candidates(())
-        slate = self._catalogue.slate(given, self._catalogue.places(given.ids), known.texts)
-        self._metrics.candidates.observe(len(slate))
-        return Ranking(self._ranked(ask, known, slate, best=False), [], list(known.without), known.cache)
-
-    def _ranked(self, ask: Ask, known: Known, slate: Slate, *, best: bool) -> list[Ranked]:
-        """Run the heads over the slate and weigh what they say: the best of it, or all in its order."""
-        context = self._moments.context(slate, ask, known)
-        online = self._engine.heads(known.user, known.query, slate.vectors, context)
-        outputs = np.concatenate(list(online.values()), axis=1)
-        fused = self._outcomes.fuse(outputs, slate, ask.fusion, ask.now)
-        picks = fused.top(ask.k) if best else np.arange(len(slate))
-        items = fused.ranked(picks, explain=ask.explain)
-        if not ask.explain:
-            return items
-        told = self._moments.told(context[picks])
-        return [replace(item, features=one) for item, one in zip(items, told, strict=True)]
+        shares = _shared(given, cores())
+        work = (loop.run_in_executor(self._pool, finish, asks[share], known[share]) for share in shares)
+        return [answer for part in await asyncio.gather(*work) for answer in part]
 
 
-def _tried(finish: Finish, ask: Ask, known: Known) -> Ranking | ServiceError:
-    try:
-        return finish(ask, known)
-    except ServiceError as error:
-        return error
+def _shared(sizes: Sequence[int], most: int) -> list[slice]:
+    """Cut work of such sizes into parts of about the same, `most` at most and none too small for a thread."""
+    ends = np.cumsum(sizes)
+    parts = max(1, min(most, len(sizes), int(ends[-1]) // AT_ONCE))
+    bounds = [0, *np.searchsorted(ends, ends[-1] * np.arange(1, parts) / parts).tolist(), len(sizes)]
+    return [slice(begin, end) for begin, end in pairwise(bounds) if begin < end]
 
 
 def _once(names: Iterable[str | None]) -> list[str]:

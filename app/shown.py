@@ -53,9 +53,20 @@ def read(entries: Sequence[Any], now: float) -> tuple[Ints, Times]:
     return np.frombuffer(words, dtype="<i8")[inside], np.repeat(times, sizes)[inside]
 
 
-def meetings(items: Ints, entries: Sequence[Any], now: float) -> Met:
-    """How often each item, by its mark (n,), was in those lists, and when last."""
-    return met(items, *read(entries, now))
+def meetings(items: Ints, owners: Ints, entries: Sequence[Sequence[Any]], now: Times) -> Met:
+    """How often each item, by its mark (n,), was in the lists of its owner (n,), and when last.
+
+    entries, now: of each of the G owners at a moment of theirs.
+    """
+    read_ones = [read(each, moment) for each, moment in zip(entries, now.tolist(), strict=True)]
+    marked = np.concatenate([each for each, _ in read_ones])
+    times = np.concatenate([each for _, each in read_ones])
+    whose = np.repeat(np.arange(len(entries)), [len(each) for each, _ in read_ones])
+    known, items = np.unique(items, return_inverse=True)
+    places = np.searchsorted(known, marked)
+    held = known[np.minimum(places, len(known) - 1)] == marked
+    past = whose[held] * len(known) + places[held]
+    return met(owners * len(known) + items, past, times[held])
 
 
 def _fits(entry: bytes) -> bool:

@@ -58,6 +58,11 @@ class Slate:
         ids, places = self.columns.ids, self.places[picks].tolist()
         return [ids[place] for place in places]
 
+    def part(self, which: slice) -> "Slate":
+        """Some that stand side by side."""
+        given = None if self.given is None else self.given[which]
+        return Slate(self.rows[which], self.columns, self.places[which], given)
+
     @property
     def vectors(self) -> Vectors:
         """(n, d)."""
@@ -83,3 +88,16 @@ class Slate:
     def outputs(self, picks: Rows) -> Vectors:
         """Of some, (k, W)."""
         return np.take(self.columns.outputs, self.places[picks], axis=0)
+
+
+def joined(slates: Sequence[Slate]) -> Slate:
+    """One after another; their columns must be the same."""
+    if len(slates) == 1:
+        return slates[0]
+    given = None
+    if all(slate.given is not None for slate in slates):
+        given = [item for slate in slates for item in slate.given or ()]
+    rows, places = (
+        np.concatenate(parts) for parts in zip(*((s.rows, s.places) for s in slates), strict=True)
+    )
+    return Slate(rows, slates[0].columns, places, given)

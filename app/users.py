@@ -50,10 +50,6 @@ class Past:
         """Every item of the history."""
         return frozenset(self.items)
 
-    def share(self, kind: int) -> Times:
-        """Share of the events that are of a kind, (1,), NaN if there is none."""
-        return np.array([(self.events == kind).mean() if len(self.events) else np.nan])
-
 
 @dataclass(frozen=True)
 class Recalled:

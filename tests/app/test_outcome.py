@@ -36,10 +36,10 @@ def slate(alone=ALONE, places=(0, 1, 2)):
     return Slate(np.array(places), columns, np.array(places))
 
 
-def fused(fusion=CLICKS, outputs=OUTPUTS, among=None):
+def fused(fusion=CLICKS, outputs=OUTPUTS, among=None, now=(NOON,)):
     told = manifest(tasks=(CLICK, TIME, MOOD, READ, GOOD))
     outcomes = Outcomes(told, told.online_tasks, Clock("UTC"))
-    return outcomes.fuse(outputs, among or slate(), fusion, NOON)
+    return outcomes.fuse(outputs, among or slate(), fusion, outcomes.buckets(np.array(now)))
 
 
 def clicks(values):
@@ -64,6 +64,21 @@ def test_a_clock_task_is_served_as_the_probability_of_the_moment():
     [item] = fused().ranked(np.array([1]))
     assert item.tasks["time"] == pytest.approx(0.3)
     assert (item.item_id, item.score) == ("b", 0.9)
+
+
+def test_candidates_of_several_moments_are_served_each_at_its_own():
+    night, morning = NOON - 12 * 3_600, NOON - 6 * 3_600
+    times = fused(now=(night, morning, NOON)).ranked(np.array([2, 0]))
+    assert [item.tasks["time"] for item in times] == pytest.approx([0.3, 0.1])
+    by_time = fused(Fusion("weighted_sum", {"time": 1.0}), now=(night, morning, NOON))
+    assert by_time.scores == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_the_best_of_some_are_told_by_their_number_among_all():
+    outputs = clicks([0.5, 0.1, 0.3, 0.2, 0.3])
+    among = slate(np.zeros((5, 8), np.float32), range(5))
+    assert fused(outputs=outputs, among=among).top(2, slice(1, 5)).tolist() == [2, 4]
+    assert fused(outputs=outputs, among=among).top(9, slice(3, 5)).tolist() == [4, 3]
 
 
 def test_tasks_are_served_in_the_order_of_the_manifest():

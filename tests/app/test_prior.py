@@ -18,7 +18,7 @@ def prior():
 
 
 def told(prior, now, began, row=0):
-    found = prior.read(np.array([row]), now, began)
+    found = prior.read(np.array([row]), np.array([now]), began)
     return found.counts[0, 0].tolist(), now - found.last[0, 0], now - found.first[0]
 
 
@@ -59,13 +59,13 @@ def test_what_is_counted_live_is_not_counted_of_the_log_again(prior):
 
 def test_an_item_that_the_log_does_not_know_has_no_counts(prior):
     for row in (1, -1):
-        found = prior.read(np.array([row]), UNTIL, None)
+        found = prior.read(np.array([row]), np.array([UNTIL]), None)
         assert found.counts.max() == 0
         assert np.isnan([found.first[0], found.last[0, 0]]).all()
 
 
 def test_a_bundle_without_counts_has_no_prior():
-    found = Prior(LAYOUT, None, 0.0).read(np.array([0, -1]), UNTIL, None)
+    found = Prior(LAYOUT, None, 0.0).read(np.array([0, -1]), np.array([UNTIL]), None)
     assert found.counts.shape == (2, 1, 2)
     assert found.counts.max() == 0
 
@@ -73,6 +73,16 @@ def test_a_bundle_without_counts_has_no_prior():
 def test_both_together_are_the_whole_log(prior):
     live = LAYOUT.count(1, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64), np.array([UNTIL + 60.0]))
     now = UNTIL + 120.0
-    whole = LAYOUT.read(live, np.array([now])).after(prior.read(np.array([0]), now, UNTIL + 60.0))
+    whole = LAYOUT.read(live, np.array([now])).after(prior.read(np.array([0]), np.array([now]), UNTIL + 60.0))
     assert whole.counts[0, 0].tolist() == [2, 3]
     assert (whole.last[0, 0], whole.first[0]) == (UNTIL + 60.0, UNTIL - 18_000)
+
+
+@pytest.mark.parametrize("began", [None, UNTIL - 3_600.0, UNTIL + 300.0, UNTIL + 30 * DAY])
+def test_many_moments_at_once_are_read_like_each_alone(prior, began):
+    rows, times = np.array([0, 1, 0, -1]), UNTIL + np.array([600.0, 0.0, 7_200.0, 40 * DAY])
+    together = prior.read(rows, times, began)
+    for n in range(len(rows)):
+        alone = prior.read(rows[n : n + 1], times[n : n + 1], began)
+        for name in ("counts", "last", "first"):
+            np.testing.assert_array_equal(getattr(together, name)[n], getattr(alone, name)[0])

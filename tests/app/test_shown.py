@@ -14,8 +14,12 @@ def entries(*lists):
     return [shown.pack(time, items) for time, items in reversed(lists)]
 
 
+def of_one(items, held, now=NOW):
+    return shown.meetings(shown.marks(items), np.zeros(len(items), np.int64), [held], np.array([now]))
+
+
 def meetings(items, *lists, now=NOW):
-    found = shown.meetings(shown.marks(items), entries(*lists), now)
+    found = of_one(items, entries(*lists), now)
     return found.counts.tolist(), found.last.tolist()
 
 
@@ -52,7 +56,7 @@ def test_nothing_shown_is_nothing_met():
     "damage", [b"", b"short", b"8 bytes.", np.float64(NOW - 1).tobytes() + b"123", None, "text"]
 )
 def test_a_damaged_entry_is_left_out(damage):
-    found = shown.meetings(shown.marks(["a"]), [damage, *entries((NOW - 1, ["a"])), damage], NOW)
+    found = of_one(["a"], [damage, *entries((NOW - 1, ["a"])), damage])
     assert found.counts.tolist() == [1]
 
 
@@ -62,3 +66,23 @@ def test_any_bytes_are_lists_or_nothing(values):
         marks, times = shown.read(values, NOW)
     assert len(marks) == len(times)
     assert (times < NOW).all()
+
+
+LISTS = st.lists(
+    st.tuples(st.floats(NOW - 20, NOW + 5), st.lists(st.sampled_from("abcd"), min_size=1)), max_size=6
+)
+
+
+@given(
+    st.lists(
+        st.tuples(LISTS, st.lists(st.sampled_from("abcde"), min_size=1, max_size=5)), min_size=1, max_size=4
+    )
+)
+def test_users_side_by_side_meet_what_each_meets_alone(users):
+    owners = np.repeat(np.arange(len(users)), [len(items) for _, items in users])
+    marks = shown.marks([item for _, items in users for item in items])
+    now = NOW - np.arange(len(users))
+    together = shown.meetings(marks, owners, [entries(*lists) for lists, _ in users], now)
+    alone = [of_one(items, entries(*lists), at) for (lists, items), at in zip(users, now, strict=True)]
+    np.testing.assert_array_equal(together.counts, np.concatenate([each.counts for each in alone]))
+    np.testing.assert_array_equal(together.last, np.concatenate([each.last for each in alone]))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from app.slate import Columns, Slate
+from app.slate import Columns, Slate, joined
 
 
 @pytest.fixture
@@ -50,3 +50,22 @@ def test_a_slate_may_be_empty(columns):
     assert len(slate) == 0
     assert list(slate.ids) == []
     assert slate.vectors.shape == (0, 2)
+
+
+def test_some_that_stand_side_by_side_are_a_slate_of_their_own(columns):
+    slate = Slate(np.array([-1, 3, 0]), columns, np.array([1, 3, 0]), ("new", "d", "a")).part(slice(1, 3))
+    assert list(slate.ids) == ["d", "a"]
+    assert slate.vectors.tolist() == [[6, 7], [0, 1]]
+
+
+def test_slates_of_the_same_columns_are_joined_one_after_another(columns):
+    rows = np.array([2, 0])
+    named, plain = Slate(rows, columns, rows, ("c", "a")), Slate(rows[:1], columns, rows[:1])
+    for slates, ids in (
+        ([named, named], ["c", "a", "c", "a"]),
+        ([named, plain], ["c", "a", "c"]),
+        ([plain], ["c"]),
+    ):
+        slate = joined(slates)
+        assert list(slate.ids) == ids
+        assert slate.vectors.tolist() == [vector for each in slates for vector in each.vectors.tolist()]

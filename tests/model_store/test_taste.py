@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_store.taste import profile, shares
+from model_store.taste import Tastes, profile, shares
 
 
 def test_a_profile_counts_events_not_values():
@@ -48,3 +48,21 @@ def test_a_candidates_share_does_not_depend_on_the_candidates_beside_it(shown):
     together = shares(taste, codes)
     alone = np.concatenate([shares(taste, codes[row : row + 1]) for row in range(len(codes))])
     np.testing.assert_array_equal(together, alone)
+
+
+HISTORIES = st.lists(
+    st.lists(st.lists(st.integers(-1, 4), min_size=2, max_size=2), max_size=6), min_size=1, max_size=5
+)
+
+
+@settings(deadline=None)
+@given(HISTORIES, CODES)
+def test_histories_side_by_side_give_the_shares_that_each_gives_alone(histories, shown):
+    sizes = np.array([len(history) for history in histories])
+    events = np.array([codes for history in histories for codes in history], dtype=np.int32).reshape(-1, 2)
+    tastes = Tastes(events, np.repeat(np.arange(len(sizes)), sizes), sizes, 5)
+    codes = np.array(shown, dtype=np.int32)
+    for owner, history in enumerate(histories):
+        alone = shares(profile(np.array(history, dtype=np.int32).reshape(-1, 2), 5), codes)
+        np.testing.assert_array_equal(tastes.shares(codes, np.full(len(codes), owner)), alone)
+    assert np.isnan(tastes.shares(codes[:, :0], np.zeros(len(codes), np.int64))).all()

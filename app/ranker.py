@@ -1,0 +1,113 @@
+"""From asks and what is known of them to ranked items: features, heads and one score, many asks at once."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+
+from app.candidates import Candidates
+from app.catalogue import Catalogue
+from app.errors import ModelFailure, ServiceError
+from app.metrics import Metrics
+from app.moments import Moments
+from app.outcome import Fused, Outcomes, Outputs, Ranked
+from app.question import Ask, Known, Ranking
+from app.round import Round, rounds
+from app.slate import Rows, Slate
+from app.slates import Slates
+from app.stored import Row
+from model_store.engine import Engine
+
+Answer = Ranking | ServiceError
+
+
+class Ranker:
+    """Scores the candidates of asks with one bundle."""
+
+    def __init__(
+        self, engine: Engine, catalogue: Catalogue, *, slates: Slates, moments: Moments, metrics: Metrics
+    ) -> None:
+        self._engine = engine
+        self._catalogue = catalogue
+        self._slates = slates
+        self._moments = moments
+        self._metrics = metrics
+        self._outcomes = Outcomes(engine.manifest, engine.manifest.online_tasks, engine.clock)
+
+    def best(self, asks: Sequence[Ask], known: Sequence[Known]) -> list[Answer]:
+        """The best k of each ask; one that fails does not fail the others."""
+        chosen = [self._slates.chosen(ask, one) for ask, one in zip(asks, known, strict=True)]
+        slates, unknown = [slate for slate, _ in chosen], [missing for _, missing in chosen]
+        found = self._ranked(asks, known, slates, apart=False)
+        for items in found:
+            if isinstance(items, list) and items:
+                self._metrics.scores.observe(items[0].score)
+        return [_answer(*parts) for parts in zip(found, unknown, known, strict=True)]
+
+    def all(self, asks: Sequence[Ask], known: Sequence[Known]) -> list[Answer]:
+        """Every candidate of each ask, a list of its own, in the order given; all must be known."""
+        slates = []
+        for ask, one in zip(asks, known, strict=True):
+            given = ask.candidates or Candidates(())
+            slates.append(self._catalogue.slate(given, self._catalogue.places(given.ids), one.texts))
+        found = self._ranked(asks, known, slates, apart=True)
+        return [_answer(items, [], one) for items, one in zip(found, known, strict=True)]
+
+    def _ranked(
+        self, asks: Sequence[Ask], known: Sequence[Known], slates: Sequence[Slate], *, apart: bool
+    ) -> list[list[Ranked] | ModelFailure]:
+        found: list[list[Ranked] | ModelFailure] = [[] for _ in asks]
+        for slate in slates:
+            self._metrics.candidates.observe(len(slate))
+        for numbers, asked in rounds(asks, known, slates, apart=apart):
+            for number, items in zip(numbers, self._tried(asked), strict=True):
+                found[number] = items
+        return found
+
+    def _tried(self, asked: Round) -> list[list[Ranked] | ModelFailure]:
+        """The items of each ask; if the round fails, each is asked again alone."""
+        try:
+            return list(self._items(asked))
+        except ModelFailure as error:
+            if len(asked.asks) == 1:
+                return [error]
+        return [items for one in asked.alone() for items in self._tried(one)]
+
+    def _items(self, asked: Round) -> list[list[Ranked]]:
+        """Run the heads over the candidates and weigh what they say."""
+        context = self._moments.context(asked)
+        now = np.array([ask.now for ask in asked.asks])
+        buckets = {kind: asked.each(found) for kind, found in self._outcomes.buckets(now).items()}
+        fused = self._outcomes.fuse(self._outputs(asked, context), asked.slate, asked.fusion, buckets)
+        picks = _picks(fused, asked)
+        picked = np.concatenate(picks)
+        items = fused.ranked(picked, explain=asked.explain)
+        if asked.explain:
+            told = self._moments.told(context[picked])
+            items = [replace(item, features=one) for item, one in zip(items, told, strict=True)]
+        rest = iter(items)
+        return [list(islice(rest, len(each))) for each in picks]
+
+    def _outputs(self, asked: Round, context: Row) -> Outputs:
+        """What the heads say, (n, W)."""
+        vectors, found = asked.slate.vectors, []
+        for one, part in zip(asked.known, asked.parts, strict=True):
+            online = self._engine.heads(one.user, one.query, vectors[part], context[part])
+            found.append(np.concatenate(list(online.values()), axis=1))
+        return np.concatenate(found)
+
+
+def _picks(fused: Fused, asked: Round) -> list[Rows]:
+    """What is answered of each ask: the best, or all in order where each candidate is a list of its own."""
+    if asked.apart:
+        return [np.arange(part.start, part.stop) for part in asked.parts]
+    return [fused.top(ask.k, part) for ask, part in zip(asked.asks, asked.parts, strict=True)]
+
+
+def _answer(items: list[Ranked] | ModelFailure, unknown: list[str], known: Known) -> Answer:
+    return (
+        items
+        if isinstance(items, ModelFailure)
+        else Ranking(items, unknown, list(known.without), known.cache)
+    )
