@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from app.api.body import parse_or
-from app.api.score import Pair, ScoreRequest, score_pairs
+from app.api.pairs import Pair, ScoreRequest, scored
 from app.errors import Invalid, SettingsError
 from app.metrics import Metrics, Stages
 from app.model import Model
@@ -64,8 +64,8 @@ async def score(
     asked = frame.select(column for column in COLUMNS if column in frame.columns)
     for rows in asked.iter_slices(AT_ONCE):
         pairs = [_pair(row) for row in rows.iter_rows(named=True)]
-        scored, _ = await score_pairs(pairs, ScoreRequest(), model, Stages(metrics))
-        results += [_columns(result, names) for result in scored]
+        found, _ = await scored(pairs, ScoreRequest(), model, Stages(metrics))
+        results += [_columns(result, names) for result in found]
         progress(len(rows))
     schema = {name: pl.Float64 if model.manifest.task(name).scalar else pl.String for name in names}
     columns = {**schema, "score": pl.Float64, "error": pl.String}

@@ -8,8 +8,8 @@ from pydantic.json_schema import models_json_schema
 
 from app.api.batch import BatchRequest
 from app.api.events import EventsRequest
+from app.api.pairs import ScoreRequest
 from app.api.schema import RecommendRequest
-from app.api.score import ScoreRequest
 
 BODIES = (RecommendRequest, BatchRequest, ScoreRequest, EventsRequest)
 

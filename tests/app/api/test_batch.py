@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from tests.live import metric
+
 
 def test_each_request_succeeds_or_fails_alone_in_order(client):
     requests = [
@@ -45,14 +47,24 @@ def test_a_batch_that_is_wrong_as_a_whole_is_refused_as_a_whole(client, body, st
 
 
 def test_ndjson_in_is_ndjson_out_a_line_a_line(client):
-    lines = [json.dumps({"user_id": f"u{n}", "k": 1}) for n in range(70)]
+    lines = [json.dumps({"user_id": f"u{n}", "k": 1}) for n in range(140)]
     lines[3], lines[40] = "{", json.dumps({"user_id": "u", "k": 0})
-    content = "\n".join(lines) + "\n\n"
+    content = "\r\n".join(lines) + "\n\n"
     answer = client.post(
         "/recommend/batch", content=content, headers={"Content-Type": "application/x-ndjson; charset=utf-8"}
     )
     assert answer.headers["Content-Type"].startswith("application/x-ndjson")
     results = [json.loads(line) for line in answer.text.splitlines()]
     assert [n for n, result in enumerate(results) if result["status"] != 200] == [3, 40]
-    assert len(results) == 70
+    assert len(results) == 140
     assert "not JSON" in results[3]["error"]
+
+
+def test_a_stream_without_a_line_is_answered_with_none_and_the_last_needs_no_newline(client):
+    for content, expected in ((b"", 0), (b"\n \r\n", 0), (b'{"query": "red", "k": 1}', 1)):
+        before = metric(client, 'chorus_batch_size_sum{endpoint="/recommend/batch"}')
+        answer = client.post(
+            "/recommend/batch", content=content, headers={"Content-Type": "application/x-ndjson"}
+        )
+        assert (answer.status_code, len(answer.text.splitlines())) == (200, expected)
+        assert metric(client, 'chorus_batch_size_sum{endpoint="/recommend/batch"}') == before + expected
