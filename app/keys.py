@@ -14,11 +14,17 @@ counted: bundles that count the same share it.
 """
 
 HISTORY, PROFILE, SHOWN = "history", "profile", "shown"
+USER = b"chorus:{u:"
 
 
 def user(name: str, what: str) -> str:
     """Something of a user."""
     return f"chorus:{{u:{name}}}:{what}"
+
+
+def owner(key: bytes) -> str | None:
+    """The user that a key of history, profile, lists or vector is of; None if it is of none."""
+    return key[len(USER) : key.rindex(b"}:")].decode() if key.startswith(USER) else None
 
 
 def event(name: str, event_id: str) -> str:
@@ -44,3 +50,11 @@ def began(layout: str) -> str:
 def record(layout: str, item: str) -> str:
     """What was counted of an item."""
     return f"chorus:stats:{layout}:{item}"
+
+
+def item(key: bytes, layout: str) -> str | None:
+    """The item that a record is of; empty for when counting began, None for any other key."""
+    head = began(layout).encode()
+    if key == head:
+        return ""
+    return key[len(head) + 1 :].decode() if key.startswith(head + b":") else None

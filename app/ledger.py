@@ -43,11 +43,12 @@ local function push(key, entry, keep, seconds)
   redis.call('EXPIRE', key, seconds)
 end
 
+-- everybody keeps a copy of it, so it is touched once an hour
 local function begin(key)
   local held = redis.pcall('GET', key)
   held = type(held) == 'string' and tonumber(held)
   if held and held >= 0 and held < 1e11 then
-    redis.call('EXPIRE', key, ARGV[11])
+    if redis.call('TTL', key) < ARGV[11] - 3600 then redis.call('EXPIRE', key, ARGV[11]) end
   else
     redis.call('SET', key, ARGV[1], 'EX', ARGV[11])
   end

@@ -45,7 +45,7 @@ class Link:
         tracked: bool = False,
     ) -> None:
         self._timeout = timeout
-        self._metrics = metrics
+        self.metrics = metrics
         self._healer: asyncio.Task[None] | None = None
         self._listeners: list[Told] = []
         self._lines: list[Line] = []
@@ -95,19 +95,19 @@ class Link:
             return []
         line = self._reader() if reads else self._lines[0]
         if line.flying >= MOST:
-            self._metrics.redis_errors.labels(op).inc()
+            self.metrics.redis_errors.labels(op).inc()
             raise CacheAway(f"{line.flying} commands wait for Redis already")
         start = time.perf_counter()
         try:
             results = await line.send(commands, self._timeout + more)
             refused = _refused(results)
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
-            self._metrics.redis_errors.labels(op).inc()
+            self.metrics.redis_errors.labels(op).inc()
             self._break(error)
             raise CacheAway(f"Redis is away: {error}") from error
-        self._metrics.redis.labels(op).observe(time.perf_counter() - start)
+        self.metrics.redis.labels(op).observe(time.perf_counter() - start)
         if refused:
-            self._metrics.redis_errors.labels(op).inc(len(refused))
+            self.metrics.redis_errors.labels(op).inc(len(refused))
             log.warning(
                 "Redis refused %d of %d commands of %s: %s", len(refused), len(commands), op, refused[0]
             )
@@ -129,7 +129,7 @@ class Link:
         if self.away:
             return
         self.away = True
-        self._metrics.breaker.set(1)
+        self.metrics.breaker.set(1)
         log.warning("Redis is away (%s: %s); answering without it", type(error).__name__, error)
         for line in self._lines:  # all are of the old server
             line.drop(error)
@@ -144,7 +144,7 @@ class Link:
                 _refused(await self._lines[0].send(PING, self._timeout))
                 break
         self.away = False
-        self._metrics.breaker.set(0)
+        self.metrics.breaker.set(0)
         log.info("Redis is back")
 
 

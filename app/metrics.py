@@ -45,7 +45,9 @@ class Metrics:
         )
         self.candidates = histogram("candidates", "Items that the heads scored for a request.", bounds=SIZES)
         self.batch = histograms("batch_size", "Entries of one batch call.", "endpoint", bounds=SIZES)
-        self.cache = counters("cache_requests_total", "Lookups of vectors.", "cache", "tier", "result")
+        self.cache = counters(
+            "cache_requests_total", "Lookups of what may be at hand.", "cache", "tier", "result"
+        )
         self.shared = counters(
             "cache_singleflight_shared_total", "Waits for an encode already begun.", "cache"
         )

@@ -36,8 +36,13 @@ class Redis:
         if url is None:
             self.server = await redis_server.start(self._settings.redis_dir, self._metrics)
             url = self._embedded = self.server.url if self.server else None
-        timeout, readers = self._settings.redis_timeout_ms / 1_000, self._settings.redis_connections
-        self.link = Link(url, timeout=timeout, metrics=self._metrics, readers=readers)
+        self.link = Link(
+            url,
+            timeout=self._settings.redis_timeout_ms / 1_000,
+            metrics=self._metrics,
+            readers=self._settings.redis_connections,
+            tracked=self._settings.local_cache > 0,
+        )
         await self.link.open()
         return self.link
 

@@ -52,7 +52,15 @@ class Settings(BaseSettings):
     history_ttl_seconds: int = Field(
         7_776_000, ge=1, description="How long Redis keeps the history of a user who does nothing."
     )
-    local_cache: int = Field(20_000, ge=1, description="User and text vectors kept in the process, of each.")
+    local_cache: int = Field(
+        20_000, ge=0, description="Users, user vectors and texts kept in the process, of each; 0: none."
+    )
+    local_megabytes: int = Field(
+        64, ge=1, description="Memory for what Redis holds of users and items that is kept in the process."
+    )
+    local_ttl_seconds: float = Field(
+        60.0, gt=0.0, le=3_600.0, description="Oldest that it may be, if word of a change is lost."
+    )
     retrieve: int = Field(
         500, ge=1, le=10_000, description="Items fetched for the heads when none are given."
     )

@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ import numpy as np
 from app import keys
 from app import shown as lists
 from app.address import Command
-from app.copies import Copies
 from app.errors import CacheAway, NotStored
 from app.ledger import Ledger, StoredEvent, entry
 from app.link import Link
+from app.near import Near, Reading
 from app.settings import Settings
 from app.shown import Shown
 from app.stored import Record, Row, Stored, pack, seconds, stored, unpack
@@ -44,15 +45,21 @@ class UserState:
 
 @dataclass(frozen=True)
 class Live:
-    """What was counted live: records of items, where each stands among them, and when counting began."""
+    """What was counted live: records (n,) of the items that were asked for, and when counting began."""
 
+    items: tuple[str, ...]
     records: Records
-    places: Mapping[str, int]
     began: float | None
 
     def of(self, items: Sequence[str]) -> Records:
-        """The records of items that were asked for, (n,)."""
-        return self.records[[self.places[item] for item in items]]
+        """The records of some of those items, (n,)."""
+        if tuple(items) == self.items:
+            return self.records
+        return self.records.take([self._places[item] for item in items])
+
+    @cached_property
+    def _places(self) -> Mapping[str, int]:
+        return {item: n for n, item in enumerate(self.items)}
 
 
 @dataclass(frozen=True)
@@ -78,12 +85,12 @@ class State:
         self._layout = features.layout
         self._blank = features.layout.blank(1).tobytes()
         self._model = manifest.fingerprint[:16]
-        self._keep = 2 * manifest.history_limit
+        self._kept = 2 * manifest.history_limit
         self._user_width = manifest.dimension
         self._text_width = manifest.dimension + sum(task.width for task in manifest.text_tasks)
         self._vector_ttl = settings.cache_ttl_seconds
         self._history_ttl = settings.history_ttl_seconds
-        self._before: Copies[Stored] = Copies(settings.local_cache, 32 << 20)
+        self._near = Near(link, settings, features.layout)
         self._writes: set[asyncio.Task[None]] = set()
 
     async def fetch(
@@ -96,28 +103,25 @@ class State:
     ) -> Found:
         """Users, texts (by digest), lists shown to users and records of items, each asked for once.
 
-        One round trip; none if nothing is asked.
+        One round trip for what is not at hand; if all is, no trip and no turn of the event loop.
         """
-        groups: list[list[Command]] = [
-            [command for user in users for command in self._user(user)],
-            [("GET", keys.text(text, self._model)) for text in texts],
-            [("LRANGE", keys.user(user, keys.SHOWN), 0, lists.KEPT - 1) for user in shown],
-            self._records(items),
-        ]
+        reading = self._near.look(users, shown, items)
+        groups = self._commands(reading, texts)
         commands = [command for group in groups for command in group]
         if not commands:
-            return Found()
-        try:
-            results = iter(await self._link.read("fetch", commands, more=READ_SECONDS * len(items)))
-        except CacheAway:
-            return Found(away=True)
-        known, rows, entries, records = ([next(results) for _ in group] for group in groups)
-        found = (unpack(row, self._text_width) for row in rows)
-        return Found(
-            {user: self._stored(user, known[3 * n : 3 * n + 3]) for n, user in enumerate(users)},
-            {text: row for text, row in zip(texts, found, strict=True) if row is not None},
-            {user: each for user, each in zip(shown, entries, strict=True) if isinstance(each, list)},
-            self._live(items, records) if items else None,
+            return _found(reading)
+        more = READ_SECONDS * len(reading.items)
+        with self._near.watch(reading):
+            try:
+                results = iter(await self._link.read("fetch", commands, more=more))
+            except CacheAway:
+                return Found(away=True)
+            known, lists, began, chunks, rows = ([next(results) for _ in group] for group in groups)
+            self._keep(reading, known, lists)
+            self._count(reading, began, chunks)
+        values = (unpack(row, self._text_width) for row in rows)
+        return _found(
+            reading, {text: row for text, row in zip(texts, values, strict=True) if row is not None}
         )
 
     async def push(self, events: Sequence[StoredEvent]) -> list[int]:
@@ -127,6 +131,9 @@ class State:
             results = await self._link.run("push", self._ledger.commands(events), more=TAKE_SECONDS * size)
         except CacheAway as error:
             raise NotStored("Redis is away and nothing was stored; send the events again") from error
+        finally:  # some may be stored all the same
+            users = {event.user for event in events if event.user is not None}
+            self._near.wrote(users, {item for event in events for item in event.items})
         failed = [result for result in results if isinstance(result, Exception)]
         if failed:
             raise NotStored(
@@ -141,6 +148,8 @@ class State:
             results = await self._link.run("replace", commands)
         except CacheAway as error:
             raise NotStored("Redis is away; start it and load the histories again") from error
+        finally:
+            self._near.wrote({user.user for user in users}, ())
         failed = [result for result in results if isinstance(result, Exception)]
         if failed:
             raise NotStored(f"Redis refused to store histories: {failed[0]}")
@@ -158,36 +167,46 @@ class State:
         while self._writes:
             await asyncio.wait(self._writes)
 
+    def _commands(self, reading: Reading, texts: Sequence[bytes]) -> list[list[Command]]:
+        """What is left to be read: users, lists shown, when counting began, records by the thousand, and texts."""
+        names = [keys.record(self._layout.digest, item) for item in reading.items]
+        chunks = (names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE))
+        return [
+            [command for user in reading.users for command in self._user(user)],
+            [("LRANGE", keys.user(user, keys.SHOWN), 0, lists.KEPT - 1) for user in reading.shown],
+            [] if reading.timed else [("GET", keys.began(self._layout.digest))],
+            [("MGET", *chunk) for chunk in chunks],
+            [("GET", keys.text(text, self._model)) for text in texts],
+        ]
+
     def _user(self, user: str) -> list[Command]:
         return [
-            ("LRANGE", keys.user(user, keys.HISTORY), 0, self._keep - 1),
+            ("LRANGE", keys.user(user, keys.HISTORY), 0, self._kept - 1),
             ("GET", keys.user(user, keys.PROFILE)),
             ("GET", keys.vector(user, self._model)),
         ]
 
-    def _stored(self, user: str, results: Sequence[Any]) -> Stored:
-        """What was read of a user: what was read before, if it has not changed since."""
-        found = stored(results, self._user_width, self._before.last(user))
-        self._before.put(user, found, time=0.0, size=found.size)
-        return found
+    def _keep(self, reading: Reading, known: Sequence[Any], entries: Sequence[Any]) -> None:
+        before, width = self._near.before, self._user_width
+        self._near.keep(
+            reading,
+            {
+                user: stored(known[3 * n : 3 * n + 3], width, before(user))
+                for n, user in enumerate(reading.users)
+            },
+            {user: each for user, each in zip(reading.shown, entries, strict=True) if isinstance(each, list)},
+        )
 
-    def _records(self, items: Sequence[str]) -> list[Command]:
-        """When counting began, then the records, by so many a command that others get a turn."""
-        if not items:
-            return []
-        names = [keys.record(self._layout.digest, item) for item in items]
-        chunks = (names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE))
-        return [("GET", keys.began(self._layout.digest)), *(("MGET", *chunk) for chunk in chunks)]
-
-    def _live(self, items: Sequence[str], results: Sequence[Any]) -> Live | None:
-        began, *chunks = results
+    def _count(self, reading: Reading, began: Sequence[Any], chunks: Sequence[Any]) -> None:
+        """A damaged record is blank; if Redis refuses to read them there are none."""
         if not all(isinstance(chunk, list) for chunk in chunks):
-            return None
-        values = [value for chunk in chunks for value in chunk]
+            reading.records = None
+            return
         whole = len(self._blank)
+        values = (value for chunk in chunks for value in chunk)
         held = (value if value is not None and len(value) == whole else self._blank for value in values)
         records = np.frombuffer(b"".join(held), dtype=self._layout.dtype)
-        return Live(records, {item: n for n, item in enumerate(items)}, seconds(began))
+        self._near.count(reading, records, seconds(began[0]) if began else None)
 
     def _replace(self, user: UserState) -> list[Command]:
         history, profile, shown = (
@@ -195,7 +214,7 @@ class State:
         )
         commands: list[Command] = [("DEL", history, profile, shown)]
         if user.history:
-            commands.append(("LPUSH", history, *map(entry, user.history[-self._keep :])))
+            commands.append(("LPUSH", history, *map(entry, user.history[-self._kept :])))
             commands.append(("EXPIRE", history, self._history_ttl))
         if user.profile:
             commands.append(("SET", profile, json.dumps(dict(user.profile)), "EX", self._history_ttl))
@@ -222,3 +241,9 @@ class State:
             await self._link.run("store", commands)
         except CacheAway:
             log.debug("vectors were not cached: Redis is away")
+
+
+def _found(reading: Reading, texts: Mapping[bytes, Row] | None = None) -> Found:
+    items, records = reading.asked, reading.records
+    live = Live(items, records, reading.began) if items and records is not None else None
+    return Found(reading.stored, texts or {}, reading.lists, live)

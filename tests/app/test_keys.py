@@ -16,3 +16,26 @@ def test_no_item_shares_the_key_that_says_when_counting_began(item):
 def test_two_users_share_no_key(first, second):
     same = keys.user(first, keys.HISTORY) == keys.user(second, keys.HISTORY)
     assert same == (first == second)
+
+
+@given(names)
+def test_a_users_key_says_whose_it_is(name):
+    found = [
+        *(keys.user(name, what) for what in (keys.HISTORY, keys.PROFILE, keys.SHOWN)),
+        keys.vector(name, "f0"),
+    ]
+    assert {keys.owner(key.encode()) for key in found} == {name}
+    assert {keys.item(key.encode(), "abc") for key in found} == {None}
+
+
+@given(names)
+def test_a_records_key_says_of_what_it_is(name):
+    assert keys.item(keys.record("abc", name).encode(), "abc") == name
+    assert keys.item(keys.record("abcd", name).encode(), "abc") is None
+    assert keys.owner(keys.record("abc", name).encode()) is None
+
+
+def test_the_beginning_of_counting_is_of_no_item():
+    assert keys.item(keys.began("abc").encode(), "abc") == ""
+    assert keys.item(keys.began("abcd").encode(), "abc") is None
+    assert keys.owner(keys.text(b"t" * 16, "f0").encode()) is None

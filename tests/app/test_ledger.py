@@ -173,6 +173,15 @@ def test_counting_began_with_the_first_counted_event(client):
     assert float(client.get(began)) == NOW + 7
 
 
+def test_the_beginning_is_touched_once_an_hour_not_at_every_event(client):
+    began = keys.began(LAYOUT.digest)
+    take(client, event("x"))
+    for left, touched in ((client.ttl(began) - 3_000, False), (client.ttl(began) - 4_000, True)):
+        client.expire(began, left)
+        take(client, event("x"))
+        assert (client.ttl(began) > left) == touched
+
+
 @pytest.mark.parametrize("harm", ["short", "list"])
 def test_a_damaged_record_is_begun_anew(client, harm):
     item = next(names)

@@ -174,6 +174,45 @@ def test_vectors_are_shared_through_redis_but_never_with_another_model(bundle, s
         assert encodes(tmp_path) == [1, 1]
 
 
+def test_two_services_on_one_redis_see_each_others_events(settings, ids, click):
+    async def run():
+        async with serving(settings) as (one, _), serving(settings) as (two, _):
+            body = {"user_id": "pair", "candidates": list(ids[:4]), "exclude_seen": True}
+            for number, (writer, reader) in enumerate([(one, two), (two, one), (one, one)], 1):
+                event = {"user_id": "pair", "item_id": ids[number], "event": click}
+                assert (await writer.post("/events", json=event)).json()["accepted"] == 1
+
+                async def seen(client=reader, left=4 - number) -> bool:
+                    return len((await client.post("/recommend", json=body)).json()["items"]) == left
+
+                assert await seen() or reader is not writer  # its own at once
+                await eventually_async(seen)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("copies", [0, 100])
+def test_a_warm_request_makes_one_round_trip_or_none(settings, ids, click, copies):
+    async def run():
+        async with serving(settings.model_copy(update={"local_cache": copies})) as (client, service):
+            user, trips = f"warm{copies}", 'chorus_redis_duration_seconds_count{op="fetch"}'
+            moments = ("2024-11-01T00:00:00Z", "2024-11-01T01:00:00Z")
+            event = {"user_id": user, "item_id": ids[0], "event": click, "timestamp": moments[0]}
+            await client.post("/events", json=event)
+            asked = {"query": "a red mug", "candidates": list(ids), "context": {"timestamp": moments[1]}}
+            body = {"user_id": user, **asked}
+            answers, counts = [], []
+            for _ in range(5):
+                answers.append((await client.post("/recommend", json=body)).json()["items"])
+                await service.model.state.settle()
+                await asyncio.sleep(0.05)  # word of what was stored comes
+                counts.append(value((await client.get("/metrics")).text, trips))
+            assert all(answer == answers[0] for answer in answers)
+            assert counts[-1] - counts[-2] == counts[-2] - counts[-3] == (0 if copies else 1)
+
+    asyncio.run(run())
+
+
 def test_histories_outlive_the_service_in_its_folder(shelf, tmp_path, ids, click):
     settings = Settings(store=shelf, redis_dir=tmp_path / "redis", redis_timeout_ms=1_000)
     event = {"user_id": "kept", "item_id": ids[0], "event": click}

@@ -1,0 +1,179 @@
+"""What was read of Redis, while it is still true: what a request needs of users and items, without a trip.
+
+It is dropped when Redis tells that a key was changed after it was read, or that a line was lost and so that word may
+have been; when this process changes it, before anybody is told so; and at an age, should word be lost all the same.
+What changes while it is being read is not kept, for the reply may be older than the change.
+"""
+
+import math
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from app import keys
+from app.copies import Copies
+from app.link import Link
+from app.settings import Settings
+from app.slab import Slab
+from app.stored import Stored
+from model_store.counters import Layout, Records
+from model_store.moment import Ints
+
+V = TypeVar("V")
+
+NEVER = -math.inf
+UNKNOWN = (None, NEVER)
+MOST = 20_000  # users whose last state is held against the next, where no copies are kept
+EACH = 64  # bytes that a value takes beside its own
+QUARTER = 1 << 18  # of a megabyte: for states of users, for lists shown to them; the rest for items
+
+
+class Reading:
+    """One look: what of that which is asked is at hand, and the names that are left to be read.
+
+    stored, lists: by user; records (n,) of the items asked, those at `places` (m,) to be read; began: when counting
+    did, None: not yet; `timed`: that is known.
+    """
+
+    def __init__(self, users: Sequence[str], shown: Sequence[str], items: Sequence[str]) -> None:
+        self.time = time.monotonic()
+        self.asked = tuple(items)
+        self.users, self.shown, self.items = users, shown, items
+        self.stored: dict[str, Stored] = {}
+        self.lists: dict[str, Sequence[Any]] = {}
+        self.records: Records | None = None
+        self.places: Ints | None = None
+        self.began: float | None = None
+        self.timed = not items
+        self.lost = False  # any of it may have changed since
+        self.changed_users: set[str] = set()
+        self.changed_items: set[str] = set()
+
+
+class Near:
+    """Copies for one bundle. One thread only: the event loop's."""
+
+    def __init__(self, link: Link, settings: Settings, layout: Layout) -> None:
+        self._link = link
+        self._layout = layout.digest
+        self._on = settings.local_cache > 0
+        self._seconds = settings.local_ttl_seconds
+        size = QUARTER * settings.local_megabytes
+        self._stored: Copies[Stored] = Copies(settings.local_cache or MOST, size)
+        self._lists: Copies[Sequence[Any]] = Copies(settings.local_cache, size)
+        self._slab = Slab(layout, 2 * size if self._on else 0)
+        self._began: tuple[float | None, float] = UNKNOWN  # and when that was read
+        self._readings: set[Reading] = set()
+        label = link.metrics.cache.labels
+        names = ("stored", "shown", "record")
+        self._counts = [(label(name, "local", "hit"), label(name, "local", "miss")) for name in names]
+        if self._on:
+            link.listen(self.told)
+
+    def look(self, users: Sequence[str], shown: Sequence[str], items: Sequence[str]) -> Reading:
+        """What is at hand of users, of the lists shown to users, and of items, each asked for once."""
+        reading = Reading(users, shown, items)
+        if not self._on:
+            return reading
+        since = reading.time - self._seconds
+        reading.stored, reading.users = _split(self._stored, users, since)
+        reading.lists, reading.shown = _split(self._lists, shown, since)
+        if items:
+            reading.records, reading.places = self._slab.gather(items, since)
+            reading.items = [items[place] for place in reading.places.tolist()]
+            reading.began, read = self._began
+            reading.timed = read >= since
+        self._count((users, shown, items), (reading.users, reading.shown, reading.items))
+        return reading
+
+    @contextmanager
+    def watch(self, reading: Reading) -> Iterator[None]:
+        """Note what changes while the rest of it is read."""
+        self._readings.add(reading)
+        try:
+            yield
+        finally:
+            self._readings.discard(reading)
+
+    def before(self, user: str) -> Stored | None:
+        """What was read of a user last, true or not."""
+        return self._stored.last(user)
+
+    def keep(
+        self, reading: Reading, stored: Mapping[str, Stored], lists: Mapping[str, Sequence[Any]]
+    ) -> None:
+        """Add to a reading what was read of users."""
+        reading.stored |= stored
+        reading.lists |= lists
+        kept = self._keeps(reading)
+        for user, one in stored.items():
+            true = kept and user not in reading.changed_users
+            self._stored.put(user, one, time=reading.time if true else NEVER, size=one.size)
+        for user, entries in lists.items():
+            if kept and user not in reading.changed_users:
+                size = EACH * (1 + len(entries)) + sum(map(len, entries))
+                self._lists.put(user, entries, time=reading.time, size=size)
+
+    def count(self, reading: Reading, records: Records, began: float | None) -> None:
+        """Add to a reading the records (m,) of its items, and when counting began if that was asked too."""
+        if reading.places is None or reading.records is None:
+            reading.records = records
+        else:
+            reading.records.put(reading.places, records)
+        kept, changed = self._keeps(reading), reading.changed_items
+        if not reading.timed:
+            reading.began = began
+            self._began = (began, reading.time) if kept and "" not in changed else UNKNOWN
+        if kept:
+            same = [place for place, item in enumerate(reading.items) if item not in changed]
+            self._slab.put([reading.items[place] for place in same], records.take(same), reading.time)
+
+    def wrote(self, users: Collection[str], items: Collection[str]) -> None:
+        """This process has changed these users and items: whoever asks from now on is to see it."""
+        if self._on:  # that counting had not begun yet is no longer true either
+            self._forget(users, [*items, ""] if self._began[0] is None else items)
+
+    def told(self, changed: Sequence[bytes] | None) -> None:
+        """These keys have changed, None: any may have."""
+        if changed is None:
+            self._clear()
+            return
+        users = [user for key in changed if (user := keys.owner(key)) is not None]
+        items = [item for key in changed if (item := keys.item(key, self._layout)) is not None]
+        self._forget(users, items)
+
+    def _forget(self, users: Collection[str], items: Collection[str]) -> None:
+        """Users, and items: an empty one is the time when counting began."""
+        for user in users:
+            self._stored.drop(user)
+            self._lists.drop(user)
+        for item in items:
+            self._slab.drop(item)
+            if not item:
+                self._began = UNKNOWN
+        for reading in self._readings:
+            reading.changed_users.update(users)
+            reading.changed_items.update(items)
+
+    def _clear(self) -> None:
+        self._stored.clear()
+        self._lists.clear()
+        self._slab.clear()
+        self._began = UNKNOWN
+        for reading in self._readings:
+            reading.lost = True
+
+    def _keeps(self, reading: Reading) -> bool:
+        return self._on and self._link.tracked and not reading.lost
+
+    def _count(self, asked: Sequence[Sequence[str]], missing: Sequence[Sequence[str]]) -> None:
+        for (hits, misses), every, some in zip(self._counts, asked, missing, strict=True):
+            hits.inc(len(every) - len(some))
+            misses.inc(len(some))
+
+
+def _split(copies: Copies[V], names: Sequence[str], since: float) -> tuple[dict[str, V], list[str]]:
+    """Copies that were read at that time or later, by name, and the names that have none."""
+    found = {name: copy for name in names if (copy := copies.get(name, since)) is not None}
+    return found, [name for name in names if name not in found]
