@@ -1,10 +1,6 @@
-"""The items that can be recommended: those of the bundle, and cold ones that a request describes.
-
-Retrieval is exact: dot products over all.
-"""
+"""The items that can be recommended: those of the bundle, and cold ones that a request describes."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from itertools import repeat
 
 import numpy as np
@@ -12,6 +8,7 @@ from numpy.typing import NDArray
 
 from app.candidates import Candidates, Described
 from app.slate import Codes, Columns, Rows, Slate, Vectors
+from model_store.index import Exact, Index, best
 from model_store.items import Items
 from model_store.manifest import Manifest
 
@@ -21,8 +18,9 @@ Filters = Mapping[str, tuple[str, ...]]
 class Catalogue:
     """The items of one bundle."""
 
-    def __init__(self, items: Items, manifest: Manifest) -> None:
+    def __init__(self, items: Items, manifest: Manifest, index: Index | None = None) -> None:
         self.items = items
+        self._index = Exact(items.vectors) if index is None else index
         self._width = manifest.dimension
         self._columns = Columns(
             ids=items.ids,
@@ -32,7 +30,6 @@ class Catalogue:
             numbers=items.numbers,
             outputs=np.zeros((len(items), 0), np.float32) if items.outputs is None else items.outputs,
         )
-        self._mask = lru_cache(maxsize=256)(self._carries)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -53,28 +50,26 @@ class Catalogue:
         """Which candidates, at rows (n,), are known and have an allowed value of every filtered attribute, (n,)."""
         passing = rows >= 0
         for name, allowed in filters.items():
-            passing &= self._mask(name, allowed)[rows]
+            passing &= self.items.attributes[name].having(allowed, rows)
         for item, described in given.described.items():
             passing[given.ids.index(item)] = all(
                 set(allowed) & set(described.attributes.get(name, ())) for name, allowed in filters.items()
             )
         return passing
 
-    def allowed(self, filters: Filters, without: frozenset[str]) -> Rows:
-        """Rows that pass the filters and are not among the ids `without`."""
-        mask = np.ones(len(self), dtype=bool)
-        for name, values in filters.items():
-            mask &= self._mask(name, values)
-        mask[[row for row in map(self.row, without) if row is not None]] = False
-        return np.flatnonzero(mask)
+    def nearest(self, vector: Vectors, limit: int, filters: Filters, hidden: frozenset[str]) -> Rows:
+        """The `limit` rows with the greatest dot product of those that pass the filters, but for the ids `hidden`.
 
-    def nearest(self, rows: Rows, vector: Vectors, limit: int) -> Rows:
-        """The `limit` rows with the greatest dot product, exactly; all of them if there are no more."""
-        if len(rows) <= limit:
-            return rows
-        whole = len(rows) == len(self)
-        products = self.items.vectors @ vector if whole else self.items.vectors[rows] @ vector
-        return rows[np.argpartition(products, len(rows) - limit)[-limit:]]
+        They ascend; all of them if there are no more.
+        """
+        hide = self.places(list(hidden))
+        rows, size = self._allowed(filters), limit + len(hide)
+        index = self._index
+        found, products = index.nearest(vector, size) if rows is None else index.among(rows, vector, size)
+        if len(hide):
+            shown = ~np.isin(found, hide)
+            found, products = found[shown], products[shown]
+        return np.sort(best(found, products, limit)[0])
 
     def stored(self, rows: Rows, ids: Sequence[str] | None = None) -> Slate:
         """A slate of catalogue items; `ids`: theirs, if they are at hand."""
@@ -107,12 +102,13 @@ class Catalogue:
         attribute = self.items.attributes[name]
         return _stack([attribute.encode(candidate.attributes.get(name, ())) for candidate in candidates])
 
-    def _carries(self, name: str, values: tuple[str, ...]) -> NDArray[np.bool_]:
-        """Which items have one of the values, (N,)."""
-        attribute = self.items.attributes[name]
-        wanted = np.zeros(len(attribute.values) + 1, dtype=bool)  # the last one is code -1: no value
-        wanted[[attribute.index[value] for value in values if value in attribute.index]] = True
-        return np.asarray(wanted[attribute.codes].any(axis=1))
+    def _allowed(self, filters: Filters) -> Rows | None:
+        """The rows that pass the filters, ascending; None: all of them."""
+        passing: Rows | None = None
+        for name, values in filters.items():
+            each = self.items.attributes[name]
+            passing = each.rows(values) if passing is None else passing[each.having(values, passing)]
+        return passing
 
 
 def _join(columns: Columns, rows: Rows, more: Columns) -> Columns:

@@ -78,7 +78,7 @@ async def build(settings: Settings, link: Link, metrics: Metrics) -> Model:
         texts=ThreadPoolExecutor(threads, thread_name_prefix="texts"),
         heads=ThreadPoolExecutor(threads, thread_name_prefix="heads"),
     )
-    catalogue = Catalogue(bundle.items, manifest)
+    catalogue = Catalogue(bundle.items, manifest, bundle.index)
     state = State(link, settings, manifest, engine.features)
     recommender = Recommender(engine, catalogue, state=state, pools=pools, settings=settings, metrics=metrics)
     log.info("opened %s in %.1f s", bundle.folder, time.perf_counter() - start)

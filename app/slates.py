@@ -35,11 +35,10 @@ class Slates:
 
     def retrieve(self, ask: Ask, known: Known) -> Rows:
         """The rows of the catalogue that are nearest to the user and the query, after filters and exclusions."""
-        rows = self._catalogue.allowed(ask.filters, _hidden(ask, known))
         vector = np.float32(self._weights.user_weight) * known.user
         if known.query is not None:
             vector = vector + np.float32(self._weights.query_weight) * known.query
-        return self._catalogue.nearest(rows, vector, max(self._most, ask.k))
+        return self._catalogue.nearest(vector, max(self._most, ask.k), ask.filters, _hidden(ask, known))
 
 
 def _hidden(ask: Ask, known: Known) -> frozenset[str]:

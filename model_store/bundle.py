@@ -23,7 +23,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from model_store import items
+from model_store import index, items
 from model_store.errors import BundleDamaged, BundleForeign, BundleMismatch, BundleMissing
 from model_store.manifest import FORMAT, FileEntry, Manifest
 
@@ -64,6 +64,17 @@ class Bundle:
                 f"{self.folder}: the items are {found.vectors.shape}, the manifest says {expected}"
             )
         return found
+
+    @cached_property
+    def index(self) -> index.Index:
+        """Finds the nearest items. Raises BundleMismatch if it is not of this catalogue."""
+        vectors, told = self.items.vectors, self.manifest.index
+        if told is None:
+            return index.Exact(vectors)
+        try:
+            return index.read(self.folder, vectors, told.reach)
+        except (ValueError, OSError) as error:
+            raise BundleMismatch(f"{self.folder}: {error}; export the bundle again") from error
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         """The records of one of the bundle's JSONL files."""

@@ -8,6 +8,7 @@ items.codes.<k>.npy     (N, K) int32 into the values of attribute k, padded with
 items.outputs.npy       (N, W) float32, the item-only tasks side by side, in the manifest's order
 items.numbers.json      {"price": [12.5, null, ...], ...} where the features read numbers of the items
 items.statistics.npy    (N,) records of counters.py, as the log ended, where the features count events
+items.cells.npy         with items.centres.npy: the index of a large catalogue, see index.py
 items.jsonl             the rendered text of each item, read by `verify` alone
 """
 
@@ -27,6 +28,8 @@ from model_store.counters import Records
 OTHER = -2  # the place of a value that is not among the known ones
 NUMBERS, STATISTICS = "items.numbers.json", "items.statistics.npy"
 
+Rows = NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class Attribute:
@@ -39,6 +42,27 @@ class Attribute:
     def index(self) -> dict[str, int]:
         """Value to code."""
         return {value: code for code, value in enumerate(self.values)}
+
+    @cached_property
+    def _carriers(self) -> tuple[Rows, Rows]:
+        """The rows that carry value 0, then those of value 1 and so on, ascending, and where each value's begin."""
+        codes = self.codes.reshape(-1)
+        order = np.argsort(codes, kind="stable")
+        starts = np.searchsorted(codes[order], np.arange(len(self.values) + 1))
+        return order // max(1, self.codes.shape[1]), starts
+
+    def rows(self, values: Sequence[str]) -> Rows:
+        """The rows of items that have one of the values, ascending."""
+        rows, starts = self._carriers
+        known = [self.index[value] for value in values if value in self.index]
+        parts = [rows[starts[code] : starts[code + 1]] for code in known]
+        return parts[0] if len(parts) == 1 else np.unique(np.concatenate([rows[:0], *parts]))
+
+    def having(self, values: Sequence[str], rows: Rows) -> NDArray[np.bool_]:
+        """Which of these rows (n,) have one of the values, (n,)."""
+        wanted = np.zeros(len(self.values) + 1, dtype=bool)  # the last one is code -1: no value
+        wanted[[self.index[value] for value in values if value in self.index]] = True
+        return np.asarray(wanted[self.codes[rows]].any(axis=1))
 
     def places(self, known: Sequence[str]) -> NDArray[np.int64]:
         """For each code, (V + 1,), its place in the known values, -2 for another; the last one is that of code -1."""
@@ -81,23 +105,37 @@ class Items:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def taken(self, order: Rows) -> "Items":
+        """Some of the items, in this order."""
+        return Items(
+            ids=tuple(self.ids[row] for row in order.tolist()),
+            vectors=self.vectors[order],
+            published=self.published[order],
+            attributes={
+                name: Attribute(each.values, each.codes[order]) for name, each in self.attributes.items()
+            },
+            outputs=None if self.outputs is None else self.outputs[order],
+            numbers={name: column[order] for name, column in self.numbers.items()},
+            statistics=None if self.statistics is None else self.statistics[order],
+        )
+
 
 def read(folder: Path) -> Items:
     """Open the item files of a bundle; arrays stay on disk until touched."""
     attributes = {
-        entry["name"]: Attribute(tuple(entry["values"]), _map(folder / f"items.codes.{number}.npy"))
+        entry["name"]: Attribute(tuple(entry["values"]), mapped(folder / f"items.codes.{number}.npy"))
         for number, entry in enumerate(json.loads((folder / "items.attributes.json").read_bytes()))
     }
     numbers = json.loads((folder / NUMBERS).read_bytes()) if (folder / NUMBERS).is_file() else {}
     counted = (folder / STATISTICS).is_file()
     return Items(
         ids=tuple(json.loads((folder / "items.ids.json").read_bytes())),
-        vectors=_map(folder / "items.vectors.npy"),
-        published=_map(folder / "items.published.npy"),
+        vectors=mapped(folder / "items.vectors.npy"),
+        published=mapped(folder / "items.published.npy"),
         attributes=attributes,
-        outputs=_map(folder / "items.outputs.npy"),
+        outputs=mapped(folder / "items.outputs.npy"),
         numbers={name: np.array(values, dtype=np.float64) for name, values in numbers.items()},
-        statistics=_map(folder / STATISTICS) if counted else None,
+        statistics=mapped(folder / STATISTICS) if counted else None,
     )
 
 
@@ -126,7 +164,8 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _map(path: Path) -> Any:
+def mapped(path: Path) -> Any:
+    """An array of a bundle, on disk until it is touched."""
     small = path.stat().st_size < 1 << 16  # an empty array cannot be mapped, a small one need not be
     found = np.load(path, mmap_mode=None if small else "r", allow_pickle=False)
     return np.asarray(found)  # a plain view of the mapped file: numpy's memmap is slow to index

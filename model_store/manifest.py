@@ -91,6 +91,14 @@ class Retrieval(Frozen):
     query_weight: float = 1.0
 
 
+class Index(Frozen):
+    """The catalogue in cells, see index.py: how many, how far a search reaches, and what share it finds."""
+
+    cells: int = Field(ge=1)
+    reach: float = Field(gt=0.0)
+    recall: float
+
+
 class Scale(Frozen):
     """How a number becomes a feature: its logarithm if `log`, then how many spreads from the mean."""
 
@@ -141,6 +149,7 @@ class Manifest(Frozen):
     tasks: tuple[Task, ...]
     fusion: FusionDefault
     retrieval: Retrieval
+    index: Index | None = None
     golden_tolerance: float = 1e-3
     items: int = 0
     data: dict[str, Any] = Field(default_factory=dict)

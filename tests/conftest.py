@@ -18,6 +18,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def celled(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same bundle with an index of its catalogue."""
+    from tests.tiny import build_cells  # noqa: PLC0415 as above
+
+    return build_cells(bundle, tmp_path_factory.mktemp("celled"))
+
+
+@pytest.fixture(scope="session")
 def redis_server() -> Iterator[RealRedis]:
     """A real redis-server; it is never killed, tests that kill one start their own."""
     if embedded.binary() is None:

@@ -114,7 +114,7 @@ def test_the_ten_lines_for_your_own_data_are_a_whole_configuration(tmp_path):
     "model",
     [
         manifest.Manifest, manifest.Task, manifest.TextField, manifest.FileEntry,
-        manifest.FusionDefault, manifest.Retrieval, manifest.Features, manifest.Scale,
+        manifest.FusionDefault, manifest.Retrieval, manifest.Features, manifest.Scale, manifest.Index,
     ],
 )  # fmt: skip
 def test_every_field_of_a_manifest_is_explained(model):

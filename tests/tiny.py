@@ -4,8 +4,10 @@ Everything is done by the project's own code; only the sizes are small.
 """
 
 import re
+import shutil
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.progress import Progress
 from tokenizers import Tokenizer
@@ -20,6 +22,7 @@ from model_store.bundle import Bundle
 from model_store.shelf import Shelf
 from training import pipeline
 from training.config import read
+from training.export import cells
 from training.export.publish import publish
 from training.run import Run
 from training.shop import Shop, generate, write
@@ -76,3 +79,15 @@ def build_bundle(root: Path) -> Path:
         pipeline.train(bench, run, progress)
         bundle: Bundle = publish(bench, run, Shelf(root / "shelf"), progress)
     return bundle.folder
+
+
+def build_cells(bundle: Path, root: Path) -> Path:
+    """The same bundle with its catalogue in cells, as a large one has it, on the shelf `root`."""
+    opened, shelf = Bundle.open(bundle), Shelf(root)
+    searches = np.random.default_rng(0).normal(size=(20, opened.manifest.dimension)).astype(np.float32)
+    with shelf.draft(opened.manifest.name) as draft:
+        shutil.copytree(bundle, draft, dirs_exist_ok=True)
+        (draft / "manifest.json").unlink()
+        texts = [line["text"] for line in opened.lines("items.jsonl")]
+        index = cells.write(opened.items, draft, texts=texts, searches=searches, above=0)
+        return shelf.publish(draft, opened.manifest.model_copy(update={"index": index})).folder

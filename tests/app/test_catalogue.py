@@ -35,21 +35,44 @@ def encoded(catalogue, manifest, text):
     return {text: np.arange(width, dtype=np.float32)}
 
 
+def retrieved(catalogue, limit=1_000, filters=(), hidden=(), seed=0):
+    vector = np.random.default_rng(seed).normal(size=catalogue.items.vectors.shape[1]).astype(np.float32)
+    return catalogue.nearest(vector, limit, dict(filters), frozenset(hidden)).tolist()
+
+
 def test_a_filter_keeps_the_items_that_carry_a_value(catalogue, category):
     name, value, ids = category
-    rows = catalogue.allowed({name: (value,)}, frozenset())
+    rows = retrieved(catalogue, filters={name: (value,)})
     assert {catalogue.items.ids[row] for row in rows} == ids
 
 
 def test_a_value_that_no_item_has_keeps_none(catalogue, category):
-    assert len(catalogue.allowed({category[0]: ("no such value",)}, frozenset())) == 0
+    assert retrieved(catalogue, filters={category[0]: ("no such value",)}) == []
 
 
-def test_excluded_ids_are_left_out_and_unknown_ones_do_not_matter(catalogue):
+def test_a_second_filter_keeps_some_of_the_first_ones_items(catalogue, category):
+    name, value, ids = category
+    other, attribute = next(
+        (other, each) for other, each in catalogue.items.attributes.items() if other != name
+    )
+    some = attribute.values[::2]
+    rows = retrieved(catalogue, filters={name: (value,), other: some})
+    carriers = {catalogue.items.ids[row] for row in attribute.rows(some)}
+    assert {catalogue.items.ids[row] for row in rows} == ids & carriers != ids
+
+
+def test_hidden_ids_are_left_out_and_unknown_ones_do_not_matter(catalogue):
     first = catalogue.items.ids[0]
-    rows = catalogue.allowed({}, frozenset({first, "no such item"}))
-    assert len(rows) == len(catalogue) - 1
-    assert 0 not in rows
+    rows = retrieved(catalogue, hidden=(first, "no such item"))
+    assert rows == list(range(1, len(catalogue)))
+
+
+@given(st.integers(1, 20), st.integers(0, 2**32 - 1))
+def test_hidden_ids_make_room_for_the_next_best(catalogue, limit, seed):
+    best = retrieved(catalogue, 2 * limit, seed=seed)
+    hidden = [catalogue.items.ids[row] for row in retrieved(catalogue, limit, seed=seed)]
+    rest = retrieved(catalogue, limit, hidden=hidden, seed=seed)
+    assert sorted(rest + [catalogue.items.rows[item] for item in hidden]) == best
 
 
 def test_a_filter_of_candidates_agrees_with_that_of_the_catalogue(catalogue, category):
@@ -76,12 +99,11 @@ def test_an_unknown_candidate_never_passes(catalogue):
 @given(st.integers(1, 80), st.integers(0, 2**32 - 1))
 def test_retrieval_is_exact(catalogue, manifest, limit, seed):
     vector = np.random.default_rng(seed).normal(size=manifest.dimension).astype(np.float32)
-    rows = np.arange(0, len(catalogue), 2)
-    best = set(catalogue.nearest(rows, vector, limit).tolist())
-    products = catalogue.items.vectors[rows] @ vector
-    worst = sorted(products, reverse=True)[: min(limit, len(rows))][-1]
-    assert len(best) == min(limit, len(rows))
-    assert all(products[list(rows).index(row)] >= worst for row in best)
+    rows = catalogue.nearest(vector, limit, {}, frozenset())
+    products = catalogue.items.vectors @ vector
+    assert rows.tolist() == sorted(set(rows.tolist()))
+    assert len(rows) == min(limit, len(catalogue))
+    assert products[rows].min() >= np.sort(products)[-len(rows)]
 
 
 def slate(catalogue, given, vectors):

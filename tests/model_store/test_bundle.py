@@ -7,6 +7,7 @@ import pytest
 
 from model_store.bundle import MANIFEST, Bundle, digest
 from model_store.errors import BundleDamaged, BundleError, BundleForeign, BundleMismatch, BundleMissing
+from model_store.index import CELLS, CENTRES, Cells, Exact
 from model_store.shelf import seal
 
 
@@ -132,3 +133,36 @@ def test_lines_are_the_records_of_a_jsonl_file(bundle):
 def test_the_digest_is_the_sha256(tmp_path):
     (tmp_path / "empty").touch()
     assert digest(tmp_path / "empty").startswith("e3b0c44298fc1c149afbf4c8996fb924")
+
+
+def test_a_catalogue_without_an_index_is_searched_exactly(bundle):
+    assert isinstance(Bundle.open(bundle).index, Exact)
+
+
+def test_an_index_is_opened_over_the_same_items_in_its_order(bundle, celled):
+    plain, opened = Bundle.open(bundle), Bundle.open(celled)
+    assert isinstance(opened.index, Cells)
+    assert opened.index.reach == opened.manifest.index.reach
+    assert sorted(opened.items.ids) == sorted(plain.items.ids)
+    assert opened.items.ids != plain.items.ids
+    for item in plain.items.ids[:5]:
+        here, there = opened.items.rows[item], plain.items.rows[item]
+        assert np.array_equal(opened.items.vectors[here], plain.items.vectors[there])
+
+
+@pytest.mark.parametrize("name", [CELLS, CENTRES])
+def test_a_damaged_index_is_named(celled, tmp_path, name):
+    folder = Path(shutil.copytree(celled, tmp_path / "copy"))
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(BundleDamaged, match=rf"{name} is not the file"):
+        Bundle.open(folder)
+
+
+def test_an_index_of_another_catalogue_is_refused(celled, tmp_path):
+    folder = Path(shutil.copytree(celled, tmp_path / "copy"))
+    manifest = Bundle.open(folder).manifest
+    np.save(folder / CELLS, np.array([0, 3]))
+    seal(folder, manifest)
+    with pytest.raises(BundleMismatch, match="are none of vectors"):
+        _ = Bundle.open(folder).index

@@ -2,6 +2,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model_store.counters import layout
 from model_store.items import NUMBERS, STATISTICS, Attribute, Items, read, write
@@ -117,3 +119,38 @@ def test_a_value_never_seen_is_left_out_of_a_new_items_codes():
     assert attribute.encode(["x", "b"]).tolist() == [[1]]
     assert attribute.encode(["x"]).tolist() == [[-1]]
     assert attribute.encode([]).tolist() == [[-1]]
+
+
+def test_items_that_carry_one_of_some_values_are_found_in_order():
+    attribute = Attribute.of([["b", "a"], [], ["c"], ["b"], ["a"]])
+    assert attribute.rows(["b"]).tolist() == [0, 3]
+    assert attribute.rows(["b", "a"]).tolist() == [0, 3, 4]
+    assert attribute.rows(["x", "c"]).tolist() == [2]
+    assert attribute.rows(["x"]).tolist() == []
+    assert attribute.rows([]).tolist() == []
+    rows = np.array([4, 1, 0])
+    assert attribute.having(["b", "x"], rows).tolist() == [False, False, True]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abcd"), max_size=3, unique=True), max_size=20),
+    st.sets(st.sampled_from("abcdx")),
+)
+def test_rows_of_values_and_values_of_rows_agree(rows, wanted):
+    attribute = Attribute.of(rows)
+    truth = [number for number, row in enumerate(rows) if wanted & set(row)]
+    assert attribute.rows(sorted(wanted)).tolist() == truth
+    assert np.flatnonzero(attribute.having(sorted(wanted), np.arange(len(rows)))).tolist() == truth
+
+
+def test_items_may_be_taken_in_another_order():
+    items, order = catalogue(6), np.array([4, 0, 2])
+    found = items.taken(order)
+    assert found.ids == ("ø4", "ø0", "ø2")
+    assert found.rows["ø0"] == 1
+    for one, other in [
+        (found.vectors, items.vectors), (found.published, items.published), (found.outputs, items.outputs),
+        (found.numbers["price"], items.numbers["price"]), (found.statistics, items.statistics),
+        (found.attributes["tags"].codes, items.attributes["tags"].codes),
+    ]:  # fmt: skip
+        assert one.tobytes() == other[order].tobytes()

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.progress import Progress
 
-from model_store import items as item_files
 from model_store.bundle import Bundle
 from model_store.engine import Encoded, Engine
 from model_store.history import PROFILE
@@ -18,10 +18,10 @@ from model_store.manifest import Manifest, Retrieval, TextField
 from model_store.shelf import Shelf, seal
 from training.dataset import Dataset
 from training.evaluate import Table, measure
-from training.export import gate, golden, graphs, histories, proof
+from training.export import cells, gate, golden, graphs, histories, proof
 from training.export.quantise import quantise
 from training.pipeline import Workbench, facts
-from training.predict import Represented, predict, represent
+from training.predict import Predictions, Represented, predict, represent
 from training.run import Run
 
 
@@ -59,15 +59,17 @@ def publish(
         parity = proof.check(draft.open("fp32"))
         progress.update(step, total=1, completed=1)
         verdict, shipped, items = choose(bench, draft, base, progress)
-        item_files.write(items, folder, texts=dataset.texts[: len(items)])
         golden.write(bench.network, dataset, shipped, items=items, until=until, folder=folder)
         tested = predict(bench.network, dataset, shipped, "test")
+        searches = _searches(dataset, draft.manifest.retrieval, shipped, tested)
+        index = cells.write(items, folder, texts=dataset.texts[: len(items)], searches=searches)
         sealed = draft.manifest.model_copy(
             update={
                 "precision": "int8" if verdict["passed"] else "fp32",
                 "parity": parity,
                 "gate": verdict,
                 "items": len(items),
+                "index": index,
                 "metrics": {"fp32": _tests(bench, base), "shipped": measure(dataset, tested, "test")},
                 "histograms": _histograms(dataset, tested.values),
             }
@@ -140,6 +142,15 @@ def _retrieval(bench: Workbench) -> Retrieval:
     first = next((task for task in tasks if task.main), tasks[0])
     user, query = (max(slope, 0.0) for slope in bench.network.heads.slope[first.name].tolist())
     return Retrieval(user_weight=user, query_weight=query)
+
+
+def _searches(
+    dataset: Dataset, weights: Retrieval, shipped: Represented, tested: Predictions
+) -> NDArray[np.float32]:
+    """What the requests of a split look for in the catalogue, (R, d)."""
+    queries = dataset.requests.queries[tested.requests]
+    asked = np.where(queries[:, None] >= 0, shipped.vectors.numpy()[queries], np.float32(0.0))
+    return (weights.user_weight * tested.users + weights.query_weight * asked).astype(np.float32)
 
 
 def _items(dataset: Dataset, engine: Engine, encoded: list[Encoded], shipped: Represented) -> Items:
