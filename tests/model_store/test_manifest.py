@@ -120,7 +120,8 @@ INDIFFERENT = {
     "name": "store", "version": 3, "created": "2027-01-01", "code_version": "2", "encoder": "other",
     "metrics": {"click": 1}, "parity": {"click": 0.0}, "gate": {"passed": True}, "data": {"items": 3},
     "histograms": {"click": {"edges": [0.0]}}, "golden_tolerance": 0.5, "fusion": FusionDefault(), "items": 5,
-    "retrieval": Retrieval(user_weight=2.0), "index": Index(cells=2, reach=4.0, recall=0.99), "fingerprint": "ff", "opset": 21,
+    "retrieval": Retrieval(user_weight=2.0), "index": Index(cells=2, reach=4.0, recall=0.99),
+    "fingerprint": "ff", "opset": 21,
 }  # fmt: skip
 
 
