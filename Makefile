@@ -14,6 +14,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SERVED := $(VENV)/.with-demo
 TESTED := $(VENV)/.with-dev
+BENCHED := $(VENV)/.with-benchmarks
+PEERS := .venv-bench
 SHELF := model_store/bundles
 HISTORIES := runs/shop/histories.jsonl.gz
 LOADED := var/shop/.loaded
@@ -22,7 +24,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev demo shop test lint format clean constraints image image-training compose-up compose-down
+.PHONY: help install install-dev demo shop test bench bench-tools lint format clean constraints image image-training compose-up compose-down
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /\1\t/' | expand -t 16
@@ -41,6 +43,10 @@ $(SERVED): pyproject.toml constraints.txt | $(BIN)/python
 $(TESTED): pyproject.toml constraints.txt | $(BIN)/python
 	@$(call get,train$(comma)embedded$(comma)score$(comma)dev)
 	@touch $@ $(SERVED)
+
+$(BENCHED): pyproject.toml constraints.txt | $(BIN)/python
+	@$(call get,train$(comma)embedded$(comma)score$(comma)dev$(comma)benchmarks)
+	@touch $@ $(SERVED) $(TESTED)
 
 comma := ,
 define get
@@ -75,6 +81,22 @@ $(LOADED): $(HISTORIES)
 
 test: $(TESTED)  ## Run the tests
 	@CHORUS_DATA=$(CHORUS_DATA) $(BIN)/python -m pytest
+
+bench: bench-tools $(BENCHED) $(PEERS)/.with-peers  ## Measure the service beside its limits and its peers, in 20 minutes
+	@$(BIN)/python -m benchmarks.speed --peers $(PEERS)
+
+bench-tools:
+	@for tool in wrk redis-server taskset; do command -v $$tool >/dev/null || \
+		{ echo "$$tool is missing; on Debian: apt-get install wrk redis-server util-linux"; exit 2; }; done
+
+# Other servers want other packages than ours: they have an environment of their own.
+$(PEERS)/.with-peers: benchmarks/speed/peers.txt
+	@echo "Installing the service's peers into $(PEERS): some minutes the first time"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --progress-bar on $(if $(TORCH),--retries 0 --find-links $(TORCH)) -c $< torch
+	@$(PEERS)/bin/python -m pip install --quiet --progress-bar on -c $< mosec bentoml litserve 'ray[serve]' \
+		sentence-transformers fastapi uvicorn uvloop httptools 'redis[hiredis]' onnxruntime numpy tokenizers msgspec tzdata
+	@touch $@
 
 lint: $(TESTED)  ## Check style, types, the Dockerfile and the compose file
 	$(BIN)/ruff check .

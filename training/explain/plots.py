@@ -36,7 +36,7 @@ NAMED = 3  # places of an hour that are written into the heat map
 def bars(found: Importance, path: Path) -> None:
     """Horizontal bars, the feature that costs most on top, with the spread over the permutations."""
     features = found.features
-    with _figure(path, width=8.0, height=1.9 + 0.28 * len(features)) as figure:
+    with drawn(path, width=8.0, height=1.9 + 0.28 * len(features)) as figure:
         axes = figure.subplots()
         axes.barh(
             range(len(features)),
@@ -63,7 +63,7 @@ def bars(found: Importance, path: Path) -> None:
 def heat(found: Day, path: Path) -> None:
     """Items by hours, brighter for a higher score, the first places written into their cells."""
     scores = np.array(found.scores)
-    with _figure(path, width=11.0, height=1.9 + 0.33 * len(found.items)) as figure:
+    with drawn(path, width=11.0, height=1.9 + 0.33 * len(found.items)) as figure:
         axes = figure.subplots()
         mesh = axes.pcolormesh(scores, cmap="cividis", edgecolors="white", linewidth=0.5)
         middle = (scores.min() + scores.max()) / 2
@@ -93,7 +93,7 @@ def _legend(figure: Figure, found: Importance) -> None:
 
 
 @contextmanager
-def _figure(path: Path, *, width: float, height: float) -> Iterator[Figure]:
+def drawn(path: Path, *, width: float, height: float) -> Iterator[Figure]:
     """A figure in inches that is written at the end; no display, no state that outlives it."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height))

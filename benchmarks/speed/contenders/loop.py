@@ -1,0 +1,92 @@
+"""What no server can be faster than: the same work in one process, without HTTP and without Redis.
+
+    SPEED_BUNDLE=... SPEED_REDIS=... python -m benchmarks.speed.contenders.loop SECONDS BODIES...
+
+loop   JSON bytes in, into typed structs; gather, context, Chorus's scorer, fusion, top k; JSON bytes out
+bare   heads.onnx on arrays that lie ready
+
+Prints, for each file of bodies, how often a second each can be done.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from redis import Redis
+
+from benchmarks.speed import keys
+from benchmarks.speed.contenders import typed
+from benchmarks.speed.contenders.ranker import Place, Ranker, Vector, session
+from model_store.bundle import Bundle
+from model_store.engine import Engine
+
+
+def main(seconds: float, files: Sequence[Path]) -> None:
+    """Each limit for each file."""
+    place = Place.read()
+    bundle = Bundle.open(place.folder)
+    loop = _loop(bundle, place.redis, files)
+    found = {}
+    for file in files:
+        bodies = file.read_bytes().splitlines()
+        run = _bare(bundle, len(typed.decode(bodies[0]).candidates))
+        found[file.stem] = {
+            "loop": often(lambda number, bodies=bodies: loop(bodies[number % len(bodies)]), seconds),
+            "bare": often(lambda _, run=run: run(), seconds),
+        }
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+def _loop(bundle: Bundle, redis: str, files: Sequence[Path]) -> Callable[[bytes], bytes]:
+    """From the bytes of a request to the bytes of its answer; vectors are fetched before."""
+    engine = Engine(bundle, "cpu")
+
+    def heads(user: Vector, query: Vector | None, items: Vector, context: Vector) -> Sequence[Vector]:
+        return list(engine.heads(user, query, items, context).values())
+
+    rank, known = Ranker(bundle.folder, heads).rank, _known(redis, files)
+
+    def answer(body: bytes) -> bytes:
+        asked = typed.decode(body)
+        query = None if asked.query is None else known[keys.query(asked.query)]
+        user = known[keys.user(asked.user_id)]
+        items = rank(asked.candidates, user, query, asked.context.timestamp, asked.k)
+        return typed.encode({"items": items})
+
+    return answer
+
+
+def _known(redis: str, files: Sequence[Path]) -> dict[str, bytes]:
+    asked = [typed.decode(body) for file in files for body in file.read_bytes().splitlines()]
+    names = list({name: None for each in asked for name in keys.names(each.user_id, each.query)})
+    with Redis.from_url(redis) as client:
+        return dict(zip(names, client.mget(names), strict=True))
+
+
+def _bare(bundle: Bundle, candidates: int) -> Callable[[], object]:
+    opened, generator = session(bundle.folder / "heads.onnx"), np.random.default_rng(6)
+    feeds = {
+        node.name: generator.standard_normal(
+            (candidates if node.name in ("items", "context") else 1, node.shape[-1]), dtype=np.float32
+        )
+        for node in opened.get_inputs()
+    }
+    return lambda: opened.run(None, feeds)
+
+
+def often(work: Callable[[int], object], seconds: float) -> float:
+    """How often a second, after a tenth of the time that does not count."""
+    number, spent = 0, 0.0
+    for limit in (0.1 * seconds, seconds):
+        number, start = 0, time.perf_counter()
+        while (spent := time.perf_counter() - start) < limit:
+            work(number)
+            number += 1
+    return number / spent
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), [Path(name) for name in sys.argv[2:]])

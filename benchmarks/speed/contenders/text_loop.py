@@ -1,0 +1,34 @@
+"""What no text endpoint can be faster than: the served encoder alone, one text a run, on the server's core.
+
+    SPEED_BUNDLE=... python -m benchmarks.speed.contenders.text_loop SECONDS TEXTS
+
+bare     the graph's run on token ids that lie ready
+encode   tokenizer and run
+
+Prints how often a second, as JSON. TEXTS: one JSON body with a `query` a line.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from benchmarks.speed.contenders.loop import often
+from model_store.bundle import Bundle
+from model_store.engine import Engine
+
+
+def main(seconds: float, file: Path) -> None:
+    """Both."""
+    engine = Engine(Bundle.open(Path(os.environ["SPEED_BUNDLE"])), "cpu")
+    texts = [json.loads(line)["query"] for line in file.read_bytes().splitlines()[:2_000]]
+    ids = [engine.tokenizer.encode(text) for text in texts]
+    found = {
+        "bare": often(lambda number: engine.tokens(ids[number % len(ids)]), seconds),
+        "encode": often(lambda number: engine.text(texts[number % len(texts)]), seconds),
+    }
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,69 @@
+"""Two processes on two cores beside one on one: how much faster, what memory they share, whether counts add up.
+
+Load generator and Redis need a core too. Beside one worker they have the other core; two workers share both cores
+with them, so the ratio is what a whole machine of two cores gains.
+"""
+
+import json
+from contextlib import ExitStack
+from typing import Any
+
+from benchmarks.speed import asks, lineup, metrics
+from benchmarks.speed.link import together
+from benchmarks.speed.rig import Rig, Served
+from benchmarks.speed.rounds import order, ratios, spread
+
+SIZE, ROUNDS, SECONDS, CONNECTIONS = 500, 3, 4.0, 16
+TALLY = 4_000
+ONE, TWO = "one worker", "two workers"
+
+TOLD = (
+    "`--workers 2` on both cores beside one worker on one, 500 candidates, 16 connections. Load generator "
+    "and Redis run on both cores too: beside one worker they have the other core to themselves, two "
+    "workers share both with them. So the ratio is what the whole machine gains. Proportional: shared "
+    "pages counted once, by halves."
+)
+
+
+def measure(rig: Rig) -> dict[str, Any]:
+    """Requests a second of both; the memory of two; what they counted beside what the client did."""
+    file = rig.bodies("workers", asks.ranked(rig.crowd, SIZE, 600, seed=11))
+    both = sorted({rig.cores.server, rig.cores.load})
+    rates: dict[str, list[float]] = {ONE: [], TWO: []}
+    with ExitStack() as stack:
+        servers = {
+            ONE: stack.enter_context(rig.serve(lineup.chorus(ONE))),
+            TWO: stack.enter_context(rig.serve(lineup.chorus(TWO, workers=2), both)),
+        }
+        for served in servers.values():
+            served.process.pause()
+        for number in range(1 if rig.quick else ROUNDS):
+            for name in order([ONE, TWO], number):
+                rig.say(f"  round {number + 1}: {name}")
+                served = servers[name]
+                rig.resume(served)
+                rig.load(served, file, seconds=1, connections=CONNECTIONS, cores=both)
+                load = rig.load(
+                    served, file, seconds=1 if rig.quick else SECONDS, connections=CONNECTIONS, cores=both
+                )
+                rates[name].append(load.rate)
+                served.process.pause()
+        found = {"requests a second": {name: spread(values) for name, values in rates.items()}}
+        found |= {"two to": ratios(rates, TWO)}
+        for served in servers.values():
+            rig.resume(served)
+        return found | {
+            "MiB": {name: vars(served.process.memory()) for name, served in servers.items()},
+            "counted": _counted(rig, servers[TWO]),
+        }
+
+
+def _counted(rig: Rig, served: Served) -> dict[str, Any]:
+    """Requests that were answered, by the client and by the service's own counter."""
+    labels = {"endpoint": "/recommend", "code": "200"}
+    before = metrics.total(served, "chorus_requests_total", **labels)
+    bodies = asks.ranked(rig.crowd, 20, 200 if rig.quick else TALLY, seed=12)
+    lines = [json.dumps(body).encode() for body in bodies]
+    tally = together(f"{served.address}/recommend", lines, at_once=CONNECTIONS)
+    counted = metrics.total(served, "chorus_requests_total", **labels) - before
+    return {"client": tally[200], "service": counted, "equal": tally[200] == counted}
