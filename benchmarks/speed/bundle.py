@@ -22,7 +22,7 @@ from rich.progress import Progress
 from benchmarks.speed import graphs
 from model_store import items as item_files
 from model_store.bundle import MANIFEST, Bundle
-from model_store.items import Attribute, Items
+from model_store.items import Items
 from model_store.shelf import Shelf
 from training import pipeline
 from training.config import read
@@ -136,15 +136,10 @@ def _grown(items: Items, bases: np.ndarray) -> Items:
     age = generator.uniform(0.0, 90 * 86_400.0, len(bases))
     age[:real] = 0.0
     return replace(
-        items,
+        items.taken(bases),
         ids=(*items.ids, *(f"g{number:06d}" for number in range(len(bases) - real))),
         vectors=vectors,
         published=items.published[bases] - age,
-        attributes={
-            name: Attribute(attribute.values, attribute.codes[bases])
-            for name, attribute in items.attributes.items()
-        },
-        outputs=None if items.outputs is None else items.outputs[bases],
     )
 
 

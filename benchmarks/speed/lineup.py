@@ -10,7 +10,7 @@ from benchmarks.speed.bundle import NAME, Bench
 CHORUS, PLAIN, MOSEC = "Chorus", "plain FastAPI", "mosec"
 FOLDED, LOCAL = "folded graph", "local copies"
 # no copies; a Redis that may be late, since a benchmark that fell back to answers without it would measure nothing
-SETTINGS = {"local_cache": 1, "max_candidates": 5_000, "redis_timeout_ms": 5_000}
+SETTINGS = {"local_cache": 0, "max_candidates": 5_000, "redis_timeout_ms": 5_000}
 
 
 @dataclass(frozen=True)
