@@ -15,6 +15,7 @@ counted: bundles that count the same share it.
 
 HISTORY, PROFILE, SHOWN = "history", "profile", "shown"
 USER = b"chorus:{u:"
+BEGAN = ""  # in place of an item: no item has an empty id
 
 
 def user(name: str, what: str) -> str:
@@ -52,9 +53,9 @@ def record(layout: str, item: str) -> str:
     return f"chorus:stats:{layout}:{item}"
 
 
-def item(key: bytes, layout: str) -> str | None:
-    """The item that a record is of; empty for when counting began, None for any other key."""
-    head = began(layout).encode()
-    if key == head:
-        return ""
-    return key[len(head) + 1 :].decode() if key.startswith(head + b":") else None
+def item(key: bytes, head: bytes) -> str | None:
+    """The item that a record is of, BEGAN for when counting did, None for any other key; head: key of the latter."""
+    rest = key.removeprefix(head)
+    if len(rest) == len(key) or rest[:1] not in (b"", b":"):
+        return None
+    return rest[1:].decode()

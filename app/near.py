@@ -7,7 +7,7 @@ What changes while it is being read is not kept, for the reply may be older than
 
 import math
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -56,7 +56,7 @@ class Near:
 
     def __init__(self, link: Link, settings: Settings, layout: Layout) -> None:
         self._link = link
-        self._layout = layout.digest
+        self._head = keys.began(layout.digest).encode()
         self._on = settings.local_cache > 0
         self._seconds = settings.local_ttl_seconds
         size = QUARTER * settings.local_megabytes
@@ -124,37 +124,46 @@ class Near:
         kept, changed = self._keeps(reading), reading.changed_items
         if not reading.timed:
             reading.began = began
-            self._began = (began, reading.time) if kept and "" not in changed else UNKNOWN
+            self._began = (began, reading.time) if kept and keys.BEGAN not in changed else UNKNOWN
         if kept:
             same = [place for place, item in enumerate(reading.items) if item not in changed]
             self._slab.put([reading.items[place] for place in same], records.take(same), reading.time)
 
-    def wrote(self, users: Collection[str], items: Collection[str]) -> None:
+    def wrote(self, users: Iterable[str], items: Iterable[str]) -> None:
         """This process has changed these users and items: whoever asks from now on is to see it."""
-        if self._on:  # that counting had not begun yet is no longer true either
-            self._forget(users, [*items, ""] if self._began[0] is None else items)
+        if not self._on:
+            return
+        for user in users:
+            self._forget_user(user)
+        for item in items:
+            self._forget_item(item)
+        if self._began[0] is None:  # and now it has
+            self._forget_item(keys.BEGAN)
 
     def told(self, changed: Sequence[bytes] | None) -> None:
         """These keys have changed, None: any may have."""
         if changed is None:
             self._clear()
             return
-        users = [user for key in changed if (user := keys.owner(key)) is not None]
-        items = [item for key in changed if (item := keys.item(key, self._layout)) is not None]
-        self._forget(users, items)
+        for key in changed:
+            item = keys.item(key, self._head)
+            if item is not None:
+                self._forget_item(item)
+            elif (user := keys.owner(key)) is not None:
+                self._forget_user(user)
 
-    def _forget(self, users: Collection[str], items: Collection[str]) -> None:
-        """Users, and items: an empty one is the time when counting began."""
-        for user in users:
-            self._stored.drop(user)
-            self._lists.drop(user)
-        for item in items:
-            self._slab.drop(item)
-            if not item:
-                self._began = UNKNOWN
+    def _forget_user(self, user: str) -> None:
+        self._stored.drop(user)
+        self._lists.drop(user)
         for reading in self._readings:
-            reading.changed_users.update(users)
-            reading.changed_items.update(items)
+            reading.changed_users.add(user)
+
+    def _forget_item(self, item: str) -> None:
+        if item == keys.BEGAN:
+            self._began = UNKNOWN
+        self._slab.drop(item)
+        for reading in self._readings:
+            reading.changed_items.add(item)
 
     def _clear(self) -> None:
         self._stored.clear()

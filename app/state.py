@@ -169,7 +169,8 @@ class State:
 
     def _commands(self, reading: Reading, texts: Sequence[bytes]) -> list[list[Command]]:
         """What is left to be read: users, lists shown, when counting began, records by the thousand, and texts."""
-        names = [keys.record(self._layout.digest, item) for item in reading.items]
+        head = keys.record(self._layout.digest, "")
+        names = [head + item for item in reading.items]
         chunks = (names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE))
         return [
             [command for user in reading.users for command in self._user(user)],
@@ -202,9 +203,8 @@ class State:
         if not all(isinstance(chunk, list) for chunk in chunks):
             reading.records = None
             return
-        whole = len(self._blank)
-        values = (value for chunk in chunks for value in chunk)
-        held = (value if value is not None and len(value) == whole else self._blank for value in values)
+        blank, whole = self._blank, len(self._blank)
+        held = [each if each and len(each) == whole else blank for chunk in chunks for each in chunk]
         records = np.frombuffer(b"".join(held), dtype=self._layout.dtype)
         self._near.count(reading, records, seconds(began[0]) if began else None)
 
