@@ -42,8 +42,8 @@ def measure(rig: Rig) -> dict[str, Any]:
             for name in order(list(files), number):
                 rig.say(f"  round {number + 1}: {name}")
                 file, path, connections, pairs = files[name]
-                for seconds in (1.0, SECONDS):
-                    load = rig.load(served, file, seconds=seconds, connections=connections, path=path)
+                rig.stir(served, file, connections=connections, path=path)
+                load = rig.load(served, file, seconds=SECONDS, connections=connections, path=path)
                 rates[name].append(load.rate * pairs)
     return {
         "pairs a second": {name: spread(values) for name, values in rates.items()},

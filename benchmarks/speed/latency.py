@@ -80,8 +80,8 @@ def _half(rig: Rig, served: Served, file: Path) -> dict[str, Any]:
 
 
 def _saturation(rig: Rig, served: Served, file: Path) -> float:
-    rig.load(served, file, seconds=1)
-    return rig.load(served, file, seconds=1 if rig.quick else 2).rate
+    rig.stir(served, file)
+    return rig.load(served, file, seconds=2).rate
 
 
 def _client(rig: Rig, rate: float) -> dict[str, float]:

@@ -48,7 +48,7 @@ def measure(rig: Rig) -> dict[str, Any]:
     file = rig.bodies("profile", asks.ranked(rig.crowd, SIZE, 600, seed=16))
     raw = rig.folder / "profile.txt"
     with rig.serve(lineup.chorus("profile")) as served:
-        rig.load(served, file, seconds=1)
+        rig.stir(served, file)
         recorder = _record(served, raw, 3 if rig.quick else SECONDS)
         time.sleep(0.5)
         load = rig.load(served, file, seconds=(3 if rig.quick else SECONDS) - 1)

@@ -103,6 +103,11 @@ class Rig:
             f"{served.address}{path}", bodies, seconds=seconds, connections=connections, cores=cores, **more
         )
 
+    def stir(self, served: Served, bodies: Path, **more: Any) -> None:
+        """A second of the same that does not count, whatever comes of it."""
+        with suppress(SystemExit):
+            self.load(served, bodies, seconds=1, **more)
+
     def say(self, text: str) -> None:
         """A line for whoever waits."""
         self.console.print(text, highlight=False)

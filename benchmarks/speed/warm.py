@@ -27,7 +27,7 @@ TOLD = (
 
 def measure(rig: Rig) -> dict[str, Any]:
     """By candidates: requests a second of everyone, and how many times as many ours are."""
-    sizes = {500: 1.0, 50: 1.0} if rig.quick else SIZES
+    sizes = {500: 2.0, 50: 2.0} if rig.quick else SIZES
     files = {
         size: rig.bodies(f"warm-{size}", asks.ranked(rig.crowd, size, BODIES if size <= 500 else BODIES // 3))
         for size in sizes
@@ -71,7 +71,7 @@ def _loads(
     rig: Rig, served: Served, sizes: Mapping[int, float], files: Mapping[int, Path], rates: dict[int, Rates]
 ) -> None:
     rig.resume(served)
-    rig.load(served, files[500], seconds=1, connections=CONNECTIONS)
+    rig.stir(served, files[500])
     for size, seconds in sizes.items():
         load = rig.load(served, files[size], seconds=seconds, connections=CONNECTIONS)
         rates[size].setdefault(served.contender.label, []).append(load.rate)

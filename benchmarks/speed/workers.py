@@ -42,9 +42,9 @@ def measure(rig: Rig) -> dict[str, Any]:
                 rig.say(f"  round {number + 1}: {name}")
                 served = servers[name]
                 rig.resume(served)
-                rig.load(served, file, seconds=1, connections=CONNECTIONS, cores=both)
+                rig.stir(served, file, connections=CONNECTIONS, cores=both)
                 load = rig.load(
-                    served, file, seconds=1 if rig.quick else SECONDS, connections=CONNECTIONS, cores=both
+                    served, file, seconds=2 if rig.quick else SECONDS, connections=CONNECTIONS, cores=both
                 )
                 rates[name].append(load.rate)
                 served.process.pause()
