@@ -16,7 +16,7 @@ class Slab:
     """Records in so many bytes; those that were read longest ago go first. One thread only: the event loop's."""
 
     def __init__(self, layout: Layout, size: int) -> None:
-        slots = 1 + max(SHARE, size // layout.dtype.itemsize)
+        slots = 1 + max(SHARE, 0 if layout.empty else size // layout.dtype.itemsize)
         self._records = np.zeros(slots, dtype=layout.dtype)  # memory is taken as slots are
         self._records[NOWHERE] = layout.blank(1)[0]
         self._times = np.full(slots, -np.inf)

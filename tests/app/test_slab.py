@@ -1,8 +1,11 @@
+import tracemalloc
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.slab import SHARE, Slab
+from model_store.counters import layout
 from tests.app import plain
 
 LAYOUT = plain.feature_set(plain.manifest()).layout
@@ -26,6 +29,13 @@ def test_records_are_gathered_in_the_order_asked():
     slab.put(["a", "b", "c"], records(1, 2, 3), time=5.0)
     slab.put(["b"], records(20), time=6.0)
     assert first(slab, "c", "nobody", "b", "a", "c") == [3, None, 20, 1, 3]
+
+
+def test_where_nothing_is_counted_no_room_is_taken():
+    tracemalloc.start()
+    Slab(layout([], []), 32 << 20)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 def test_what_is_not_here_is_blank():
