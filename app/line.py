@@ -19,9 +19,8 @@ TRACK: Command = ("CLIENT", "TRACKING", "ON")
 class Line:
     """One connection at a time, and however many trips on it. `told`: of changes to any key that was read here."""
 
-    def __init__(self, address: Address, timeout: float, told: Told | None = None) -> None:
+    def __init__(self, address: Address, told: Told | None = None) -> None:
         self._address = address
-        self._timeout = timeout
         self._told = told
         self._wire: Wire | None = None
         self._opening: asyncio.Task[Wire] | None = None
@@ -65,36 +64,38 @@ class Line:
     async def _opened(self, seconds: float) -> Wire:
         """The connection that is being made, by whoever asked first."""
         if self._opening is None:
-            self._opening = asyncio.create_task(self._open())
+            self._opening = asyncio.create_task(self._open(seconds))
             self._opening.add_done_callback(self._done)
         opening = self._opening
-        async with asyncio.timeout(seconds):
-            try:
+        try:
+            async with asyncio.timeout(seconds):
                 return await asyncio.shield(opening)
-            except asyncio.CancelledError:
-                if opening.cancelled():  # the line was dropped meanwhile
-                    raise ConnectionError("the line was dropped") from None
+        except TimeoutError:
+            raise TimeoutError("it did not take the connection in time") from None
+        except asyncio.CancelledError:
+            if not opening.cancelled():
                 raise
+            raise ConnectionError("the line was dropped") from None
 
     def _done(self, opening: asyncio.Task[Wire]) -> None:
         self._opening = None
         if not opening.cancelled():
             opening.exception()  # whoever waits has it too; perhaps nobody does any more
 
-    async def _open(self) -> Wire:
-        async with asyncio.timeout(self._timeout):
+    async def _open(self, seconds: float) -> Wire:
+        async with asyncio.timeout(seconds):
             wire = await self._address.connect(lambda: Wire(self._told or _nobody, self._lost))
             try:
-                await self._greet(wire)
+                await self._greet(wire, seconds)
             except BaseException:
                 wire.end(ConnectionError("it was not greeted"))
                 raise
         self._wire = wire
         return wire
 
-    async def _greet(self, wire: Wire) -> None:
+    async def _greet(self, wire: Wire, seconds: float) -> None:
         greeting = self._address.greeting
-        replies = await wire.send([*greeting, TRACK] if self._told else greeting, self._timeout)
+        replies = await wire.send([*greeting, TRACK] if self._told else greeting, seconds)
         refused = [reply for reply in replies[: len(greeting)] if isinstance(reply, RedisError)]
         if refused:
             raise ConnectionError(f"Redis 6 or newer is needed, and what the URL says of it: {refused[0]}")

@@ -51,7 +51,7 @@ class Link:
         self._lines: list[Line] = []
         if url is not None:
             address, told = Address(url), self._tell if tracked else None
-            self._lines = [Line(address, timeout), *(Line(address, timeout, told) for _ in range(readers))]
+            self._lines = [Line(address), *(Line(address, told) for _ in range(readers))]
         self.away = url is None
 
     @property

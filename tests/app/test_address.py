@@ -67,7 +67,7 @@ def encrypted(tmp_path_factory):
     except FileNotFoundError:
         pytest.skip("no openssl to make a certificate with")
     try:
-        nowhere = [binary(), "--port", "0", "--tls-port", "0", "--save", ""]
+        nowhere = [binary(), "--port", "0", "--tls-port", "0", "--save", "", "--unixsocket", "it.sock"]
         subprocess.run(nowhere, cwd=folder, check=False, capture_output=True, timeout=0.5)
         pytest.skip("this redis-server was built without TLS")
     except subprocess.TimeoutExpired:

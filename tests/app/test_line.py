@@ -24,7 +24,7 @@ def connections(server, name):
 
 def test_it_connects_once_however_many_ask_first(on_loop, redis_server):
     async def run():
-        line = Line(Address(redis_server.url + "?client_name=first"), 2.0)
+        line = Line(Address(redis_server.url + "?client_name=first"))
         assert not connections(redis_server, "first")
         replies = await asyncio.gather(*(line.send(PING, 2.0) for _ in range(50)))
         found = connections(redis_server, "first")
@@ -39,7 +39,7 @@ def test_it_connects_once_however_many_ask_first(on_loop, redis_server):
 def test_a_line_that_redis_closed_is_connected_again_when_it_is_needed(on_loop, redis_server):
     async def run():
         told = []
-        line = Line(Address(redis_server.url + "?client_name=idle"), 2.0, told.append)
+        line = Line(Address(redis_server.url + "?client_name=idle"), told.append)
         await line.send(PING, 2.0)
         with redis_server.client() as client:
             client.client_kill_filter(_id=connections(redis_server, "idle")[0])
@@ -58,7 +58,7 @@ def test_a_line_that_redis_closed_is_connected_again_when_it_is_needed(on_loop, 
 def test_who_waits_for_the_connection_waits_no_longer_than_told(on_loop):
     async def run():
         with socket.create_server(("127.0.0.1", 0)) as hole:
-            line = Line(Address(f"redis://127.0.0.1:{hole.getsockname()[1]}"), 5.0)
+            line = Line(Address(f"redis://127.0.0.1:{hole.getsockname()[1]}"))
             with pytest.raises(TimeoutError):
                 await line.send(PING, 0.05)
             await line.close()
@@ -69,8 +69,8 @@ def test_who_waits_for_the_connection_waits_no_longer_than_told(on_loop):
 def test_dropping_it_fails_those_who_wait_for_the_connection_and_for_replies(on_loop, redis_server):
     async def run():
         with socket.create_server(("127.0.0.1", 0)) as hole:
-            opening = Line(Address(f"redis://127.0.0.1:{hole.getsockname()[1]}"), 5.0)
-            open_ = Line(Address(redis_server.url), 5.0)
+            opening = Line(Address(f"redis://127.0.0.1:{hole.getsockname()[1]}"))
+            open_ = Line(Address(redis_server.url))
             await open_.send(PING, 2.0)
             waiting = [
                 asyncio.create_task(opening.send(PING, 5.0)),
@@ -93,7 +93,7 @@ def test_a_server_that_will_not_tell_of_changes_is_still_asked(redis_server, cap
 
     async def run():
         place = redis_server.url.removeprefix("unix://")
-        line = Line(Address(f"unix://deaf:secret@{place}"), 2.0, [].append)
+        line = Line(Address(f"unix://deaf:secret@{place}"), [].append)
         before = line.tracked
         reply = await line.send(PING, 2.0)
         await line.close()
