@@ -9,7 +9,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
+from rich.text import Text
 
 from app import golden, histories, logs
 from app.errors import SettingsError
@@ -109,6 +110,13 @@ def _announce(address: str, report: Report) -> None:
     typer.echo(f"Model    {report.serves}")
 
 
+class Speed(ProgressColumn):
+    """Rows a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.finished_speed or task.speed or 0.0:,.0f} rows/s")
+
+
 @app.command()
 def score(
     file: Annotated[
@@ -132,13 +140,20 @@ def score(
     console = Console(stderr=True)
 
     async def work(opened: Model, metrics: Metrics) -> None:
-        frame = offline.read(file)
-        with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as bar:
-            task = bar.add_task("scoring", total=len(frame))
-            scored = await offline.score(frame, opened, metrics, lambda rows: bar.advance(task, rows))
-        offline.write(scored, out)
-        failed = scored["error"].count()
-        typer.echo(f"{len(scored) - failed} rows scored, {failed} could not be (see the column error): {out}")
+        with Progress(
+            BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn(), console=console
+        ) as bar:
+            task = bar.add_task("scoring", total=None)
+            found = await offline.score(
+                file, out, opened, metrics, lambda rows, of: bar.update(task, completed=rows, total=of)
+            )
+        typer.echo(
+            f"{found.rows - found.failed} rows scored, {found.failed} could not be (see the column error): {out}"
+        )
+        if found.away:
+            typer.echo(
+                f"Redis was away for {found.away} rows: they know no stored histories and counts", err=True
+            )
 
     _run(settings, work)
 

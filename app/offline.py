@@ -1,75 +1,167 @@
-"""Scoring a file on the path of /score: the same rows in the same order, one more column a task, and score.
+"""Scoring a file as POST /score would: the same rows in the same order, one more column a task, `score` and `error`.
 
-Columns: item_id, and user_id, query or history (JSONL only); timestamp if the rows have moments.
-Class tasks become a column of JSON. A row that cannot be scored has nulls, and why in `error`.
+Columns: item_id, and user_id, query or history (JSONL only); timestamp if the rows have moments, else all are of the
+moment that scoring began. Class tasks become a column of JSON. A row that cannot be scored has nulls, and why.
+
+Rows that say no more than user, query, moment and an item of the catalogue are scored side by side, and none becomes
+an object; all others take the path of /score.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from app import files
+from app.api import ask as api
 from app.api.body import parse_or
 from app.api.pairs import Pair, ScoreRequest, scored
+from app.api.schema import Context
 from app.errors import Invalid, SettingsError
+from app.groups import COLD, NOW, NUMBER, ROW, TEXTS, Groups
+from app.memory import Lru
 from app.metrics import Metrics, Stages
 from app.model import Model
+from app.outcome import SCORE, Column, Named
+from app.question import Ask, Known
+from model_store.engine import cores
 
-AT_ONCE = 256
-COLUMNS = (
-    "user_id",
-    "item_id",
-    "query",
-    "timestamp",
-    "history",
-    "profile",
-    "text",
-    "attributes",
-    "published",
-)
-READERS: Mapping[str, Callable[[Path], pl.DataFrame]] = {
-    ".parquet": pl.read_parquet,
-    ".csv": lambda path: pl.read_csv(path, infer_schema=False),
-    ".jsonl": lambda path: pl.read_ndjson(path, infer_schema_length=None),
-}
-WRITERS: Mapping[str, Callable[[pl.DataFrame, Path], Any]] = {
-    ".parquet": lambda frame, path: frame.write_parquet(path),
-    ".csv": lambda frame, path: frame.write_csv(path),
-    ".jsonl": lambda frame, path: frame.write_ndjson(path),
-}
+SLICE = 32_768  # rows of a part; as many are on their way as there are cores, and one more
+TOGETHER = 1_000  # asks of one round trip to Redis
+KNOWN = 20_000  # asks whose users are not fetched again
+AT_ONCE = 256  # rows that take the path of /score at once
+NAMES = ("item_id", *TEXTS, "timestamp", *COLD)
+ERROR = "error"
+
+Progress = Callable[[int, int], None]  # rows done, of how many
 
 
-def read(path: Path) -> pl.DataFrame:
-    """The rows of a file; SettingsError if its kind or its columns are unknown."""
-    _kind(path)
-    frame = READERS[path.suffix](path)
-    if "item_id" not in frame.columns or not {"user_id", "history", "query"} & set(frame.columns):
-        raise SettingsError(f"{path} has {frame.columns}; it needs item_id and user_id, query or history")
-    return frame
+@dataclass
+class Summary:
+    """How many rows there were, could not be scored, and were scored while Redis was away."""
+
+    rows: int = 0
+    failed: int = 0
+    away: int = 0
 
 
-def write(frame: pl.DataFrame, path: Path) -> None:
-    """Write rows in the form that the name says."""
-    WRITERS[_kind(path)](frame, path)
+async def score(path: Path, out: Path, model: Model, metrics: Metrics, progress: Progress) -> Summary:
+    """Score a file into another. SettingsError says what is wrong with one of them."""
+    scoring = Scoring(model, metrics)
+    with files.beside(out) as room:
+        frame = await asyncio.to_thread(room.scan, path)
+        scoring.check(frame.collect_schema().names(), path)
+        total = int(frame.select(pl.len()).collect().item())
+        limit = asyncio.Semaphore(cores() + 1)
+
+        async def work(number: int) -> None:
+            async with limit:
+                rows = await asyncio.to_thread(frame.slice(number * SLICE, SLICE).collect)
+                await asyncio.to_thread(room.put, number, await scoring.scored(rows))
+                progress(scoring.summary.rows, total)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(max(1, -(-total // SLICE))):
+                group.create_task(work(number))
+        await asyncio.to_thread(room.join, out)
+    return scoring.summary
 
 
-async def score(
-    frame: pl.DataFrame, model: Model, metrics: Metrics, progress: Callable[[int], None]
-) -> pl.DataFrame:
-    """The frame with a column for each task, score and error."""
-    names = [task.name for task in model.manifest.answered]
-    results: list[dict[str, Any]] = []
-    asked = frame.select(column for column in COLUMNS if column in frame.columns)
-    for rows in asked.iter_slices(AT_ONCE):
-        pairs = [_pair(row) for row in rows.iter_rows(named=True)]
-        found, _ = await scored(pairs, ScoreRequest(), model, Stages(metrics))
-        results += [_columns(result, names) for result in found]
-        progress(len(rows))
-    schema = {name: pl.Float64 if model.manifest.task(name).scalar else pl.String for name in names}
-    columns = {**schema, "score": pl.Float64, "error": pl.String}
-    return pl.concat([frame, pl.DataFrame(results, schema=columns)], how="horizontal")
+class Scoring:
+    """Scores the rows of one file with one model."""
+
+    def __init__(self, model: Model, metrics: Metrics) -> None:
+        moment = datetime.now(UTC)
+        self._model, self._metrics = model, metrics
+        self._groups = Groups(model.catalogue, moment)
+        self._given = ScoreRequest(context=Context.model_validate({"timestamp": moment}))
+        self._words = api.words(None, model.engine.features)
+        self._known: Lru[tuple[object, ...], Known] = Lru(KNOWN)
+        scalar = {task.name: task.scalar for task in model.manifest.answered} | {SCORE: True, ERROR: False}
+        self._schema = {name: pl.Float64() if one else pl.String() for name, one in scalar.items()}
+        self._numbered = {NUMBER: pl.Int64(), **self._schema}
+        self.summary = Summary()
+
+    def check(self, columns: Sequence[str], path: Path) -> None:
+        """Refuse a file that lacks what is needed, or that has a column which would be written."""
+        if "item_id" not in columns or not {"user_id", "history", "query"} & set(columns):
+            raise SettingsError(f"{path} has {list(columns)}; it needs item_id and user_id, query or history")
+        taken = [name for name in self._schema if name in columns]
+        if taken:
+            raise SettingsError(f"{path} has {', '.join(taken)} already; rename what would be overwritten")
+
+    async def scored(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows, and beside each what is said of it."""
+        asks, rest = await asyncio.to_thread(self._groups.split, frame)
+        found, others = [pl.DataFrame(schema=self._numbered)], [rest]
+        for some in asks.iter_slices(TOGETHER):
+            for numbers, columns in await self._plain(some):
+                if columns is None:
+                    others.append(numbers)
+                else:
+                    found.append(self._told(numbers, columns))
+        found += await self._general(frame, pl.concat(others))
+        whole = pl.concat(found).sort(NUMBER).drop(NUMBER)
+        self.summary.rows += len(frame)
+        self.summary.failed += whole[ERROR].count()
+        return frame.hstack(whole)
+
+    async def _plain(self, asks: pl.DataFrame) -> list[tuple[pl.Series, dict[str, Column] | None]]:
+        """What is said of the rows of asks, with their numbers; None: something is wrong with one of them."""
+        asked = [
+            Ask(now=now, fusion=self._model.fusion, user_id=user, query=query, words=self._words)
+            for user, query, now in asks.select(*TEXTS, NOW).iter_rows()
+        ]
+        sizes = asks[NUMBER].list.len().to_numpy().astype(np.int64)
+        rows, numbers = asks[ROW].explode().to_numpy(), asks[NUMBER].explode()
+        recommender = self._model.recommender
+        known = await recommender.counted(await self._learned(asked), rows)
+        self.summary.away += sum(int(size) for size, one in zip(sizes, known, strict=True) if one.without)
+        found = await recommender.columns(asked, known, rows, sizes)
+        return [(numbers[part], columns) for part, columns in found]
+
+    async def _learned(self, asks: Sequence[Ask]) -> list[Known]:
+        """What is known of each ask; who comes again is not fetched again."""
+        known = {_key(ask): self._known.get(_key(ask)) for ask in asks}
+        new = [ask for ask, one in zip(asks, known.values(), strict=True) if one is None]
+        if new:
+            learned = await self._model.recommender.learn(new, Stages(self._metrics))
+            for ask, one in zip(new, learned, strict=True):
+                kept = replace(one, texts={})  # they are those of all asks that were learned with it
+                known[_key(ask)] = kept
+                self._known.put(_key(ask), kept)
+        return [one for one in known.values() if one is not None]
+
+    def _told(self, numbers: pl.Series, columns: Mapping[str, Column]) -> pl.DataFrame:
+        told = {
+            name: _written(column) if isinstance(column, Named) else column
+            for name, column in columns.items()
+        }
+        return pl.DataFrame({NUMBER: numbers, **told, ERROR: None}, schema=self._numbered)
+
+    async def _general(self, frame: pl.DataFrame, numbers: pl.Series) -> list[pl.DataFrame]:
+        """What is said of other rows, one by one."""
+        names, found = [name for name in NAMES if name in frame.columns], []
+        for some in frame[numbers].select(names).iter_slices(AT_ONCE) if len(numbers) else ():
+            pairs = [_pair(row) for row in some.iter_rows(named=True)]
+            results, without = await scored(pairs, self._given, self._model, Stages(self._metrics))
+            self.summary.away += len(pairs) if without else 0
+            found += [self._cells(result) for result in results]
+        return [pl.DataFrame(found, schema=self._schema).insert_column(0, numbers)] if found else []
+
+    def _cells(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        tasks = {name: _cell(value) for name, value in result.get("tasks", {}).items()}
+        return dict.fromkeys(self._schema) | tasks | {SCORE: result.get("score"), ERROR: result.get("error")}
+
+
+def _key(ask: Ask) -> tuple[object, ...]:
+    return ask.user_id, ask.query, ask.now
 
 
 def _pair(row: Mapping[str, Any]) -> Pair | Invalid:
@@ -79,17 +171,15 @@ def _pair(row: Mapping[str, Any]) -> Pair | Invalid:
     return parse_or(Pair, json.dumps(given, default=str).encode())
 
 
-def _columns(result: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    tasks = result.get("tasks", {})
-    values = {name: _cell(tasks.get(name)) for name in names}
-    return values | {"score": result.get("score"), "error": result.get("error")}
-
-
 def _cell(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, dict) else value
 
 
-def _kind(path: Path) -> str:
-    if path.suffix not in READERS:
-        raise SettingsError(f"{path} is none of {', '.join(READERS)}; rename or convert it")
-    return path.suffix
+def _written(column: Named) -> pl.Series:
+    """Numbers by name as JSON, row by row."""
+    names = pl.Series([json.dumps(name) for name in column.names])
+    parts: list[Any] = []
+    for place in range(column.places.shape[1]):
+        parts += [pl.lit(", " if place else "{"), names.gather(column.places[:, place]), pl.lit(": ")]
+        parts.append(pl.Series(np.ascontiguousarray(column.numbers[:, place])).cast(pl.String))
+    return pl.select(pl.concat_str(*parts, pl.lit("}"))).to_series()

@@ -22,6 +22,7 @@ from model_store.manifest import ClockKind, Manifest, Task
 
 TOP_CLASSES = 5
 DECIMALS = 6
+SCORE = "score"
 
 Outputs = NDArray[np.float32]
 Values = TypeVar("Values", Outputs, Scores)
@@ -44,6 +45,25 @@ class Ranked:
         if self.contributions is not None:
             body["contributions"] = self.contributions
         return body if self.features is None else body | {"features": self.features}
+
+
+@dataclass(frozen=True)
+class Named:
+    """Numbers (k, m) by the names at places (k, m), row by row."""
+
+    names: Sequence[str]
+    places: Rows
+    numbers: Scores
+
+    def rows(self) -> list[dict[str, float]]:
+        """As dictionaries."""
+        return [
+            dict(zip([self.names[place] for place in places], numbers, strict=True))
+            for places, numbers in zip(self.places.tolist(), self.numbers.tolist(), strict=True)
+        ]
+
+
+Column = Scores | Named
 
 
 class Form:
@@ -71,25 +91,29 @@ class Form:
         name = max((begin, name) for name, begin in self.begins.items() if begin <= column)[1]
         raise _senseless(name)
 
-    def served(self, outputs: Outputs, names: Sequence[str], buckets: Buckets) -> list[dict[str, Any]]:
-        """Each row (k, width) as served."""
+    def columns(self, outputs: Outputs, names: Sequence[str], buckets: Buckets) -> dict[str, Column]:
+        """Rows (k, width) as served, a column a task."""
         self.check(outputs)
         rows = outputs.astype(np.float64).round(DECIMALS)
-        columns = [self._column(self.tasks[name], outputs, rows, buckets) for name in names]
+        return {name: self._column(self.tasks[name], outputs, rows, buckets) for name in names}
+
+    def served(self, outputs: Outputs, names: Sequence[str], buckets: Buckets) -> list[dict[str, Any]]:
+        """The same, row by row."""
+        columns = [
+            column.rows() if isinstance(column, Named) else column.tolist()
+            for column in self.columns(outputs, names, buckets).values()
+        ]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
-    def _column(self, task: Task, outputs: Outputs, rows: Scores, buckets: Buckets) -> list[Any]:
+    def _column(self, task: Task, outputs: Outputs, rows: Scores, buckets: Buckets) -> Column:
         if task.scalar:
-            return self.values(task.name, rows, buckets).tolist()  # type: ignore[no-any-return]
+            return self.values(task.name, rows, buckets)
         part = slice(self.begins[task.name], self.begins[task.name] + task.width)
         if task.quantiles:
-            return [dict(zip(task.levels, row, strict=True)) for row in rows[:, part].tolist()]
+            places = np.broadcast_to(np.arange(task.width), (len(rows), task.width))
+            return Named(task.levels, places, rows[:, part])
         best = np.argsort(-outputs[:, part], axis=1, kind="stable")[:, :TOP_CLASSES]
-        numbers = np.take_along_axis(rows[:, part], best, axis=1).tolist()
-        return [
-            dict(zip([task.classes[place] for place in places], row, strict=True))
-            for places, row in zip(best.tolist(), numbers, strict=True)
-        ]
+        return Named(task.classes, best, np.take_along_axis(rows[:, part], best, axis=1))
 
 
 class Outcomes:
@@ -124,6 +148,11 @@ class Outcomes:
         picked = {kind: each if len(each) == 1 else each[picks] for kind, each in buckets.items()}
         return self._form.served(both, self._names, picked)
 
+    def columns(self, outputs: Outputs, slate: Slate, buckets: Buckets) -> dict[str, Column]:
+        """What is answered of all candidates, a column a task."""
+        both = np.concatenate([outputs, slate.columns.outputs[slate.places]], axis=1)
+        return self._form.columns(both, self._names, buckets)
+
     def _ranged(self, names: tuple[str, ...]) -> Ranges:
         return Ranges([self._form.tasks[name] for name in names])
 
@@ -149,6 +178,11 @@ class Fused:
         scores = self.scores[among]
         chosen = np.arange(len(scores)) if k >= len(scores) else _greatest(scores, k)
         return (among.start or 0) + chosen[np.argsort(-scores[chosen], kind="stable")]
+
+    def columns(self) -> dict[str, Column]:
+        """All candidates in order as served, a column a task, and `score`."""
+        tasks = self._outcomes.columns(self._outputs, self._slate, self._buckets)
+        return {**tasks, SCORE: np.round(self.scores, DECIMALS)}
 
     def ranked(self, picks: Rows, *, explain: bool = False) -> list[Ranked]:
         """The picked candidates, in that order, as served."""

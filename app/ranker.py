@@ -11,9 +11,9 @@ from app.catalogue import Catalogue
 from app.errors import ModelFailure, ServiceError
 from app.metrics import Metrics
 from app.moments import Moments
-from app.outcome import Fused, Outcomes, Outputs, Ranked
+from app.outcome import Column, Fused, Outcomes, Outputs, Ranked
 from app.question import Ask, Known, Ranking
-from app.round import Round, rounds
+from app.round import Round, rounds, stretches
 from app.slate import Rows, Slate
 from app.slates import Slates
 from app.stored import Row
@@ -54,6 +54,21 @@ class Ranker:
         found = self._ranked(asks, known, slates, apart=True)
         return [_answer(items, [], one) for items, one in zip(found, known, strict=True)]
 
+    def columns(
+        self, asks: Sequence[Ask], known: Sequence[Known], rows: Rows, sizes: Rows
+    ) -> list[tuple[slice, dict[str, Column] | None]]:
+        """What is said of rows (n,) of the catalogue, sizes (G,) of each ask, each row a list of its own.
+
+        Some candidates at a time, a column a task; None where one of them has a number that is not finite.
+        """
+        found: list[tuple[slice, dict[str, Column] | None]] = []
+        for part, asked in stretches(asks, known, self._catalogue.stored(rows), sizes):
+            try:
+                found.append((part, self._fused(asked, self._moments.context(asked)).columns()))
+            except ModelFailure:
+                found.append((part, None))
+        return found
+
     def _ranked(
         self, asks: Sequence[Ask], known: Sequence[Known], slates: Sequence[Slate], *, apart: bool
     ) -> list[list[Ranked] | ModelFailure]:
@@ -77,9 +92,7 @@ class Ranker:
     def _items(self, asked: Round) -> list[list[Ranked]]:
         """Run the heads over the candidates and weigh what they say."""
         context = self._moments.context(asked)
-        now = np.array([ask.now for ask in asked.asks])
-        buckets = {kind: asked.each(found) for kind, found in self._outcomes.buckets(now).items()}
-        fused = self._outcomes.fuse(self._outputs(asked, context), asked.slate, asked.fusion, buckets)
+        fused = self._fused(asked, context)
         picks = _picks(fused, asked)
         picked = np.concatenate(picks)
         items = fused.ranked(picked, explain=asked.explain)
@@ -88,6 +101,11 @@ class Ranker:
             items = [replace(item, features=one) for item, one in zip(items, told, strict=True)]
         rest = iter(items)
         return [list(islice(rest, len(each))) for each in picks]
+
+    def _fused(self, asked: Round, context: Row) -> Fused:
+        now = np.array([ask.now for ask in asked.asks])
+        buckets = {kind: asked.each(found) for kind, found in self._outcomes.buckets(now).items()}
+        return self._outcomes.fuse(self._outputs(asked, context), asked.slate, asked.fusion, buckets)
 
     def _outputs(self, asked: Round, context: Row) -> Outputs:
         """What the heads say, (n, W)."""

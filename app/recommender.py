@@ -17,10 +17,11 @@ import numpy as np
 from app.catalogue import Catalogue
 from app.metrics import Metrics, Stages
 from app.moments import Moments
-from app.outcome import Form
+from app.outcome import Column, Form
 from app.question import Ask, Draft, Known
 from app.ranker import Answer, Ranker
 from app.settings import Settings
+from app.slate import Rows
 from app.slates import Slates
 from app.state import Found, State
 from app.stored import Row, Stored
@@ -71,8 +72,30 @@ class Recommender:
         return await self._each(asks, self._ranker.best, stages)
 
     async def score(self, asks: Sequence[Ask], stages: Stages) -> list[Answer]:
-        """Every candidate of each ask, in the order given; all must be known, none is left out."""
+        """Every candidate of each ask, a list of its own, in the order given; all must be known, none is left out."""
         return await self._each(asks, self._ranker.all, stages)
+
+    async def learn(self, asks: Sequence[Ask], stages: Stages) -> list[Known]:
+        """What has to be known of each ask, from one round trip to Redis and what is computed."""
+        with stages("redis"):
+            found = await self._fetch(asks)
+        return await self._learned(asks, found, stages)
+
+    async def counted(self, known: Sequence[Known], rows: Rows) -> list[Known]:
+        """The same with what was counted live of rows of the catalogue, if the features read it."""
+        if not self._moments.counted:
+            return list(known)
+        ids = self._catalogue.items.ids
+        found = await self._state.fetch(items=[ids[row] for row in np.unique(rows).tolist()])
+        without = ("statistics",) if found.away else ()
+        return [replace(one, live=found.live, without=one.without or without) for one in known]
+
+    async def columns(
+        self, asks: Sequence[Ask], known: Sequence[Known], rows: Rows, sizes: Rows
+    ) -> list[tuple[slice, dict[str, Column] | None]]:
+        """What all tasks say of rows of the catalogue, as Ranker tells it."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._ranker.columns, asks, known, rows, sizes)
 
     def without(self) -> tuple[str, ...]:
         """What is done without while Redis is away."""
@@ -86,9 +109,7 @@ class Recommender:
         return self._alone.served(stacked, list(self._alone.tasks), {})
 
     async def _each(self, asks: Sequence[Ask], finish: Finish, stages: Stages) -> list[Answer]:
-        with stages("redis"):
-            found = await self._fetch(asks)
-        learned = await self._learned(asks, found, stages)
+        learned = await self.learn(asks, stages)
         known = await self._retrieved(asks, learned, stages) if self._moments.counted else learned
         with stages("heads"):
             return await self._answers(asks, known, finish)
@@ -174,14 +195,10 @@ class Recommender:
                     for n in chosen
                 )
             )
-        ids = self._catalogue.items.ids
         with stages("redis"):
-            found = await self._state.fetch(
-                items=[ids[row] for row in np.unique(np.concatenate(rows)).tolist()]
-            )
-        without = ("statistics",) if found.away else ()
-        for each, n in zip(rows, chosen, strict=True):
-            known[n] = replace(learned[n], rows=each, live=found.live, without=learned[n].without or without)
+            counted = await self.counted([learned[n] for n in chosen], np.concatenate(rows))
+        for each, n, one in zip(rows, chosen, counted, strict=True):
+            known[n] = replace(one, rows=each)
         return known
 
     async def _answers(self, asks: Sequence[Ask], known: Sequence[Known], finish: Finish) -> list[Answer]:

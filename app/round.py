@@ -94,6 +94,20 @@ def rounds(
             )
 
 
+def stretches(
+    asks: Sequence[Ask], known: Sequence[Known], slate: Slate, sizes: Rows
+) -> Iterator[tuple[slice, Round]]:
+    """Candidates that stand apart, sizes (G,) of each ask, as many at once as can be; an ask may go on in another."""
+    ends = np.cumsum(sizes)
+    for begin in range(0, len(slate), MOST):
+        part = slice(begin, min(begin + MOST, len(slate)))
+        first = int(np.searchsorted(ends, part.start, side="right"))
+        last = int(np.searchsorted(ends, part.stop, side="left")) + 1
+        stops: Rows = np.minimum(ends[first:last], part.stop)
+        held = stops - np.append(part.start, stops[:-1])
+        yield part, Round(asks[first:last], known[first:last], slate.part(part), held, apart=True)
+
+
 def _cut(numbers: Sequence[int], slates: Sequence[Slate]) -> Iterator[list[int]]:
     """The numbers in order, as many at once as have the most candidates; an ask stays whole."""
     cut: list[int] = []

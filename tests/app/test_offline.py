@@ -1,10 +1,19 @@
+import asyncio
 import json
+from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from app import offline
+from app.catalogue import Catalogue
 from app.cli import app
+from app.link import Link
+from app.metrics import Metrics
+from app.model import build
+from app.recommender import Recommender
 from model_store.bundle import Bundle
 
 ROWS = 7
@@ -30,10 +39,10 @@ def frame(ids):
 
 @pytest.fixture
 def score(shelf, redis_server):
-    def run(*arguments):
+    def run(*arguments, url=redis_server.url):
         environ = {
             "CHORUS_STORE": str(shelf),
-            "CHORUS_REDIS_URL": redis_server.url,
+            "CHORUS_REDIS_URL": url,
             "CHORUS_REDIS_TIMEOUT_MS": "2000",
         }
         return CliRunner().invoke(app, ["score", *map(str, arguments)], env=environ)
@@ -93,3 +102,110 @@ def test_a_file_that_cannot_be_scored_says_why(score, tmp_path, name, text, reas
     result = score(tmp_path / name, "--out", tmp_path / "out.csv")
     assert result.exit_code == 2
     assert reason in " ".join(result.output.split())
+
+
+def test_slices_come_back_in_order_each_row_as_the_api_answers_it(score, client, ids, bundle, tmp_path):
+    events = Bundle.open(bundle).manifest.events
+    for number in range(3):
+        body = {"user_id": f"off:{number}", "event": events[1], "item_id": ids[number]}
+        client.post("/events", json={**body, "timestamp": "2026-11-20T00:00:00Z"})
+    size, generator = offline.SLICE + 500, np.random.default_rng(2)
+    frame = pl.DataFrame(
+        {
+            "row": np.arange(size),
+            "user_id": [f"off:{n}" for n in generator.integers(0, 40, size)],
+            "item_id": pl.Series(ids).gather(generator.integers(0, len(ids), size)),
+            "query": pl.Series(["red", "blue", None]).gather(generator.integers(0, 3, size)),
+            "timestamp": pl.Series(["2026-11-22T08:00:00Z", "2026-11-21T20:30:00+01:00"]).gather(
+                np.arange(size) % 2
+            ),
+        }
+    )
+    frame.write_parquet(tmp_path / "pairs.parquet")
+    result = score(tmp_path / "pairs.parquet", "--out", tmp_path / "out.parquet")
+    assert f"{size} rows scored, 0 could not be" in result.output
+    scored = pl.read_parquet(tmp_path / "out.parquet")
+    assert scored.select(frame.columns).equals(frame)
+    chosen = scored[[0, 1, 2, 777, *range(offline.SLICE - 3, offline.SLICE + 3), size - 1]]
+    names = ["user_id", "item_id", "query", "timestamp"]
+    pairs = [
+        {k: v for k, v in row.items() if v is not None} for row in chosen.select(names).iter_rows(named=True)
+    ]
+    answers = client.post("/score", json={"pairs": pairs}).json()["results"]
+    for row, answer in zip(chosen.iter_rows(named=True), answers, strict=True):
+        assert row["score"] == pytest.approx(answer["score"], abs=2e-6)
+        for name, value in answer["tasks"].items():
+            served = json.loads(row[name]) if isinstance(value, dict) else row[name]
+            assert served == pytest.approx(value, rel=1e-5, abs=2e-6)
+
+
+def test_plain_rows_and_others_are_scored_beside_each_other(score, client, bundle, ids, tmp_path):
+    title = Bundle.open(bundle).manifest.item_text[0].name
+    history = [{"item_id": ids[2], "event": "no such event", "timestamp": "2026-11-20T00:00:00Z"}]
+    pairs = [
+        {"user_id": "off:1", "item_id": ids[0]},
+        {"user_id": "off:1", "item_id": "cold", "text": {title: "red shoes"}},
+        {"query": "red", "item_id": ids[1]},
+        {"user_id": "off:1", "item_id": "ghost"},
+        {"item_id": ids[1], "history": history},
+        {"user_id": "", "item_id": ids[1]},
+    ]  # fmt: skip
+    pairs = [{**pair, "timestamp": "2026-11-22T08:00:00Z"} for pair in pairs]
+    path, out = tmp_path / "pairs.jsonl", tmp_path / "out.jsonl"
+    path.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    assert score(path, "--out", out).exit_code == 0
+    answers = client.post("/score", json={"pairs": pairs}).json()["results"]
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["item_id"] for row in rows] == [pair["item_id"] for pair in pairs]
+    for row, answer in zip(rows, answers, strict=True):
+        assert row["score"] == (pytest.approx(answer["score"], abs=2e-6) if "score" in answer else None)
+        assert row["error"] == answer.get("error")
+    assert [row["score"] is None for row in rows] == [False, False, False, True, True, True]
+
+
+def test_a_file_without_rows_has_the_columns_all_the_same(score, tmp_path):
+    path, out = tmp_path / "pairs.parquet", tmp_path / "out.parquet"
+    pl.DataFrame(schema={"item_id": pl.String, "user_id": pl.String}).write_parquet(path)
+    assert "0 rows scored, 0 could not be" in score(path, "--out", out).output
+    assert {"item_id", "user_id", "score", "error"} < set(pl.read_parquet(out).columns)
+
+
+def test_rows_scored_without_redis_are_told(score, frame, tmp_path):
+    frame.write_parquet(tmp_path / "pairs.parquet")
+    result = score(tmp_path / "pairs.parquet", "--out", tmp_path / "out.parquet", url="redis://127.0.0.1:1")
+    assert result.exit_code == 0
+    assert f"Redis was away for {ROWS - 1} rows" in result.output
+
+
+def test_a_column_that_would_be_overwritten_is_refused(score, frame, tmp_path):
+    frame.with_columns(score=1.0, error=None).write_parquet(tmp_path / "pairs.parquet")
+    result = score(tmp_path / "pairs.parquet", "--out", tmp_path / "out.parquet")
+    assert result.exit_code == 2
+    assert "has score, error already; rename what would be overwritten" in " ".join(result.output.split())
+
+
+def test_a_row_whose_numbers_are_not_finite_fails_alone(settings, bundle, ids):
+    opened = Bundle.open(bundle)
+    vectors = np.array(opened.items.vectors)
+    vectors[1] = np.nan
+    catalogue = Catalogue(replace(opened.items, vectors=vectors), opened.manifest)
+    frame = pl.DataFrame({"item_id": list(ids[:4]), "user_id": ["off:9"] * 4})
+
+    async def work():
+        metrics = Metrics()
+        link = Link(settings.redis_url, timeout=2.0, metrics=metrics)
+        model = await build(settings, link, metrics)
+        recommender = Recommender(
+            model.engine, catalogue, state=model.state, pools=model.pools, settings=settings, metrics=metrics
+        )
+        scoring = offline.Scoring(replace(model, catalogue=catalogue, recommender=recommender), metrics)
+        found = await scoring.scored(frame)
+        await model.state.settle()
+        model.close()
+        await link.close()
+        return found, scoring.summary
+
+    found, summary = asyncio.run(work())
+    assert found["score"].is_null().to_list() == [False, True, False, False]
+    assert "is not finite" in found["error"][1]
+    assert (summary.rows, summary.failed) == (4, 1)

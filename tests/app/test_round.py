@@ -73,3 +73,18 @@ def test_each_ask_of_a_round_can_be_asked_alone(columns):
     assert second.slate.rows.tolist() == [0, 1, 2]
     assert second.lists.tolist() == [0, 1, 2]
     assert first.sizes.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    "sizes", [[1], [4_096], [4_097], [9_000], [3, 4_093, 1], [1] * 5_000, [2, 8_190, 3, 1]]
+)
+def test_pairs_that_stand_apart_are_cut_anywhere_and_know_their_asks(columns, sizes):
+    asks = [Ask(now=float(number), fusion=CLICKS) for number in range(len(sizes))]
+    rows = np.arange(sum(sizes)) % SIZE
+    found = list(rounds.stretches(asks, asks, Slate(rows, columns, rows), np.array(sizes)))
+    assert [part.start for part, _ in found] == list(range(0, sum(sizes), rounds.MOST))
+    assert all(len(each.slate) == part.stop - part.start for part, each in found)
+    assert np.concatenate([each.slate.rows for _, each in found]).tolist() == rows.tolist()
+    owners = [each.asks[owner].now for _, each in found for owner in each.owners.tolist()]
+    assert owners == np.repeat(np.arange(len(sizes)), sizes).tolist()
+    assert all((each.sizes > 0).all() and each.apart for _, each in found)
