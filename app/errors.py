@@ -8,6 +8,7 @@ ChorusError (model_store.errors)
     ├── Invalid            422  a field cannot be used; the message names its path and says the fix
     ├── TooLarge           413  more bytes, candidates or entries than the limits in /info
     ├── NotReady           503  no model loaded yet, or draining; try again
+    ├── Busy               503  too much waits already; try again
     ├── NotStored          503  Redis is away and an event would be lost; send it again
     └── ModelFailure       500  the model gave a number that is not finite
 """
@@ -61,6 +62,14 @@ class NotReady(ServiceError):
 
     status = 503
     type = "not_ready"
+    retry_after = 1
+
+
+class Busy(ServiceError):
+    """So much waits that this would wait too long."""
+
+    status = 503
+    type = "overloaded"
     retry_after = 1
 
 

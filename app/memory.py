@@ -43,13 +43,16 @@ class Flights(Generic[K, V]):
 
     def __init__(self, shared: Callable[[], None]) -> None:
         self._shared = shared
-        self._tasks: dict[K, asyncio.Task[V]] = {}
+        self._tasks: dict[K, asyncio.Future[V]] = {}
 
-    def run(self, key: K, work: Callable[[], Coroutine[Any, Any, V]]) -> Awaitable[V]:
+    def __contains__(self, key: K) -> bool:
+        return key in self._tasks
+
+    def run(self, key: K, work: Callable[[], Coroutine[Any, Any, V] | asyncio.Future[V]]) -> Awaitable[V]:
         """Join the flight of that key, or start it."""
         task = self._tasks.get(key)
         if task is None:
-            task = self._tasks[key] = asyncio.create_task(work())
+            task = self._tasks[key] = asyncio.ensure_future(work())
             task.add_done_callback(lambda _: self._tasks.pop(key))
         else:
             self._shared()

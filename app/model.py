@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
+from app.batcher import Batcher
 from app.catalogue import Catalogue
 from app.fusion import Fusion
 from app.link import Link
@@ -20,6 +21,8 @@ from model_store.manifest import Manifest
 from model_store.shelf import Shelf
 
 log = logging.getLogger(__name__)
+
+GPU_TOKENS = 8_192  # of one run on a GPU
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Model:
 
     def close(self) -> None:
         """Let its threads end."""
-        self.pools.texts.shutdown(wait=False, cancel_futures=True)
+        self.pools.texts.close()
         self.pools.heads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -75,7 +78,7 @@ async def build(settings: Settings, link: Link, metrics: Metrics) -> Model:
     manifest = bundle.manifest
     threads = max(1, cores() // settings.workers)
     pools = Pools(
-        texts=ThreadPoolExecutor(threads, thread_name_prefix="texts"),
+        texts=Batcher(engine, metrics, threads=threads, tokens=_tokens(settings, engine)),
         heads=ThreadPoolExecutor(threads, thread_name_prefix="heads"),
     )
     catalogue = Catalogue(bundle.items, manifest, bundle.index)
@@ -83,3 +86,10 @@ async def build(settings: Settings, link: Link, metrics: Metrics) -> Model:
     recommender = Recommender(engine, catalogue, state=state, pools=pools, settings=settings, metrics=metrics)
     log.info("opened %s in %.1f s", bundle.folder, time.perf_counter() - start)
     return Model(bundle, engine, catalogue, state, recommender, pools)
+
+
+def _tokens(settings: Settings, engine: Engine) -> int:
+    """Of one run of the text encoder; batches pay on a GPU alone."""
+    if settings.batch_tokens is not None:
+        return settings.batch_tokens
+    return GPU_TOKENS if engine.device == "cuda" else 0

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from app.batcher import Batcher
 from app.catalogue import Catalogue
 from app.metrics import Metrics, Stages
 from app.moments import Moments
@@ -39,7 +40,7 @@ AT_ONCE = 1_000  # candidates that are scored between two turns of the event loo
 class Pools:
     """Threads for the graphs: a crowd of texts never stands in the way of the heads."""
 
-    texts: Executor
+    texts: Batcher
     heads: Executor
 
 
@@ -64,7 +65,7 @@ class Recommender:
         self._alone = Form(engine.manifest.text_tasks)
         self._slates = Slates(catalogue, engine.manifest.retrieval, settings.retrieve)
         self._ranker = Ranker(engine, catalogue, slates=self._slates, moments=self._moments, metrics=metrics)
-        self._texts = Texts(engine, pools.texts, metrics, size=settings.local_cache)
+        self._texts = Texts(pools.texts, metrics, size=settings.local_cache)
         self._users = Users(engine, catalogue, pool=pools.heads, metrics=metrics, size=settings.local_cache)
 
     async def rank(self, asks: Sequence[Ask], stages: Stages) -> list[Answer]:

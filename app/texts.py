@@ -6,14 +6,13 @@ A text's row is its vector and the outputs of the item-only tasks, side by side:
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Iterable, Mapping
-from concurrent.futures import Executor
+from functools import partial
 
-import numpy as np
-
+from app.batcher import Batcher
+from app.errors import Busy
 from app.memory import Flights, Lru
 from app.metrics import Metrics
 from app.stored import Row
-from model_store.engine import Engine
 
 
 def digest(text: str) -> bytes:
@@ -22,12 +21,12 @@ def digest(text: str) -> bytes:
 
 
 class Texts:
-    """Rows of texts. Encoding runs in `pool`, one unpadded text a run."""
+    """Rows of texts, each encoded once however many ask."""
 
-    def __init__(self, engine: Engine, pool: Executor, metrics: Metrics, *, size: int) -> None:
-        self._engine = engine
-        self._pool = pool
-        self._metrics = metrics
+    def __init__(self, batcher: Batcher, metrics: Metrics, *, size: int) -> None:
+        self._batcher = batcher
+        self._cache = metrics.cache
+        self._encodes = metrics.encodes.labels("text")
         self._local: Lru[str, Row] = Lru(size)
         self._flights: Flights[str, Row] = Flights(metrics.shared.labels("text").inc)
 
@@ -38,9 +37,14 @@ class Texts:
     async def rows(
         self, texts: Iterable[str], found: Mapping[bytes, Row] | None
     ) -> tuple[dict[str, Row], list[str]]:
-        """The row of each text, and which had to be encoded; `found`: what Redis knew, None: it is away."""
+        """The row of each text, and which had to be encoded; `found`: what Redis knew, None: it is away.
+
+        Raises Busy if too many texts wait already.
+        """
         rows = {text: self._known(text, found) for text in texts}
         cold = [text for text, row in rows.items() if row is None]
+        if self._batcher.full and not all(text in self._flights for text in cold):
+            raise Busy("too many texts wait to be encoded; try again")
         encoded = await asyncio.gather(*map(self._join, cold))
         known = {text: row for text, row in rows.items() if row is not None}
         return known | dict(zip(cold, encoded, strict=True)), cold
@@ -51,19 +55,22 @@ class Texts:
     def _known(self, text: str, found: Mapping[bytes, Row] | None) -> Row | None:
         row = self._local.get(text)
         if row is not None:
-            self._metrics.cache.labels("text", "local", "hit").inc()
+            self._cache.labels("text", "local", "hit").inc()
             return row
-        self._metrics.cache.labels("text", "local", "miss").inc()
+        self._cache.labels("text", "local", "miss").inc()
         row = found.get(digest(text)) if found else None
         result = "bypass" if found is None else "miss" if row is None else "hit"
-        self._metrics.cache.labels("text", "redis", result).inc()
+        self._cache.labels("text", "redis", result).inc()
         if row is not None:
             self._local.put(text, row)
         return row
 
-    async def _encode(self, text: str) -> Row:
-        self._metrics.encodes.labels("text").inc()
-        encoded = await asyncio.get_running_loop().run_in_executor(self._pool, self._engine.text, text)
-        row = np.concatenate([encoded.vector, *encoded.outputs.values()])
-        self._local.put(text, row)
+    def _encode(self, text: str) -> asyncio.Future[Row]:
+        self._encodes.inc()
+        row = self._batcher.encode(text)
+        row.add_done_callback(partial(self._keep, text))
         return row
+
+    def _keep(self, text: str, row: asyncio.Future[Row]) -> None:
+        if not row.cancelled() and row.exception() is None:
+            self._local.put(text, row.result())

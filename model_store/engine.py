@@ -4,6 +4,7 @@ Training verifies and measures with it what the service will run with it.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -55,10 +56,15 @@ class Engine:
 
     def tokens(self, ids: NDArray[np.int64]) -> Encoded:
         """The same from token ids (L,)."""
-        feeds = {"input_ids": ids[None], "attention_mask": np.ones_like(ids)[None]}
-        vector, *outputs = self._text.run(None, feeds)
+        vector, *outputs = self._text.run(None, _padded([ids]))
         tasks = (task.name for task in self.manifest.text_tasks)
         return Encoded(vector[0], {name: output[0] for name, output in zip(tasks, outputs, strict=True)})
+
+    def rows(self, texts: Sequence[NDArray[np.int64]]) -> Vector:
+        """Vector and outputs side by side, (n, d + W), of n texts' token ids (L,); several are padded."""
+        outputs = self._text.run(None, _padded(texts))
+        rows: Vector = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
+        return rows
 
     def user(self, history: History) -> Vector:
         """The user vector (d,) of a history; an empty one has a vector too, the average newcomer's."""
@@ -108,6 +114,17 @@ def providers(device: Device) -> list[str]:
 def cores() -> int:
     """Cores that this process may use, by affinity: never those of the host."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _padded(texts: Sequence[NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:
+    """The text encoder's inputs, each (n, L) of the longest."""
+    if len(texts) == 1:
+        return {"input_ids": texts[0][None], "attention_mask": np.ones_like(texts[0])[None]}
+    lengths = np.array([len(text) for text in texts])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids = np.zeros(mask.shape, dtype=np.int64)
+    ids[mask] = np.concatenate(texts)
+    return {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
 
 
 def _session(bundle: Bundle, name: str, device: Device) -> Any:

@@ -192,6 +192,11 @@ def metric(client: TestClient, line: str) -> float:
     return value(client.get("/metrics").text, line)
 
 
+def shown(client: httpx.Client, address: str, line: str) -> float:
+    """The same of a service that is a process of its own."""
+    return value(client.get(f"{address}/metrics").text, line)
+
+
 def value(text: str, line: str) -> float:
     found = [each for each in text.splitlines() if each.startswith(line + " ")]
     return float(found[0].rpartition(" ")[2]) if found else 0.0

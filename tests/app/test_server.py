@@ -1,12 +1,13 @@
 """The real process: its lines, its end, its exit codes."""
 
+import asyncio
 import shutil
 import signal
 
 import httpx
 import pytest
 
-from tests.live import eventually, process, refused
+from tests.live import eventually, process, refused, shown
 
 
 def test_it_says_in_five_lines_where_everything_is_and_ends_with_zero(shelf, redis_server):
@@ -19,6 +20,28 @@ def test_it_says_in_five_lines_where_everything_is_and_ends_with_zero(shelf, red
         out, _ = running.communicate(timeout=20)
         assert running.returncode == 0
         assert out == ""
+
+
+def test_a_hundred_who_ask_the_same_at_once_cost_one_run_of_each_encoder(shelf, redis_server):
+    with process(shelf, redis_server) as (_, address, _), httpx.Client() as plain:
+        item = plain.post(f"{address}/recommend", json={"query": "mug", "k": 1}).json()["items"][0]["item_id"]
+        event = plain.get(f"{address}/info").json()["events"][0]
+        history = [{"item_id": item, "event": event, "timestamp": "2025-09-01T08:00:00Z"}]
+        moment = {"timestamp": "2025-09-02T08:00:00Z"}
+        body = {"query": "a text that only these ask for", "history": history, "k": 3, "context": moment}
+
+        async def ask():
+            limits = httpx.Limits(max_connections=100)
+            async with httpx.AsyncClient(limits=limits, timeout=30) as client:
+                asked = (client.post(f"{address}/recommend", json=body) for _ in range(100))
+                return await asyncio.gather(*asked)
+
+        lines = [f'chorus_encodes_total{{encoder="{name}"}}' for name in ("text", "user")]
+        before = [shown(plain, address, line) for line in lines]
+        answers = asyncio.run(ask())
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({str(answer.json()["items"]) for answer in answers}) == 1
+        assert [shown(plain, address, line) - n for line, n in zip(lines, before, strict=True)] == [1, 1]
 
 
 def test_readiness_drops_first_and_requests_are_answered_while_it_drains(shelf, redis_server):

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.live import eventually, process, refused, value
+from tests.live import eventually, process, refused, shown, value
 
 BODY = {"user_id": "u1", "k": 2}
 
@@ -22,10 +22,6 @@ def children(pid: int) -> set[int]:
 
 def workers(pid: int) -> set[int]:
     return {child for child in children(pid) if "app.worker" in Path(f"/proc/{child}/cmdline").read_text()}
-
-
-def shown(client: httpx.Client, address: str, line: str) -> float:
-    return value(client.get(f"{address}/metrics").text, line)
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,11 @@
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
+from app.batcher import MOST, Batcher
+from app.errors import Busy
 from app.metrics import Metrics
 from app.texts import Texts, digest
 from model_store.bundle import Bundle
@@ -15,10 +17,19 @@ def engine(bundle):
     return Engine(Bundle.open(bundle), "cpu")
 
 
+@contextmanager
+def opened(engine, threads=2):
+    batcher = Batcher(engine, metrics := Metrics(), threads=threads)
+    try:
+        yield Texts(batcher, metrics, size=100), metrics
+    finally:
+        batcher.close()
+
+
 @pytest.fixture
 def texts(engine):
-    with ThreadPoolExecutor(2) as pool:
-        yield Texts(engine, pool, Metrics(), size=100)
+    with opened(engine) as (texts, _):
+        yield texts
 
 
 def test_a_row_is_the_vector_and_the_outputs(texts, engine):
@@ -42,9 +53,29 @@ def test_what_redis_knew_is_not_encoded(texts, engine):
     assert encoded == []
 
 
-def test_a_text_gives_the_same_row_alone_and_among_others(texts, engine):
-    with ThreadPoolExecutor(1) as pool:
-        alone = Texts(engine, pool, Metrics(), size=100)
-        single, _ = asyncio.run(alone.rows(["red shoes"], {}))
-    many, _ = asyncio.run(texts.rows(["blue", "red shoes", "a much longer text about running shoes"], {}))
-    assert np.array_equal(single["red shoes"], many["red shoes"])
+def test_a_hundred_who_ask_at_once_share_one_run(engine):
+    with opened(engine) as (texts, metrics):
+
+        async def run():
+            return await asyncio.gather(*(texts.rows(["red shoes"], {}) for _ in range(100)))
+
+        answers = asyncio.run(run())
+    assert metrics.encodes.labels("text").value == 1
+    assert len({id(rows["red shoes"]) for rows, _ in answers}) == 1
+
+
+def test_where_too_many_wait_a_new_text_is_refused_and_one_under_way_is_joined(engine):
+    with opened(engine, threads=0) as (texts, _):
+
+        async def run():
+            crowd = [asyncio.ensure_future(texts.rows([f"text {n}"], {})) for n in range(MOST)]
+            await asyncio.sleep(0)
+            joined = asyncio.ensure_future(texts.rows(["text 7"], {}))
+            with pytest.raises(Busy, match="try again") as refused:
+                await texts.rows(["another"], {})
+            assert refused.value.retry_after == 1
+            assert not joined.done()
+            for waiting in [*crowd, joined]:
+                waiting.cancel()
+
+        asyncio.run(run())

@@ -1,0 +1,118 @@
+"""Encoding texts, on threads of their own.
+
+On a CPU each text is run alone and unpadded, one run a thread: int8 weights give other values in a batch, and
+batches gain nothing. On a GPU the texts that wait are run together, padded, up to so many tokens; nobody waits for
+a batch to fill: while one runs, the next one gathers.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.metrics import Metrics
+from app.stored import Row
+from model_store.engine import Engine
+
+MOST = 1_024  # texts that wait: seconds of work; whoever comes then is told to come again
+
+
+class Asked(NamedTuple):
+    """A text, and who waits for its row."""
+
+    text: str
+    row: asyncio.Future[Row]
+
+
+class Job(NamedTuple):
+    """The same, with its tokens (L,)."""
+
+    tokens: NDArray[np.int64]
+    row: asyncio.Future[Row]
+
+
+class Batcher:
+    """Texts in, rows out. `tokens`: most of one run, padding counted; 0: each text alone."""
+
+    def __init__(self, engine: Engine, metrics: Metrics, *, threads: int, tokens: int = 0) -> None:
+        self._engine = engine
+        self._tokens = tokens
+        self._waiting, self._together = metrics.waiting, metrics.together
+        self._queue: SimpleQueue[Asked | None] = SimpleQueue()
+        self._closed = False
+        self._threads = [Thread(target=self._work, name=f"texts-{number}") for number in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def full(self) -> bool:
+        """Whether so many texts wait that another one would wait too long."""
+        return self._queue.qsize() >= MOST
+
+    def encode(self, text: str) -> asyncio.Future[Row]:
+        """The row of a text: its vector and the outputs of the item-only tasks, (d + W,)."""
+        row: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
+        self._waiting.inc()
+        self._queue.put(Asked(text, row))
+        return row
+
+    def close(self) -> None:
+        """End the threads after what they are at; what still waits is dropped."""
+        self._closed = True
+        for _ in self._threads:
+            self._queue.put(None)
+
+    def _work(self) -> None:
+        held = None
+        while (first := held or self._next(wait=True)) and not self._closed:
+            batch, held = self._filled(first)
+            waiting = [job.row for job in batch]
+            try:
+                _tell(waiting, self._engine.rows([job.tokens for job in batch]))
+            except Exception as error:  # noqa: BLE001 it is for those who wait
+                _tell(waiting, error)
+            self._together.observe(len(batch))
+
+    def _filled(self, first: Job) -> tuple[list[Job], Job | None]:
+        """A batch that begins with a job, and the first that did not fit into it."""
+        batch, longest = [first], len(first.tokens)
+        while (len(batch) + 1) * longest <= self._tokens and (job := self._next(wait=False)):
+            longest = max(longest, len(job.tokens))
+            if (len(batch) + 1) * longest > self._tokens:
+                return batch, job
+            batch.append(job)
+        return batch, None
+
+    def _next(self, *, wait: bool) -> Job | None:
+        """The next one; None if there is none now, or if this is the end."""
+        try:
+            while asked := self._queue.get(block=wait):
+                self._waiting.dec()
+                try:
+                    return Job(self._engine.tokenizer.encode(asked.text), asked.row)
+                except Exception as error:  # noqa: BLE001 the same
+                    _tell([asked.row], error)
+        except Empty:
+            pass
+        return None
+
+
+def _tell(waiting: Sequence[asyncio.Future[Row]], rows: Row | Exception) -> None:
+    """Give each its row of (n, d + W), or what went wrong, on its event loop."""
+    with suppress(RuntimeError):  # the loop is closed: nobody waits
+        waiting[0].get_loop().call_soon_threadsafe(_land, waiting, rows)
+
+
+def _land(waiting: Sequence[asyncio.Future[Row]], rows: Row | Exception) -> None:
+    for number, row in enumerate(waiting):
+        if row.cancelled():
+            continue
+        if isinstance(rows, Exception):
+            row.set_exception(rows)
+        else:
+            row.set_result(rows[number])

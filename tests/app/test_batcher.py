@@ -1,0 +1,94 @@
+import asyncio
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from prometheus_client import generate_latest
+
+from app.batcher import Batcher
+from app.metrics import Metrics
+from model_store.bundle import Bundle
+from model_store.engine import Engine
+from tests.live import eventually, value
+
+TEXTS = [f"red running shoes number {n} " + "with a longer text " * (n % 5) for n in range(201)]
+
+
+@pytest.fixture(scope="session")
+def engine(bundle):
+    return Engine(Bundle.open(bundle), "cpu", precision="fp32")
+
+
+@contextmanager
+def opened(engine, **options):
+    batcher = Batcher(engine, metrics := Metrics(), **{"threads": 2} | options)
+    try:
+        yield batcher, metrics
+    finally:
+        batcher.close()
+
+
+def encoded(batcher, texts):
+    async def run():
+        return await asyncio.gather(*map(batcher.encode, texts))
+
+    return asyncio.run(run())
+
+
+def test_a_row_is_the_vector_and_the_outputs(engine):
+    with opened(engine) as (batcher, _):
+        [row] = encoded(batcher, ["red shoes"])
+    expected = engine.text("red shoes")
+    assert np.array_equal(row, np.concatenate([expected.vector, *expected.outputs.values()]))
+
+
+def test_a_text_alone_and_among_two_hundred_others_has_the_same_bits(engine):
+    with opened(engine) as (batcher, _):
+        [alone] = encoded(batcher, TEXTS[:1])
+        among = [encoded(batcher, [*TEXTS[1:place], TEXTS[0], *TEXTS[place:]]) for place in (1, 100, 201)]
+    for place, rows in zip((0, 99, 200), among, strict=True):
+        assert rows[place].tobytes() == alone.tobytes()
+
+
+@pytest.mark.parametrize("tokens", [1, 64, 10_000])
+def test_texts_run_together_agree_with_texts_alone(engine, tokens):
+    with opened(engine, threads=1, tokens=tokens) as (batcher, _):
+        together = encoded(batcher, TEXTS)
+    for text, row in zip(TEXTS, together, strict=True):
+        alone = engine.text(text)
+        np.testing.assert_allclose(row[: len(alone.vector)], alone.vector, atol=1e-5)
+
+
+def test_texts_that_wait_run_together_within_the_tokens_of_a_run(engine):
+    with opened(engine, threads=1, tokens=128) as (batcher, metrics):
+        encoded(batcher, TEXTS)
+        batcher.close()
+        eventually(
+            lambda: value(generate_latest(metrics).decode(), "chorus_texts_together_sum") == len(TEXTS)
+        )
+    text = generate_latest(metrics).decode()
+    assert value(text, "chorus_texts_together_count") < len(TEXTS) / 2
+    longest = max(len(engine.tokenizer.encode(text)) for text in TEXTS)
+    assert value(text, 'chorus_texts_together_bucket{le="20.0"}') == value(
+        text, "chorus_texts_together_count"
+    )
+    assert 20 * longest > 128
+
+
+def test_what_waits_is_counted(engine):
+    with opened(engine, threads=0) as (batcher, metrics):
+
+        async def run():
+            for text in TEXTS[:4]:
+                batcher.encode(text)
+            return batcher.full
+
+        assert not asyncio.run(run())
+        assert metrics.waiting.value == 4
+
+
+def test_a_text_that_cannot_be_encoded_fails_alone(engine):
+    with opened(engine) as (batcher, _):
+        with pytest.raises(TypeError):
+            encoded(batcher, ["\ud800"])
+        assert len(encoded(batcher, ["red", "blue", "green"])) == 3
