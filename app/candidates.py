@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import compress
 
+Filters = Mapping[str, tuple[str, ...]]  # allowed values by attribute
+
 
 @dataclass(frozen=True, slots=True)
 class Described:

@@ -1,26 +1,40 @@
-"""The items that can be recommended: those of the bundle, and cold ones that a request describes."""
+"""The items that can be recommended: those of the bundle, those put since, and cold ones that a request describes.
 
-from collections.abc import Mapping, Sequence
+    rows   0 ... N-1   the bundle's table, which nothing changes; some of it is gone, deleted or replaced
+           N ...       the overlay: items that were put at runtime
+
+The event loop's thread changes it, others read meanwhile. As long as nothing was changed no request pays for it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.candidates import Candidates, Described
+from app.candidates import Candidates, Described, Filters
+from app.overlay import Mask, Overlay
 from app.slate import Codes, Columns, Rows, Slate, Vectors
-from model_store.index import Exact, Index, best
+from model_store.index import Exact, Found, Index, best
 from model_store.items import Items
 from model_store.manifest import Manifest
 
-Filters = Mapping[str, tuple[str, ...]]
+GONE = -1
 
 
 class Catalogue:
-    """The items of one bundle."""
+    """The items of one bundle, and what was changed since.
+
+    edition: how many changes there were; runtime: how many items were put.
+    """
 
     def __init__(self, items: Items, manifest: Manifest, index: Index | None = None) -> None:
         self.items = items
         self._index = Exact(items.vectors) if index is None else index
+        self.edition = self.runtime = 0
+        self._overlay = Overlay(items, manifest.dimension)
+        self._changed: dict[str, int] = {}  # id to row, or to GONE for one of the bundle that was deleted
+        self._gone: Mask | None = None  # rows of the bundle, (N,)
         self._width = manifest.dimension
         self._columns = Columns(
             ids=items.ids,
@@ -32,25 +46,60 @@ class Catalogue:
         )
 
     def __len__(self) -> int:
-        return len(self.items)
+        gone = 0 if self._gone is None else int(self._gone.sum())
+        return len(self.items) - gone + self.runtime
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Of all items, those put at runtime last."""
+        if not self._changed:
+            return self.items.ids
+        put = [item for item, row in self._changed.items() if row != GONE]
+        return [item for item in self.items.ids if item not in self._changed] + put
+
+    @property
+    def span(self) -> int:
+        """One more than the greatest row."""
+        return len(self.items) + self._overlay.used
+
+    def put(self, item: Described, encoded: Vectors) -> None:
+        """Add an item, or replace it; encoded (d + W,): what its text was encoded to."""
+        before, row = self._changed.get(item.item_id, GONE), self._overlay.put(item, encoded)
+        self._changed[item.item_id] = row
+        self.runtime += 1
+        self._leave(item.item_id, before)
+
+    def delete(self, item_id: str) -> None:
+        """It is never found again, unless it is put."""
+        before = self._changed.pop(item_id, GONE)
+        if item_id in self.items.rows:
+            self._changed[item_id] = GONE
+        self._leave(item_id, before)
 
     def row(self, item_id: str) -> int | None:
-        """Row number of an item, None if it is unknown."""
-        return self.items.rows.get(item_id)
+        """Row of an item of a history, None if it is unknown; one of the bundle still counts when it was deleted."""
+        changed = self._changed.get(item_id, GONE)
+        return self.items.rows.get(item_id) if changed == GONE else changed
 
     def places(self, ids: Sequence[str]) -> Rows:
-        """Row numbers of items (n,), -1 for an unknown one."""
-        return np.array(list(map(self.items.rows.get, ids, repeat(-1))), dtype=np.int64)
+        """Row numbers of items (n,), -1 for an unknown or deleted one."""
+        rows = map(self.items.rows.get, ids, repeat(-1))
+        if self._changed:
+            rows = map(self._changed.get, ids, rows)
+        return np.array(list(rows), dtype=np.int64)
 
     def known(self, given: Candidates) -> list[str]:
         """The ids of candidates that can be scored: in the catalogue, or described."""
-        return [item for item in given.ids if item in self.items.rows or item in given.described]
+        rows = self.places(given.ids).tolist()
+        return [
+            item for item, row in zip(given.ids, rows, strict=True) if row >= 0 or item in given.described
+        ]
 
     def passing(self, given: Candidates, rows: Rows, filters: Filters) -> NDArray[np.bool_]:
         """Which candidates, at rows (n,), are known and have an allowed value of every filtered attribute, (n,)."""
         passing = rows >= 0
         for name, allowed in filters.items():
-            passing &= self.items.attributes[name].having(allowed, rows)
+            passing &= self._having(name, allowed, rows)
         for item, described in given.described.items():
             passing[given.ids.index(item)] = all(
                 set(allowed) & set(described.attributes.get(name, ())) for name, allowed in filters.items()
@@ -63,17 +112,49 @@ class Catalogue:
         They ascend; all of them if there are no more.
         """
         hide = self.places(list(hidden))
-        rows, size = self._allowed(filters), limit + len(hide)
-        index = self._index
-        found, products = index.nearest(vector, size) if rows is None else index.among(rows, vector, size)
+        rows, size, gone = self._allowed(filters), limit + len(hide), self._gone
+        if rows is None:
+            found, products = self._index.nearest(vector, size, gone)
+        else:
+            found, products = self._index.among(rows, vector, size, gone)
+        if self._changed:
+            found, products = self._merged((found, products), self._overlay.nearest(vector, size, filters))
         if len(hide):
             shown = ~np.isin(found, hide)
             found, products = found[shown], products[shown]
         return np.sort(best(found, products, limit)[0])
 
+    def named(self, rows: Rows) -> list[str]:
+        """The ids of rows."""
+        columns, places = self._columns_of(rows)
+        return [columns.ids[place] for place in places.tolist()]
+
+    def vectors(self, rows: Rows) -> Vectors:
+        """(n, d)."""
+        columns, places = self._columns_of(rows)
+        return np.take(columns.vectors, places, axis=0)
+
+    def codes(self, name: str, rows: Rows) -> Codes:
+        """Of an attribute, (n, K), padded with -1."""
+        columns, places = self._columns_of(rows)
+        return np.take(columns.codes[name], places, axis=0)
+
+    def values(self, name: str) -> int:
+        """How many values an attribute has: codes are below."""
+        return self._overlay.sizes(name)
+
+    def bundled(self, rows: Rows) -> Rows:
+        """The row of each one's id in the bundle, -1 if it is not there."""
+        return self._mapped(rows, self._overlay.bundled)
+
+    def signatures(self, rows: Rows) -> Rows:
+        """A number for each one's vector, the same in every process with this bundle."""
+        return self._mapped(rows, self._overlay.signatures)
+
     def stored(self, rows: Rows, ids: Sequence[str] | None = None) -> Slate:
         """A slate of catalogue items; `ids`: theirs, if they are at hand."""
-        return Slate(rows, self._columns, rows, ids)
+        columns, places = self._columns_of(rows)
+        return Slate(rows, columns, places, ids)
 
     def described(self, candidates: Sequence[Described], encoded: Vectors) -> Columns:
         """Cold items, from the rows (n, d + W) that their texts were encoded to."""
@@ -95,8 +176,62 @@ class Catalogue:
         new = [n for n, described in enumerate(cold) if described]
         items = [given.described[given.ids[n]] for n in new]
         described = self.described(items, np.stack([encoded[each.text] for each in items]))
-        joined = _join(self._columns, rows[warm], described)
+        columns, places = self._columns_of(rows[warm])
+        joined = _join(columns, places, described)
         return Slate(rows, joined, np.argsort(np.array(warm + new)), given.ids)
+
+    def _leave(self, item_id: str, before: int) -> None:
+        """Let go of the rows that an id had."""
+        if before != GONE:
+            self._overlay.leave(before)
+            self.runtime -= 1
+        if item_id in self.items.rows:
+            if self._gone is None:
+                self._gone = np.zeros(len(self.items), dtype=bool)
+            self._gone[self.items.rows[item_id]] = True
+        self.edition += 1
+
+    def _late(self, rows: Rows) -> Mask | None:
+        """Which rows are of the overlay, (n,); None if none is."""
+        if not self._overlay.used:
+            return None
+        late = rows >= self._overlay.first
+        return late if late.any() else None
+
+    def _columns_of(self, rows: Rows) -> tuple[Columns, Rows]:
+        """Columns that hold the rows, and their places there (n,)."""
+        late = self._late(rows)
+        if late is None:
+            return self._columns, rows
+        joined = _join(self._columns, rows[~late], self._overlay.columns(rows[late]))
+        return joined, np.argsort(np.concatenate([np.flatnonzero(~late), np.flatnonzero(late)]))
+
+    def _mapped(self, rows: Rows, mapping: Callable[[Rows], Rows]) -> Rows:
+        """The rows with those of the overlay mapped to something else."""
+        late = self._late(rows)
+        if late is None:
+            return rows
+        found = rows.copy()
+        found[late] = mapping(rows[late])
+        return found
+
+    def _merged(self, found: Found, more: Found) -> Found:
+        """Both, without what has gone since it was found."""
+        rows, products = np.concatenate([found[0], more[0]]), np.concatenate([found[1], more[1]])
+        live = np.ones(len(rows), dtype=bool)
+        if self._gone is not None:
+            live[: len(found[0])] = ~self._gone[found[0]]
+        live[len(found[0]) :] = self._overlay.live(more[0])
+        return rows[live], products[live]
+
+    def _having(self, name: str, values: tuple[str, ...], rows: Rows) -> Mask:
+        late = self._late(rows)
+        if late is None:
+            return self.items.attributes[name].having(values, rows)
+        found = np.zeros(len(rows), dtype=bool)
+        found[~late] = self.items.attributes[name].having(values, rows[~late])
+        found[late] = self._overlay.having(name, values, rows[late])
+        return found
 
     def _codes(self, name: str, candidates: Sequence[Described]) -> Codes:
         attribute = self.items.attributes[name]

@@ -22,7 +22,7 @@ class Groups:
 
     def __init__(self, catalogue: Catalogue, moment: datetime) -> None:
         self._moment = moment.timestamp()
-        columns = {"item_id": catalogue.items.ids, ROW: np.arange(len(catalogue))}
+        columns = {"item_id": catalogue.ids, ROW: catalogue.places(catalogue.ids)}
         self._items = pl.DataFrame(columns, schema={"item_id": pl.String, ROW: pl.Int64})
 
     def split(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:

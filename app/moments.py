@@ -10,7 +10,7 @@ from app.catalogue import Catalogue
 from app.pasts import Pasts
 from app.prior import Prior
 from app.round import Round
-from app.slate import Slate
+from app.slate import Codes, Slate
 from app.state import Live
 from app.stored import Row
 from model_store.clock import Times
@@ -25,6 +25,7 @@ class Moments:
 
     def __init__(self, engine: Engine, catalogue: Catalogue) -> None:
         self._features = engine.features
+        self._catalogue = catalogue
         self._items = catalogue.items
         self._kinds = {
             name: catalogue.items.attributes[name].places(known)
@@ -68,7 +69,7 @@ class Moments:
             shown=self._shown(asked, now),
             again=self._again(asked, pasts) if self._features.again else None,
             numbers={column: slate.numbers(column) for column in self._features.numbers},
-            kinds={name: places[slate.codes(name)] for name, places in self._kinds.items()},
+            kinds={name: _placed(places, slate.codes(name)) for name, places in self._kinds.items()},
             words={column: each(places) for column, places in words.items()},
             starts=asked.lists,
         )
@@ -81,21 +82,20 @@ class Moments:
     def _shares(self, asked: Round, pasts: Pasts) -> dict[str, Floats]:
         shares = {}
         for name in self._features.attributes:
-            attribute = self._items.attributes[name]
-            codes = attribute.codes[pasts.rows]
-            tastes = Tastes(codes, pasts.owners, pasts.sizes, len(attribute.values))
+            codes = self._catalogue.codes(name, pasts.rows)
+            tastes = Tastes(codes, pasts.owners, pasts.sizes, self._catalogue.values(name))
             shares[name] = tastes.shares(asked.slate.codes(name), asked.owners)
         return shares
 
     def _statistics(self, slate: Slate, live: Live | None, now: Times) -> Statistics:
-        earlier = self._prior.read(slate.rows, now, live.began if live else None)
+        earlier = self._prior.read(self._catalogue.bundled(slate.rows), now, live.began if live else None)
         if live is None:
             return earlier
         return self._features.layout.read(live.of(slate.ids), now).after(earlier)
 
     def _again(self, asked: Round, pasts: Pasts) -> Met:
         """By numbers of user and item together; 0 stands for an item that is not in the catalogue."""
-        width = len(self._items) + 1
+        width = self._catalogue.span + 1
         items = asked.owners * width + asked.slate.rows + 1
         return met(items, pasts.owners * width + pasts.rows + 1, pasts.times)
 
@@ -107,7 +107,13 @@ class Moments:
 
     def _marked(self, slate: Slate, marks: Ints) -> Ints:
         """The mark of each item of the slate, (n,)."""
-        found = marks[slate.rows]  # of a row -1 the last item's, which is then replaced
-        cold = np.flatnonzero(slate.rows < 0).tolist()
+        rows = self._catalogue.bundled(slate.rows)
+        found = marks[rows]  # of a row -1 the last item's, which is then replaced
+        cold = np.flatnonzero(rows < 0).tolist()
         found[cold] = shown.marks([slate.ids[n] for n in cold])
         return found
+
+
+def _placed(places: Ints, codes: Codes) -> Ints:
+    """Places of the codes; a value that the bundle does not know is as none at all, whose place is the last."""
+    return places[np.minimum(codes, len(places) - 1)]

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from app.candidates import Candidates
-from app.catalogue import Filters
+from app.candidates import Candidates, Filters
 from app.fusion import Fusion
 from app.outcome import Ranked
 from app.slate import Rows

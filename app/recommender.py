@@ -86,8 +86,7 @@ class Recommender:
         """The same with what was counted live of rows of the catalogue, if the features read it."""
         if not self._moments.counted:
             return list(known)
-        ids = self._catalogue.items.ids
-        found = await self._state.fetch(items=[ids[row] for row in np.unique(rows).tolist()])
+        found = await self._state.fetch(items=self._catalogue.named(np.unique(rows)))
         without = ("statistics",) if found.away else ()
         return [replace(one, live=found.live, without=one.without or without) for one in known]
 

@@ -55,13 +55,15 @@ class Past:
 class Recalled:
     """What was made of a stored history: the past at any moment later than its newest event.
 
-    given: the profile that a request brought in place of the stored one; unknown: events of it that were left out.
+    given: the profile that a request brought in place of the stored one; unknown: events of it that were left out;
+    edition: of the catalogue.
     """
 
     past: Past
     newest: float
     given: str | None
     unknown: int
+    edition: int
 
 
 class Users:
@@ -90,7 +92,12 @@ class Users:
         Made once for what was read: it stays the same as long as that and the catalogue do.
         """
         recalled = self._recalled.get(stored)
-        if recalled is None or now <= recalled.newest or recalled.given != profile:
+        if (
+            recalled is None
+            or now <= recalled.newest
+            or recalled.given != profile
+            or recalled.edition != self._catalogue.edition
+        ):
             recalled = self._read(stored, now, profile)
         self._metrics.unknown.inc(recalled.unknown)
         return recalled.past
@@ -106,7 +113,7 @@ class Users:
         text = render(self._fields, stored.profile) if profile is None else profile
         past, unknown = self._past(records, text, now)
         newest = max((time for _, _, time in records), default=-math.inf)
-        recalled = Recalled(past, newest, profile, unknown)
+        recalled = Recalled(past, newest, profile, unknown, self._catalogue.edition)
         if now > newest:
             self._recalled[stored] = recalled
         return recalled
@@ -129,7 +136,7 @@ class Users:
             times=times,
             items=tuple(sys.intern(item) for item, _, _ in before),  # users share their items
             profile=profile,
-            digest=_digest(rows, events, times, profile),
+            digest=_digest(self._catalogue.signatures(rows), events, times, profile),
         )
         return past, len(before) - len(kept)
 
@@ -158,7 +165,7 @@ class Users:
         return vector
 
     def _history(self, past: Past, profile: Row | None) -> History:
-        vectors = self._catalogue.items.vectors[past.rows]
+        vectors = self._catalogue.vectors(past.rows)
         history = History(vectors, past.events, past.times)
         return history if profile is None else history.opened_by(profile[: vectors.shape[1]])
 

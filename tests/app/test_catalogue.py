@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.candidates import Candidates, Described
@@ -139,3 +139,117 @@ def test_text_wins_over_the_catalogue(catalogue, manifest):
         catalogue, Candidates.of([Described(item, "red hat")]), encoded(catalogue, manifest, "red hat")
     )
     assert np.array_equal(found.vectors[0], np.arange(manifest.dimension))
+
+
+@pytest.fixture
+def changing(bundle, manifest):
+    """A catalogue that a test may change."""
+    return Catalogue(Bundle.open(bundle).items, manifest)
+
+
+def row_of(manifest, seed):
+    """What a text may be encoded to: a vector of unit length, and outputs."""
+    width = manifest.dimension + sum(task.width for task in manifest.text_tasks)
+    row = np.random.default_rng(seed).normal(size=width).astype(np.float32)
+    row[: manifest.dimension] /= np.linalg.norm(row[: manifest.dimension])
+    return row
+
+
+def ids_of(catalogue, rows):
+    return catalogue.named(np.array(rows, dtype=np.int64))
+
+
+def test_an_item_that_was_put_is_retrieved_and_a_candidate(changing, manifest, category):
+    name, value, ids = category
+    row = row_of(manifest, 1)
+    changing.put(Described("new", "text", {name: (value,)}, published=7.0), row)
+    best = changing.nearest(row[: manifest.dimension], 1, {}, frozenset())
+    assert ids_of(changing, best) == ["new"]
+    assert len(changing) == len(changing.items) + 1
+    assert {*ids_of(changing, retrieved(changing, filters={name: (value,)}))} == ids | {"new"}
+    given = Candidates(("new", changing.items.ids[0], "unknown"))
+    assert changing.known(given) == ["new", changing.items.ids[0]]
+    rows = changing.places(given.ids)
+    assert changing.passing(given, rows, {name: (value,)}).tolist()[0]
+    assert not changing.passing(given, rows, {name: ("other",)})[0]
+    slate = changing.stored(rows[:2])
+    assert list(slate.ids) == ["new", changing.items.ids[0]]
+    assert np.array_equal(slate.vectors[0], row[: manifest.dimension])
+    assert np.array_equal(slate.outputs(np.array([0]))[0], row[manifest.dimension :])
+    assert np.array_equal(slate.vectors[1], changing.items.vectors[0])
+    assert slate.published[0] == 7.0
+
+
+def test_a_value_that_the_bundle_does_not_know_filters_what_was_put(changing, manifest, category):
+    name, _, _ = category
+    changing.put(Described("new", "text", {name: ("brand new",)}), row_of(manifest, 1))
+    assert ids_of(changing, retrieved(changing, filters={name: ("brand new",)})) == ["new"]
+    code = changing.codes(name, changing.places(["new"]))[0, 0]
+    assert len(changing.items.attributes[name].values) <= code < changing.values(name)
+
+
+def test_an_item_of_the_bundle_is_replaced_whole(changing, manifest):
+    item = changing.items.ids[3]
+    changing.put(Described(item, "text"), row_of(manifest, 2))
+    rows = retrieved(changing)
+    assert 3 not in rows
+    assert ids_of(changing, rows).count(item) == 1
+    assert np.array_equal(
+        changing.vectors(changing.places([item]))[0], row_of(manifest, 2)[: manifest.dimension]
+    )
+    assert changing.bundled(changing.places([item, changing.items.ids[4]])).tolist() == [3, 4]
+    assert len(changing) == len(changing.items)
+    assert retrieved(changing, hidden=[item]) == [row for row in range(len(changing)) if row != 3]
+
+
+def test_a_deleted_item_is_no_candidate_and_a_history_of_the_bundle_keeps_it(changing, manifest):
+    item = changing.items.ids[3]
+    changing.put(Described("new", "text"), row_of(manifest, 3))
+    for name in (item, "new", "never there"):
+        changing.delete(name)
+    assert changing.places([item, "new", "never there"]).tolist() == [-1, -1, -1]
+    assert changing.row(item) == 3
+    assert changing.row("new") is None
+    assert retrieved(changing) == [row for row in range(len(changing.items)) if row != 3]
+    assert len(changing) == len(changing.items) - 1
+
+
+def test_a_signature_changes_with_the_vector_alone(changing, manifest):
+    item = changing.items.ids[0]
+    before = changing.signatures(np.array([0, 1]))
+    assert before.tolist() == [0, 1]
+    changing.put(Described(item, "text"), row_of(manifest, 4))
+    once = changing.signatures(changing.places([item]))
+    changing.put(Described(item, "text", published=5.0), row_of(manifest, 4))
+    assert changing.signatures(changing.places([item])) == once != before[0]
+
+
+names = st.sampled_from(["first", "second", "new", "newer"])  # two of them become ids of the bundle
+changes = st.lists(st.tuples(st.sampled_from(["put", "delete"]), names, st.integers(0, 3)), max_size=12)
+
+
+@settings(max_examples=50, deadline=None)
+@given(changes)
+def test_whatever_is_put_and_deleted_the_catalogue_holds_what_a_dict_would(bundle, manifest, order):
+    items = Bundle.open(bundle).items
+    catalogue = Catalogue(items, manifest)
+    model = dict(zip(items.ids, items.vectors, strict=True))
+    called = {"first": items.ids[0], "second": items.ids[1]}
+    for what, name, seed in order:
+        item = called.get(name, name)
+        if what == "put":
+            catalogue.put(Described(item, "text"), row_of(manifest, seed))
+            model[item] = row_of(manifest, seed)[: manifest.dimension]
+        else:
+            catalogue.delete(item)
+            model.pop(item, None)
+    ids = ids_of(catalogue, retrieved(catalogue))
+    assert sorted(ids) == sorted(model)
+    assert len(catalogue) == len(model)
+    assert sorted(catalogue.ids) == sorted(model)
+    asked = [*items.ids[:3], "new", "newer"]
+    assert catalogue.known(Candidates(tuple(asked))) == [item for item in asked if item in model]
+    for item, vector in zip(ids, catalogue.vectors(catalogue.places(ids)), strict=True):
+        assert np.array_equal(vector, model[item])
+    some = frozenset(asked[:2])
+    assert sorted(ids_of(catalogue, retrieved(catalogue, hidden=some))) == sorted({*model} - some)
