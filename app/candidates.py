@@ -1,8 +1,9 @@
 """What a request asks to be ranked: items by id, and cold ones that it describes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import compress
+from typing import TypeGuard
 
 Filters = Mapping[str, tuple[str, ...]]  # allowed values by attribute
 
@@ -29,8 +30,8 @@ class Candidates:
     def of(cls, given: Iterable[str | Described]) -> "Candidates":
         """An item that is given twice is what it was given as first."""
         listed = tuple(given)
-        if not any(isinstance(each, Described) for each in listed):
-            return cls(tuple(dict.fromkeys(listed)))  # type: ignore[arg-type] # all are ids
+        if plain(listed):
+            return cls(tuple(dict.fromkeys(listed)))
         first: dict[str, str | Described] = {}
         for each in listed:
             first.setdefault(each if isinstance(each, str) else each.item_id, each)
@@ -45,3 +46,8 @@ class Candidates:
     def texts(self) -> list[str]:
         """The texts that the described ones bring."""
         return [each.text for each in self.described.values()]
+
+
+def plain(given: Collection[object]) -> TypeGuard[Collection[str]]:
+    """Whether all are ids: what most requests send, so it is looked at as a whole."""
+    return set(map(type, given)) <= {str}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from app.api.schema import ColdItem, Context, FusionChoice, HistoryEvent, RecommendRequest, Record, Word
-from app.candidates import Candidates, Described
+from app.candidates import Candidates, Described, plain
 from app.errors import Invalid, TooLarge
 from app.fusion import Fusion
 from app.model import Model
@@ -105,6 +105,8 @@ def candidates(
     """Items by id or as described; None: retrieve them."""
     if given is None:
         return None
+    if plain(given):
+        return Candidates.of(given)
     return Candidates.of(
         each if isinstance(each, str) else candidate(each, manifest, features, f"candidates[{number}].")
         for number, each in enumerate(given)
