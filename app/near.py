@@ -17,7 +17,8 @@ from app.link import Link
 from app.settings import Settings
 from app.slab import Slab
 from app.stored import Stored
-from model_store.counters import Layout, Records
+from model_store.counters import Records
+from model_store.features import FeatureSet
 from model_store.moment import Ints
 
 V = TypeVar("V")
@@ -26,7 +27,7 @@ NEVER = -math.inf
 UNKNOWN = (None, NEVER)
 MOST = 20_000  # users whose last state is held against the next, where no copies are kept
 EACH = 64  # bytes that a value takes beside its own
-QUARTER = 1 << 18  # of a megabyte: for states of users, for lists shown to them; the rest for items
+MEGABYTE = 1 << 20
 
 
 class Reading:
@@ -54,15 +55,17 @@ class Reading:
 class Near:
     """Copies for one bundle. One thread only: the event loop's."""
 
-    def __init__(self, link: Link, settings: Settings, layout: Layout) -> None:
+    def __init__(self, link: Link, settings: Settings, features: FeatureSet) -> None:
+        layout = features.layout
         self._link = link
         self._head = keys.began(layout.digest).encode()
         self._on = settings.local_cache > 0
         self._seconds = settings.local_ttl_seconds
-        size = QUARTER * settings.local_megabytes
-        self._stored: Copies[Stored] = Copies(settings.local_cache or MOST, size)
-        self._lists: Copies[Sequence[Any]] = Copies(settings.local_cache, size)
-        self._slab = Slab(layout, 2 * size if self._on else 0)
+        shown, counted = self._on and features.shown, self._on and not layout.empty
+        part = settings.local_megabytes * MEGABYTE // (1 + shown + 2 * counted)
+        self._stored: Copies[Stored] = Copies(settings.local_cache or MOST, part)
+        self._lists: Copies[Sequence[Any]] = Copies(settings.local_cache, part)
+        self._slab = Slab(layout, 2 * part if counted else 0)
         self._began: tuple[float | None, float] = UNKNOWN  # and when that was read
         self._readings: set[Reading] = set()
         label = link.metrics.cache.labels

@@ -90,7 +90,7 @@ class State:
         self._text_width = manifest.dimension + sum(task.width for task in manifest.text_tasks)
         self._vector_ttl = settings.cache_ttl_seconds
         self._history_ttl = settings.history_ttl_seconds
-        self._near = Near(link, settings, features.layout)
+        self._near = Near(link, settings, features)
         self._writes: set[asyncio.Task[None]] = set()
 
     async def fetch(

@@ -19,7 +19,7 @@ OTHER = "everything else"
 GROUPS: tuple[tuple[str, str], ...] = (
     ("heads", r"onnxruntime/|model_store/(engine|heads|fold\w*|scorer?)\.py|app/(heads|scorer?|scoring)\.py"),
     ("metrics", r"app/(metrics|series|tally)\.py|prometheus_client/"),
-    ("Redis", r"app/(state|stored|link|line|wire|address|keys|ledger)\.py|redis/|hiredis/"),
+    ("Redis", r"app/(state|stored|near|copies|slab|link|line|wire|address|keys|ledger)\.py|redis/|hiredis/"),
     (
         "decode and check",
         r"app/api/(body|schema|decode\w*|typed)\.py|pydantic|msgspec|app/(api/ask|candidates)\.py",
