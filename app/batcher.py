@@ -19,8 +19,6 @@ from app.metrics import Metrics
 from app.stored import Row
 from model_store.engine import Engine
 
-MOST = 1_024  # texts that wait: seconds of work; whoever comes then is told to come again
-
 
 class Asked(NamedTuple):
     """A text, and who waits for its row."""
@@ -37,10 +35,11 @@ class Job(NamedTuple):
 
 
 class Batcher:
-    """Texts in, rows out. `tokens`: most of one run, padding counted; 0: each text alone."""
+    """Texts in, rows out; it is full when `most` wait. `tokens`: of one run with padding, 0: each text alone."""
 
-    def __init__(self, engine: Engine, metrics: Metrics, *, threads: int, tokens: int = 0) -> None:
+    def __init__(self, engine: Engine, metrics: Metrics, *, threads: int, most: int, tokens: int = 0) -> None:
         self._engine = engine
+        self._most = most
         self._tokens = tokens
         self._waiting, self._together = metrics.waiting, metrics.together
         self._queue: SimpleQueue[Asked | None] = SimpleQueue()
@@ -52,7 +51,7 @@ class Batcher:
     @property
     def full(self) -> bool:
         """Whether so many texts wait that another one would wait too long."""
-        return self._queue.qsize() >= MOST
+        return self._queue.qsize() >= self._most
 
     def encode(self, text: str) -> asyncio.Future[Row]:
         """The row of a text: its vector and the outputs of the item-only tasks, (d + W,)."""

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import logging
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -195,8 +196,11 @@ def _run(settings: Settings, work: Callable[[Model, Metrics], Coroutine[Any, Any
 
     Nobody waits for an answer here: Redis gets the time that its bulk writes need.
     """
-    patient = max(settings.redis_timeout_ms, PATIENCE_MS)
-    settings = settings.model_copy(update={"redis_timeout_ms": patient})
+    patient = {
+        "redis_timeout_ms": max(settings.redis_timeout_ms, PATIENCE_MS),
+        "max_waiting_texts": sys.maxsize,
+    }
+    settings = settings.model_copy(update=patient)
 
     async def session() -> None:
         metrics = Metrics()

@@ -78,7 +78,13 @@ async def build(settings: Settings, link: Link, metrics: Metrics) -> Model:
     manifest = bundle.manifest
     threads = max(1, cores() // settings.workers)
     pools = Pools(
-        texts=Batcher(engine, metrics, threads=threads, tokens=_tokens(settings, engine)),
+        texts=Batcher(
+            engine,
+            metrics,
+            threads=threads,
+            most=settings.max_waiting_texts,
+            tokens=_tokens(settings, engine),
+        ),
         heads=ThreadPoolExecutor(threads, thread_name_prefix="heads"),
     )
     catalogue = Catalogue(bundle.items, manifest, bundle.index)

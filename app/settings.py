@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     model: str | None = Field(None, description="Name of the bundle; needed if the shelf holds several.")
     version: int | None = Field(None, ge=1, description="Version to serve; the newest if unset.")
     device: Device = Field("auto", description="auto, cpu or cuda.")
+    max_waiting_texts: int = Field(
+        1_024, ge=1, description="Texts that wait to be encoded, beyond which new ones are refused."
+    )
     batch_tokens: int | None = Field(
         None, ge=0, description="Tokens of texts encoded together, 0: each alone; unset, 0 on a CPU."
     )

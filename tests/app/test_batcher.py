@@ -21,7 +21,7 @@ def engine(bundle):
 
 @contextmanager
 def opened(engine, **options):
-    batcher = Batcher(engine, metrics := Metrics(), **{"threads": 2} | options)
+    batcher = Batcher(engine, metrics := Metrics(), **{"threads": 2, "most": 1_000} | options)
     try:
         yield batcher, metrics
     finally:
@@ -76,15 +76,17 @@ def test_texts_that_wait_run_together_within_the_tokens_of_a_run(engine):
 
 
 def test_what_waits_is_counted(engine):
-    with opened(engine, threads=0) as (batcher, metrics):
+    with opened(engine, threads=0, most=5) as (batcher, metrics):
 
         async def run():
             for text in TEXTS[:4]:
                 batcher.encode(text)
-            return batcher.full
+            before = batcher.full
+            batcher.encode(TEXTS[4])
+            return before, batcher.full
 
-        assert not asyncio.run(run())
-        assert metrics.waiting.value == 4
+        assert asyncio.run(run()) == (False, True)
+        assert metrics.waiting.value == 5
 
 
 def test_a_text_that_cannot_be_encoded_fails_alone(engine):

@@ -4,12 +4,15 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from app.batcher import MOST, Batcher
+from app.batcher import Batcher
 from app.errors import Busy
 from app.metrics import Metrics
 from app.texts import Texts, digest
 from model_store.bundle import Bundle
 from model_store.engine import Engine
+
+
+MOST = 10
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +22,7 @@ def engine(bundle):
 
 @contextmanager
 def opened(engine, threads=2):
-    batcher = Batcher(engine, metrics := Metrics(), threads=threads)
+    batcher = Batcher(engine, metrics := Metrics(), threads=threads, most=MOST)
     try:
         yield Texts(batcher, metrics, size=100), metrics
     finally:
