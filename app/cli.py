@@ -194,7 +194,7 @@ def _settings(**given: Any) -> Settings:
 def _run(settings: Settings, work: Callable[[Model, Metrics], Coroutine[Any, Any, None]]) -> None:
     """Do something with a checked model and with Redis, and let go of both.
 
-    Nobody waits for an answer here: Redis gets the time that its bulk writes need.
+    Nobody waits for an answer here: Redis gets the time that its bulk writes need, and any number of texts may wait.
     """
     patient = {
         "redis_timeout_ms": max(settings.redis_timeout_ms, PATIENCE_MS),

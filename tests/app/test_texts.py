@@ -11,7 +11,6 @@ from app.texts import Texts, digest
 from model_store.bundle import Bundle
 from model_store.engine import Engine
 
-
 MOST = 10
 
 
