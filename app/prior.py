@@ -47,10 +47,11 @@ class Prior:
 
     def read(self, rows: Ints, now: Times, began: float | None) -> Statistics:
         """What the log says at moments `now`, (n,) or (1,), of the rows (n,), -1 for an item not in the catalogue."""
-        records = self._layout.blank(len(rows))
-        if self._records is not None:
-            known = rows >= 0
-            records[known] = self._records[rows[known]]
+        if self._records is None:
+            records = self._layout.blank(len(rows))
+        else:  # take and put are a dozen times as fast with records as indexing is
+            records = self._records.take(np.maximum(rows, 0))
+            records.put(np.flatnonzero(rows < 0), self._layout.blank(1))
         where = stand(self._until, began, now)
         offset = np.asarray(where.offset)
         return self._layout.read(records, now - offset, where.before).moved(offset.reshape(-1, 1))
