@@ -44,7 +44,9 @@ class Batcher:
         self._waiting, self._together = metrics.waiting, metrics.together
         self._queue: SimpleQueue[Asked | None] = SimpleQueue()
         self._closed = False
-        self._threads = [Thread(target=self._work, name=f"texts-{number}") for number in range(threads)]
+        names = (f"texts-{number}" for number in range(threads))
+        # daemons: a model that was never closed does not keep its process from ending
+        self._threads = [Thread(target=self._work, name=name, daemon=True) for name in names]
         for thread in self._threads:
             thread.start()
 
