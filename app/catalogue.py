@@ -50,6 +50,11 @@ class Catalogue:
         return len(self.items) - gone + self.runtime
 
     @property
+    def deleted(self) -> int:
+        """How many items of the bundle were deleted."""
+        return len(self._changed) - self.runtime
+
+    @property
     def ids(self) -> Sequence[str]:
         """Of all items, those put at runtime last."""
         if not self._changed:
@@ -75,6 +80,11 @@ class Catalogue:
         if item_id in self.items.rows:
             self._changed[item_id] = GONE
         self._leave(item_id, before)
+
+    def encoded(self, item_id: str) -> Vectors:
+        """What the text of an item that was put was encoded to, (d + W,)."""
+        columns = self._overlay.columns(np.array([self._changed[item_id]]))
+        return np.concatenate([columns.vectors[0], columns.outputs[0]])
 
     def row(self, item_id: str) -> int | None:
         """Row of an item of a history, None if it is unknown; one of the bundle still counts when it was deleted."""
@@ -142,6 +152,11 @@ class Catalogue:
     def values(self, name: str) -> int:
         """How many values an attribute has: codes are below."""
         return self._overlay.sizes(name)
+
+    def named_values(self, name: str, codes: Codes) -> list[str]:
+        """Values of an attribute by their codes (K,)."""
+        values = self._overlay.values(name)
+        return [values[code] for code in codes.tolist() if code >= 0]
 
     def bundled(self, rows: Rows) -> Rows:
         """The row of each one's id in the bundle, -1 if it is not there."""

@@ -208,6 +208,7 @@ def _run(settings: Settings, work: Callable[[Model, Metrics], Coroutine[Any, Any
         try:
             opened = await build(settings, await redis.open(), metrics)
             await golden.check(opened, settings, metrics)
+            await opened.changes.start()
             await work(opened, metrics)
             await opened.state.settle()
             opened.close()

@@ -6,10 +6,11 @@ ChorusError (model_store.errors)
 ├── CacheAway                   Redis did not answer; never reaches a caller of /recommend
 └── ServiceError           500  what a caller sees, as {"error", "error_type", "request_id"}
     ├── Invalid            422  a field cannot be used; the message names its path and says the fix
+    ├── Unknown            404  no item of that id
     ├── TooLarge           413  more bytes, candidates or entries than the limits in /info
     ├── NotReady           503  no model loaded yet, or draining; try again
     ├── Busy               503  too much waits already; try again
-    ├── NotStored          503  Redis is away and an event would be lost; send it again
+    ├── NotStored          503  Redis is away and an event or item would be lost; send it again
     └── ModelFailure       500  the model gave a number that is not finite
 """
 
@@ -50,6 +51,13 @@ class Invalid(ServiceError):
     type = "validation"
 
 
+class Unknown(ServiceError):
+    """There is no such item."""
+
+    status = 404
+    type = "not_found"
+
+
 class TooLarge(ServiceError):
     """More than the limits allow."""
 
@@ -74,7 +82,7 @@ class Busy(ServiceError):
 
 
 class NotStored(ServiceError):
-    """An event could not be stored."""
+    """An event or an item could not be stored."""
 
     status = 503
     type = "not_stored"

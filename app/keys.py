@@ -6,14 +6,18 @@ chorus:{u:<user>}:shown             list, newest first, of the lists shown to th
 chorus:{u:<user>}:event:<id>        an event already taken, for a day; <user> is empty for nobody's
 chorus:{u:<user>}:vector:<model>    digest of the history that it was computed from (16 bytes) + vector
 chorus:text:<model>:<digest>        vector and item-only outputs of one text
+chorus:{i:<bundle>}:log             items put and deleted at runtime, by the version of their last change
+chorus:{i:<bundle>}:sources         id to the item as it was put
+chorus:{i:<bundle>}:rows:<model>    id to the digest of its text (16 bytes) + vector and item-only outputs
 chorus:stats:<layout>               when counting began, unix seconds
 chorus:stats:<layout>:<item>        what was counted of an item, a record of model_store/counters.py
 
 <model> is the beginning of the bundle's fingerprint: a new model never reads an old vector. <layout> names what is
-counted: bundles that count the same share it.
+counted: bundles that count the same share it. <bundle> is a bundle's name: its versions share what was put.
 """
 
 HISTORY, PROFILE, SHOWN = "history", "profile", "shown"
+LOG, SOURCES = "log", "sources"
 USER = b"chorus:{u:"
 BEGAN = ""  # in place of an item: no item has an empty id
 
@@ -41,6 +45,16 @@ def vector(name: str, model: str) -> str:
 def text(digest: bytes, model: str) -> str:
     """A text's cached row."""
     return f"chorus:text:{model}:{digest.hex()}"
+
+
+def items(bundle: str, what: str) -> str:
+    """Something of the items that were put and deleted at runtime."""
+    return f"chorus:{{i:{bundle}}}:{what}"
+
+
+def rows(bundle: str, model: str) -> str:
+    """What their texts were encoded to."""
+    return items(bundle, f"rows:{model}")
 
 
 def began(layout: str) -> str:

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import openapi
-from app.api import batch, events, health, info, recommend, score
+from app.api import batch, events, health, info, items, recommend, score
 from app.api.reply import reply
 from app.errors import ServiceError
 from app.service import Service
@@ -34,7 +34,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     app = FastAPI(title="Chorus", version="1", description=DESCRIPTION, lifespan=lifespan)
     app.state.service = service
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
-    for family in (recommend, batch, score, events):
+    for family in (recommend, batch, score, events, items):
         app.include_router(family.router)
         app.include_router(family.router, prefix="/v1", include_in_schema=False)
     for family in (health, info):

@@ -66,6 +66,14 @@ class Metrics:
         self.prior = gauge(
             "statistics_prior_age_seconds", "Time since the end of the log behind the bundle's counts.", "age"
         )
+        self.changes = counters(
+            "item_changes_total", "Items put and deleted here, by what became of it.", "change", "result"
+        )
+        self.items_runtime = gauge("items_runtime", "Items that were put at runtime.", "max")
+        self.items_deleted = gauge("items_deleted", "Items of the bundle that were deleted.", "max")
+        self.items_followed = gauge(
+            "items_followed_age_seconds", "Time since all changes of items were known.", "age"
+        )
         self.unknown = counter("history_unknown_items_total", "History events of items not in the catalogue.")
         self.scores = histogram("score", "Fused score of the first item of an answer.", bounds=UNIT)
         self.model = gauges(

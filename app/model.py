@@ -9,10 +9,12 @@ from functools import cached_property
 
 from app.batcher import Batcher
 from app.catalogue import Catalogue
+from app.changes import Changes
 from app.fusion import Fusion
 from app.link import Link
 from app.metrics import Metrics
 from app.recommender import Pools, Recommender
+from app.register import Register
 from app.settings import Settings
 from app.state import State
 from model_store.bundle import Bundle
@@ -32,6 +34,7 @@ class Model:
     bundle: Bundle
     engine: Engine
     catalogue: Catalogue
+    changes: Changes
     state: State
     recommender: Recommender
     pools: Pools
@@ -57,6 +60,7 @@ class Model:
 
     def close(self) -> None:
         """Let its threads end."""
+        self.changes.close()
         self.pools.texts.close()
         self.pools.heads.shutdown(wait=False, cancel_futures=True)
 
@@ -88,10 +92,11 @@ async def build(settings: Settings, link: Link, metrics: Metrics) -> Model:
         heads=ThreadPoolExecutor(threads, thread_name_prefix="heads"),
     )
     catalogue = Catalogue(bundle.items, manifest, bundle.index)
+    changes = Changes(Register(link, manifest), catalogue, manifest, texts=pools.texts, metrics=metrics)
     state = State(link, settings, manifest, engine.features)
     recommender = Recommender(engine, catalogue, state=state, pools=pools, settings=settings, metrics=metrics)
     log.info("opened %s in %.1f s", bundle.folder, time.perf_counter() - start)
-    return Model(bundle, engine, catalogue, state, recommender, pools)
+    return Model(bundle, engine, catalogue, changes, state, recommender, pools)
 
 
 def _tokens(settings: Settings, engine: Engine) -> int:

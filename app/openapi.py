@@ -8,10 +8,11 @@ from pydantic.json_schema import models_json_schema
 
 from app.api.batch import BatchRequest
 from app.api.events import EventsRequest
+from app.api.items import DeleteRequest, PutRequest
 from app.api.pairs import ScoreRequest
 from app.api.schema import RecommendRequest
 
-BODIES = (RecommendRequest, BatchRequest, ScoreRequest, EventsRequest)
+BODIES = (RecommendRequest, BatchRequest, ScoreRequest, EventsRequest, PutRequest, DeleteRequest)
 
 
 def document(app: FastAPI) -> dict[str, Any]:

@@ -101,6 +101,11 @@ class Recommender:
         """What is done without while Redis is away."""
         return ("cache", "statistics") if self._moments.counted or self._moments.shown else ("cache",)
 
+    def told(self, outputs: Row) -> list[dict[str, Any]]:
+        """What the tasks of an item's text say, from the outputs (n, W) of items."""
+        names = [task.name for task in self._manifest.text_tasks if task.inputs == "item"]
+        return self._alone.served(outputs, names, {})
+
     async def texts(self, texts: Sequence[str], stages: Stages) -> list[dict[str, Any]]:
         """What the item-only tasks say of each text."""
         found = await self._state.fetch(texts=self._texts.missing(dict.fromkeys(texts)))

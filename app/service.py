@@ -159,6 +159,7 @@ class Service:
             undo.callback(opened.close)
             await golden.check(opened, self.settings, self.metrics)
             await golden.warm(opened, self.settings, self.metrics)
+            await opened.changes.start()  # only now: golden requests are answered by the bundle alone
             undo.pop_all()
         manifest = opened.manifest
         labels = (manifest.name, str(manifest.version), manifest.precision, manifest.fingerprint[:16])

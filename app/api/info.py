@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from app.api.reply import ERRORS, reply, service_of
 from app.api.schema import MAX_HISTORY, MAX_K
 from app.model import Model
+from app.register import MOST
 from app.settings import Settings
 
 router = APIRouter(tags=["info"])
@@ -108,13 +109,14 @@ def describe(model: Model, settings: Settings) -> dict[str, Any]:
         "profile_text": [field.name for field in manifest.profile_text],
         "attributes": manifest.attributes,
         "timezone": manifest.timezone,
-        "items": manifest.items,
+        "items": len(model.catalogue),
         "limits": {
             "k": MAX_K,
             "history": MAX_HISTORY,
             "history_used": manifest.history_limit,
             "candidates": settings.max_candidates,
             "batch": settings.max_batch,
+            "items_runtime": MOST,
             "body_bytes": settings.max_body_bytes,
             "stream_bytes": settings.max_stream_bytes,
             "retrieve": settings.retrieve,

@@ -274,3 +274,13 @@ def test_a_graph_that_cannot_be_read_is_refused_too(bundle, tmp_path, redis_serv
         other.publish(draft, manifest)
     with running(Settings(store=tmp_path, redis_url=redis_server.url)) as client:
         assert "could not be opened" in client.get("/health/ready").json()["reasons"][0]
+
+
+def test_a_bundle_with_an_index_answers_as_one_without(shelf, celled, redis_server):
+    body = {"query": "red", "k": 10, "context": {"timestamp": "2025-12-01T12:00:00Z"}}
+    answers = []
+    for store in (shelf, celled.parent.parent):
+        with running(Settings(store=store, redis_url=redis_server.url, redis_timeout_ms=2_000)) as client:
+            answers.append(client.post("/recommend", json=body).json()["items"])
+    plain, indexed = ([item["item_id"] for item in items] for items in answers)
+    assert plain == indexed
