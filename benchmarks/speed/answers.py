@@ -19,16 +19,19 @@ def ask(served: Served, bodies: Sequence[Mapping[str, Any]]) -> list[Items]:
     return [answer["items"] for answer in answers]
 
 
-def compare(name: str, found: Sequence[Items], expected: Sequence[Items]) -> float:
-    """The greatest difference of a score; ends the benchmark if it is too great, or if items differ."""
+def compare(
+    name: str, found: Mapping[int, Sequence[Items]], expected: Mapping[int, Sequence[Items]]
+) -> float:
+    """The greatest difference of a score, over all sizes; ends the benchmark if it is too great."""
     worst = 0.0
-    for number, (mine, theirs) in enumerate(zip(found, expected, strict=True)):
-        apart = difference(mine, theirs)
-        if apart > TOLERANCE:
-            raise SystemExit(
-                f"{name} answers request {number} otherwise, by {apart:.2g}: {mine[:2]} for {theirs[:2]}"
-            )
-        worst = max(worst, apart)
+    for size, answers in expected.items():
+        for mine, theirs in zip(found[size], answers, strict=True):
+            apart = difference(mine, theirs)
+            if apart > TOLERANCE:
+                raise SystemExit(
+                    f"{name} answers otherwise, by {apart:.2g}, of {size} candidates: {mine[:2]} for {theirs[:2]}"
+                )
+            worst = max(worst, apart)
     return worst
 
 

@@ -5,7 +5,6 @@ A whole run writes benchmarks/results/speed.json and speed.md; a part of it, or 
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -121,7 +120,6 @@ def _progress() -> Progress:
     return Progress(*columns, console=console)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _end(_number: int, _frame: FrameType | None) -> None:
     """SIGTERM ends it as Ctrl-C does: every server is stopped on the way out."""
-    del number, frame
-    sys.exit(143)
+    raise KeyboardInterrupt

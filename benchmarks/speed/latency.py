@@ -16,7 +16,7 @@ from benchmarks.speed.rounds import order, spread
 LOADS = (0.25, 0.5, 0.75, 0.9)  # of saturation
 HALF = 0.5
 SIZE, LARGE = 100, 5_000  # candidates
-ROUNDS, SECONDS = 3, 5.0
+ROUNDS, SECONDS = 3, 4.0
 MODEL = ("heads", "text", "user")  # stages that are the model's; all else is the service's
 
 TOLD = (

@@ -2,10 +2,11 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.speed import lineup
+from benchmarks.speed.answers import SAMPLES, Items
 from benchmarks.speed.lineup import Contender
 from benchmarks.speed.process import on
 from benchmarks.speed.rig import Rig
@@ -14,17 +15,31 @@ LOOP, BARE, HELLO = "in-process loop", "bare ONNX run", "bare ASGI answer"
 SECONDS = 1.0
 
 
-def work(rig: Rig, files: Sequence[Path]) -> dict[str, dict[str, float]]:
-    """By the stem of each file of bodies: how often a second without HTTP and Redis, and the heads alone."""
-    names = [str(file) for file in files]
-    command = [str(rig.peers), "-m", "benchmarks.speed.contenders.loop", str(SECONDS), *names]
+@dataclass(frozen=True)
+class Work:
+    """How often a second each limit is reached, and what the loop answers to the first bodies."""
+
+    rates: dict[str, float]
+    answers: list[Items]
+
+
+def work(rig: Rig, file: Path) -> Work:
+    """The requests of a file without HTTP and Redis, and the heads alone."""
+    command = [
+        str(rig.peers),
+        "-m",
+        "benchmarks.speed.contenders.loop",
+        str(file),
+        str(SECONDS),
+        str(SAMPLES),
+    ]
     env = lineup.environment(Contender(LOOP, "loop"), rig.bench, redis=rig.redis, port=0)
     done = subprocess.run(
         on([rig.cores.server], command), env={name: str(value) for name, value in env.items()}, check=True,
         stdout=subprocess.PIPE,
     )  # fmt: skip
-    found = json.loads(done.stdout)
-    return {file.stem: {LOOP: found[file.stem]["loop"], BARE: found[file.stem]["bare"]} for file in files}
+    told = json.loads(done.stdout)
+    return Work({LOOP: told["loop"], BARE: told["bare"]}, told["answers"])
 
 
 def hello(rig: Rig) -> float:

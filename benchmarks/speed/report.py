@@ -33,4 +33,4 @@ def write(sections: Mapping[str, Any], about: Mapping[str, Any], cores: Cores, f
         **sections,
     }
     protocol = PROTOCOL.format(server=cores.server, load=cores.load)
-    record.write("speed", found, protocol=protocol, told=tables.page(sections, met), folder=folder)
+    record.write("speed", found, protocol=protocol, told=tables.page(sections, met, about), folder=folder)

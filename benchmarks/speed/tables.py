@@ -11,14 +11,14 @@ Found = Mapping[str, Any]
 PLOTS = {"warm": "speed-ratios.svg", "latency": "speed-latency.svg"}
 
 
-def page(sections: Found, met: Sequence[Target]) -> str:
+def page(sections: Found, met: Sequence[Target], about: Found) -> str:
     """All of it in markdown."""
     parts = [_targets(met)]
     for name, (title, told, write) in SECTIONS.items():
         if name in sections:
             plot = f"![{title}]({PLOTS[name]})\n\n" if name in PLOTS else ""
             parts.append(f"## {title}\n\n{told}\n\n{plot}{write(sections[name])}")
-    return "\n".join(parts)
+    return "\n".join([*parts, _about(about)])
 
 
 def _targets(met: Sequence[Target]) -> str:
@@ -33,6 +33,15 @@ def _targets(met: Sequence[Target]) -> str:
         for each in met
     ]
     return table(["target", "found", "rounds", "wanted", "met"], rows)
+
+
+def _about(about: Found) -> str:
+    """Machine and versions."""
+    rows = [
+        [name, ", ".join(f"{each} {it}" for each, it in told.items()) if isinstance(told, Mapping) else told]
+        for name, told in about.items()
+    ]
+    return f"## Measured with\n\n{table(['', ''], rows)}"
 
 
 def _ends(target: Target) -> str:
@@ -50,7 +59,10 @@ def _warm(found: Found) -> str:
         [name, *(_spread(size["Chorus to"][name]) for size in found["sizes"].values())]
         for name in names if name in next(iter(found["sizes"].values()))["Chorus to"]
     ]  # fmt: skip
-    return table(["requests a second", *heads[1:]], rates) + table(["Chorus to", *heads[1:]], ratios)
+    told = table(["requests a second", *heads[1:]], rates) + table(["Chorus to", *heads[1:]], ratios)
+    worst = max(found["greatest difference of a score"].values())
+    trips = found["trips to Redis a request"]
+    return f"{told}Greatest difference of a score: {worst:.1e}. Trips to Redis of a request: {trips:.2f}.\n"
 
 
 def _latency(found: Found) -> str:

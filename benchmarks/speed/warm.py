@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed import answers, asks, limits, lineup
-from benchmarks.speed.limits import HELLO, LOOP
+from benchmarks.speed import answers, asks, limits, lineup, metrics
+from benchmarks.speed.answers import Items
+from benchmarks.speed.limits import BARE, HELLO, LOOP
 from benchmarks.speed.rig import Rig, Served
 from benchmarks.speed.rounds import order, ratios, spread
 
@@ -25,64 +27,98 @@ TOLD = (
 )
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is asked: by candidates the seconds of a round, the bodies, and the file that wrk reads."""
+
+    seconds: Mapping[int, float]
+    bodies: Mapping[int, list[dict[str, Any]]]
+    files: Mapping[int, Path]
+
+
 def measure(rig: Rig) -> dict[str, Any]:
     """By candidates: requests a second of everyone, and how many times as many ours are."""
-    sizes = {500: 2.0, 50: 2.0} if rig.quick else SIZES
-    files = {
-        size: rig.bodies(f"warm-{size}", asks.ranked(rig.crowd, size, BODIES if size <= 500 else BODIES // 3))
-        for size in sizes
-    }
-    rates: dict[int, Rates] = {size: {} for size in sizes}
+    plan = _plan(rig, {500: 2.0, 50: 2.0} if rig.quick else SIZES)
+    rates: dict[int, Rates] = {size: {} for size in plan.files}
     with ExitStack() as stack:
-        served, apart = _start(rig, stack, list(sizes))
+        served, apart, expected = _start(rig, stack, plan)
         for number in range(2 if rig.quick else ROUNDS):
             for label in order([*served, LOOP, HELLO], number):
                 rig.say(f"  round {number + 1}: {label}")
                 if label == LOOP:
-                    _limits(rig, files, rates)
+                    apart[LOOP] = _limits(rig, plan, expected, rates)
                 elif label == HELLO:
-                    rate = limits.hello(rig)
-                    for found in rates.values():
-                        found.setdefault(HELLO, []).append(rate)
+                    _keep(rates, HELLO, dict.fromkeys(rates, limits.hello(rig)))
                 else:
-                    _loads(rig, served[label], sizes, files, rates)
+                    _keep(rates, label, _loads(rig, served[label], plan))
+        fetches = _fetches(rig, served[lineup.chorus().label])
     return {
         "greatest difference of a score": apart,
+        "trips to Redis a request": fetches,
         "sizes": {str(size): _summary(found) for size, found in rates.items()},
     }
 
 
-def _start(rig: Rig, stack: ExitStack, sizes: list[int]) -> tuple[dict[str, Served], dict[str, float]]:
-    """Everybody, paused, after it has answered as Chorus does."""
-    bodies = [body for size in sizes for body in asks.ranked(rig.crowd, size, answers.SAMPLES, seed=7)]
+def _plan(rig: Rig, seconds: Mapping[int, float]) -> Plan:
+    bodies = {size: asks.ranked(rig.crowd, size, BODIES if size <= 500 else BODIES // 3) for size in seconds}
+    files = {size: rig.bodies(f"warm-{size}", each) for size, each in bodies.items()}
+    return Plan(seconds, bodies, files)
+
+
+def _start(
+    rig: Rig, stack: ExitStack, plan: Plan
+) -> tuple[dict[str, Served], dict[str, float], dict[int, list[Items]]]:
+    """Everybody, paused, after it has answered as Chorus does; by how much they differ; Chorus's answers."""
     served: dict[str, Served] = {}
-    apart, expected = {}, None
+    apart: dict[str, float] = {}
+    expected: dict[int, list[Items]] = {}
     for contender in lineup.everyone():
         rig.say(f"  start {contender.label}")
         one = served[contender.label] = stack.enter_context(rig.serve(contender))
-        found = answers.ask(one, bodies)
+        found = {size: answers.ask(one, bodies) for size, bodies in plan.bodies.items()}
         expected = expected or found
         apart[contender.label] = answers.compare(contender.label, found, expected)
         one.process.pause()
-    return served, apart
+    return served, apart, expected
 
 
-def _loads(
-    rig: Rig, served: Served, sizes: Mapping[int, float], files: Mapping[int, Path], rates: dict[int, Rates]
-) -> None:
+def _loads(rig: Rig, served: Served, plan: Plan) -> dict[int, float]:
     rig.resume(served)
-    rig.stir(served, files[500])
-    for size, seconds in sizes.items():
-        load = rig.load(served, files[size], seconds=seconds, connections=CONNECTIONS)
-        rates[size].setdefault(served.contender.label, []).append(load.rate)
+    rig.stir(served, plan.files[500])
+    found = {
+        size: rig.load(served, plan.files[size], seconds=seconds, connections=CONNECTIONS).rate
+        for size, seconds in plan.seconds.items()
+    }
     served.process.pause()
+    return found
 
 
-def _limits(rig: Rig, files: Mapping[int, Path], rates: dict[int, Rates]) -> None:
-    found = limits.work(rig, list(files.values()))
-    for size, file in files.items():
-        for name, rate in found[file.stem].items():
-            rates[size].setdefault(name, []).append(rate)
+def _limits(rig: Rig, plan: Plan, expected: Mapping[int, list[Items]], rates: dict[int, Rates]) -> float:
+    """The limits that depend on the candidates; by how much the loop's answers differ from Chorus's."""
+    found = {size: limits.work(rig, file) for size, file in plan.files.items()}
+    for name in (LOOP, BARE):
+        _keep(rates, name, {size: each.rates[name] for size, each in found.items()})
+    return answers.compare(LOOP, {size: each.answers for size, each in found.items()}, expected)
+
+
+def _keep(rates: dict[int, Rates], name: str, found: Mapping[int, float]) -> None:
+    for size, rate in found.items():
+        rates[size].setdefault(name, []).append(rate)
+
+
+def _fetches(rig: Rig, served: Served) -> float:
+    """Round trips that a request made to read; ends the benchmark if one failed, or if there were none."""
+    rig.resume(served)
+    made, answered = (
+        metrics.total(served, name, **labels)
+        for name, labels in (
+            ("chorus_redis_duration_seconds_count", {"op": "fetch"}),
+            ("chorus_requests_total", {"endpoint": "/recommend", "code": "200"}),
+        )
+    )
+    if made < answered or metrics.total(served, "chorus_redis_errors_total"):
+        raise SystemExit(f"{made:.0f} reads of Redis for {answered:.0f} answers: not what was to be measured")
+    return made / answered
 
 
 def _summary(rates: Rates) -> dict[str, Any]:

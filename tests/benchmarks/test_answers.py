@@ -27,5 +27,5 @@ def test_a_head_s_value_counts_as_well_as_the_score():
 
 
 def test_a_shorter_answer_ends_the_benchmark_with_the_contender_s_name():
-    with pytest.raises(SystemExit, match="mosec answers request 0 otherwise"):
-        compare("mosec", [MINE[:2]], [MINE])
+    with pytest.raises(SystemExit, match="mosec answers otherwise"):
+        compare("mosec", {50: [MINE[:2]]}, {50: [MINE]})

@@ -1,7 +1,5 @@
-"""BentoML: one worker, no access log."""
+"""BentoML: one worker, no access log; ranks where it waits, which measured faster than a thread pool."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import bentoml
@@ -40,15 +38,12 @@ class Recommend:
         place = Place.read()
         self._ranker = ranker(place)
         self._redis = Redis.from_url(place.redis)
-        self._pool = ThreadPoolExecutor(1)
 
     @bentoml.api(route="/recommend")
     async def recommend(
         self, user_id: str, candidates: list[str], context: Context, query: str | None = None, k: int = 20
     ) -> Answer:
         user, *queries = await self._redis.mget(keys.names(user_id, query))
-        items = await asyncio.get_running_loop().run_in_executor(
-            self._pool, self._ranker.rank, candidates, user, queries[0] if queries else None,
-            context.timestamp, k,
-        )  # fmt: skip
+        text = queries[0] if queries else None
+        items = self._ranker.rank(candidates, user, text, context.timestamp, k)
         return Answer(items=items)

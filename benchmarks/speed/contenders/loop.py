@@ -1,17 +1,17 @@
 """What no server can be faster than: the same work in one process, without HTTP and without Redis.
 
-    SPEED_BUNDLE=... SPEED_REDIS=... python -m benchmarks.speed.contenders.loop SECONDS BODIES...
+    SPEED_BUNDLE=... SPEED_REDIS=... python -m benchmarks.speed.contenders.loop BODIES SECONDS ANSWERS
 
 loop   JSON bytes in, into typed structs; gather, context, Chorus's scorer, fusion, top k; JSON bytes out
 bare   heads.onnx on arrays that lie ready
 
-Prints, for each file of bodies, how often a second each can be done.
+Prints how often a second each can be done, and the first answers, as JSON.
 """
 
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,30 +24,28 @@ from model_store.bundle import Bundle
 from model_store.engine import Engine
 
 
-def main(seconds: float, files: Sequence[Path]) -> None:
-    """Each limit for each file."""
+def main(file: Path, seconds: float, answers: int) -> None:
+    """Both limits."""
     place = Place.read()
-    bundle = Bundle.open(place.folder)
-    loop = _loop(bundle, place.redis, files)
-    found = {}
-    for file in files:
-        bodies = file.read_bytes().splitlines()
-        run = _bare(bundle, len(typed.decode(bodies[0]).candidates))
-        found[file.stem] = {
-            "loop": often(lambda number, bodies=bodies: loop(bodies[number % len(bodies)]), seconds),
-            "bare": often(lambda _, run=run: run(), seconds),
-        }
+    bundle, bodies = Bundle.open(place.folder), file.read_bytes().splitlines()
+    loop = _loop(bundle, _known(place.redis, bodies))
+    run = _bare(bundle, len(typed.decode(bodies[0]).candidates))
+    found = {
+        "answers": [json.loads(loop(body))["items"] for body in bodies[:answers]],
+        "loop": often(lambda number: loop(bodies[number % len(bodies)]), seconds),
+        "bare": often(lambda _: run(), seconds),
+    }
     sys.stdout.write(json.dumps(found) + "\n")
 
 
-def _loop(bundle: Bundle, redis: str, files: Sequence[Path]) -> Callable[[bytes], bytes]:
-    """From the bytes of a request to the bytes of its answer; vectors are fetched before."""
+def _loop(bundle: Bundle, known: Mapping[str, bytes]) -> Callable[[bytes], bytes]:
+    """From the bytes of a request to the bytes of its answer; `known`: what Redis holds of users and queries."""
     engine = Engine(bundle, "cpu")
 
     def heads(user: Vector, query: Vector | None, items: Vector, context: Vector) -> Sequence[Vector]:
         return list(engine.heads(user, query, items, context).values())
 
-    rank, known = Ranker(bundle.folder, heads).rank, _known(redis, files)
+    rank = Ranker(bundle.folder, heads).rank
 
     def answer(body: bytes) -> bytes:
         asked = typed.decode(body)
@@ -59,8 +57,8 @@ def _loop(bundle: Bundle, redis: str, files: Sequence[Path]) -> Callable[[bytes]
     return answer
 
 
-def _known(redis: str, files: Sequence[Path]) -> dict[str, bytes]:
-    asked = [typed.decode(body) for file in files for body in file.read_bytes().splitlines()]
+def _known(redis: str, bodies: Sequence[bytes]) -> dict[str, bytes]:
+    asked = map(typed.decode, bodies)
     names = list({name: None for each in asked for name in keys.names(each.user_id, each.query)})
     with Redis.from_url(redis) as client:
         return dict(zip(names, client.mget(names), strict=True))
@@ -89,4 +87,4 @@ def often(work: Callable[[int], object], seconds: float) -> float:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), [Path(name) for name in sys.argv[2:]])
+    main(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
