@@ -34,9 +34,11 @@ class Memory:
 class Process:
     """One server with all its processes."""
 
-    def __init__(self, name: str, popen: subprocess.Popen[bytes], mark: str, log: Path) -> None:
+    def __init__(
+        self, name: str, popen: subprocess.Popen[bytes], *, mark: str, log: Path, cores: Sequence[int]
+    ) -> None:
         self.name, self.popen, self.log = name, popen, log
-        self._mark = mark
+        self._mark, self._cores = mark, set(cores)
 
     @property
     def alive(self) -> bool:
@@ -46,6 +48,13 @@ class Process:
     def tree(self) -> list[psutil.Process]:
         """All its processes."""
         return [process for process in psutil.process_iter() if _mark(process) == self._mark]
+
+    def pinned(self) -> bool:
+        """Whether every thread still is where it was put: a library may have moved it."""
+        with suppress(*GONE, ProcessLookupError):
+            threads = [thread.id for process in self.tree() for thread in process.threads()]
+            return all(os.sched_getaffinity(thread) <= self._cores for thread in threads)
+        return True
 
     def pause(self) -> None:
         """Take no processor until `resume`."""
@@ -105,7 +114,7 @@ def running(
             on(cores, command), env={**kept, **{key: str(value) for key, value in env.items()}, MARK: mark},
             stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
         )  # fmt: skip
-    process = Process(name, popen, mark, log)
+    process = Process(name, popen, mark=mark, log=log, cores=cores)
     try:
         yield process
     finally:

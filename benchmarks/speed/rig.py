@@ -71,8 +71,13 @@ class Rig:
             yield served
 
     def until(self, served: Served, body: Mapping[str, Any]) -> None:
-        """Wait until it answers this."""
+        """Wait until it answers this; ends the benchmark if it runs on other cores than its own."""
         wait(served.process, lambda: _answers(served, body), READY)
+        if not served.process.pinned():
+            told = f"{served.contender.label} left its core: something moves processes on this machine"
+            if not self.quick:
+                raise SystemExit(told)
+            self.console.print(f"  {told}", style="yellow", highlight=False)
 
     @contextmanager
     def start(self, contender: Contender, cores: Sequence[int] = ()) -> Iterator[Served]:

