@@ -179,16 +179,17 @@ def test_a_line_that_is_lost_leaves_no_copies(redis_server):
                 lines = [
                     each for each in client.client_list() if each["name"] == "chorus" and "t" in each["flags"]
                 ]
-                client.client_kill_filter(_id=lines[0]["id"])
+                for line in lines:  # those of other tests' services too: they connect again
+                    client.client_kill_filter(_id=line["id"])
 
             async def gone() -> bool:
                 await ask(state, "near:lost", "near:lost")
-                return trips() == 2
+                return trips() >= 2
 
             await eventually_async(gone)
             return len(lines)
 
-    assert asyncio.run(run()) == 1
+    assert asyncio.run(run()) >= 1
 
 
 def test_while_redis_is_away_nothing_is_answered_from_copies():
