@@ -1,9 +1,8 @@
-"""Before ready: the golden requests are answered and compared, the recorded ones run to warm up.
+"""Before ready: the golden requests are answered and compared.
 
 golden.jsonl   {"request": <a body of /recommend>, "expected": {item: {task: value}}} a line
-warmup.jsonl   a body of /recommend a line
 
-Both are answered from the bundle alone, as if the log that it was made of had just ended: what Redis has counted or
+They are answered from the bundle alone, as if the log that it was made of had just ended: what Redis has counted or
 shown since changes no answer.
 """
 
@@ -27,7 +26,7 @@ from model_store.manifest import Manifest, Task
 
 log = logging.getLogger(__name__)
 
-GOLDEN, WARMUP = "golden.jsonl", "warmup.jsonl"
+GOLDEN = "golden.jsonl"
 
 
 async def check(model: Model, settings: Settings, metrics: Metrics) -> None:
@@ -35,25 +34,17 @@ async def check(model: Model, settings: Settings, metrics: Metrics) -> None:
     lines = model.bundle.lines(GOLDEN)
     for number, line in enumerate(lines, 1):
         where = f"{model.bundle.path(GOLDEN)} line {number}"
-        asked = _ask(line["request"], model, settings, where)
-        question = replace(asked, k=max(asked.k, len(line["expected"])))
-        [ranking] = await model.recommender.rank([question], Stages(metrics))
+        asked = question(line["request"], model, settings, where)
+        asked = replace(asked, k=max(asked.k, len(line["expected"])))
+        [ranking] = await model.recommender.rank([asked], Stages(metrics))
         if isinstance(ranking, ServiceError):
             raise BundleMismatch(f"{where}: {ranking}; export the bundle again")
         _compare(ranking, line["expected"], model.manifest, where)
     log.info("%d golden requests answered as expected", len(lines))
 
 
-async def warm(model: Model, settings: Settings, metrics: Metrics) -> None:
-    """Run the recorded requests, so that the first caller does not wait for first times."""
-    if WARMUP not in model.manifest.files:
-        return
-    for number, body in enumerate(model.bundle.lines(WARMUP), 1):
-        where = f"{model.bundle.path(WARMUP)} line {number}"
-        await model.recommender.rank([_ask(body, model, settings, where)], Stages(metrics))
-
-
-def _ask(body: Mapping[str, Any], model: Model, settings: Settings, where: str) -> Ask:
+def question(body: Mapping[str, Any], model: Model, settings: Settings, where: str) -> Ask:
+    """A recorded request, asked of the bundle alone; BundleMismatch if it is none of that bundle."""
     try:
         asked = ask(parse(RecommendRequest, json.dumps(body).encode()), model, settings)
     except ServiceError as error:

@@ -5,7 +5,7 @@ import logging
 import time
 from contextlib import ExitStack
 
-from app import golden, model, redis_server
+from app import golden, model, redis_server, warmup
 from app.errors import NotReady
 from app.link import Link
 from app.metrics import Metrics
@@ -158,7 +158,7 @@ class Service:
         with ExitStack() as undo:
             undo.callback(opened.close)
             await golden.check(opened, self.settings, self.metrics)
-            await golden.warm(opened, self.settings, self.metrics)
+            await warmup.run(opened, self.settings, self.metrics)
             await opened.changes.start()  # only now: golden requests are answered by the bundle alone
             undo.pop_all()
         manifest = opened.manifest

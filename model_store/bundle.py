@@ -16,6 +16,7 @@ Opening checks every file against the manifest, and says by name what is wrong.
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,8 +45,10 @@ class Bundle:
         Raises BundleMissing, BundleForeign or BundleDamaged.
         """
         bundle = cls(folder, _manifest(folder))
-        for name, entry in bundle.manifest.files.items():
-            _check(folder / name, entry)
+        files = bundle.manifest.files
+        with ThreadPoolExecutor() as pool:  # hashing takes no turn of the interpreter's
+            for _ in pool.map(_check, map(folder.joinpath, files), files.values()):
+                pass
         return bundle
 
     def path(self, name: str) -> Path:

@@ -16,6 +16,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from mmap import PAGESIZE
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,11 @@ def _number(value: float) -> float | None:
 
 
 def mapped(path: Path) -> Any:
-    """An array of a bundle, on disk until it is touched."""
-    small = path.stat().st_size < 1 << 16  # an empty array cannot be mapped, a small one need not be
-    found = np.load(path, mmap_mode=None if small else "r", allow_pickle=False)
-    return np.asarray(found)  # a plain view of the mapped file: numpy's memmap is slow to index
+    """An array of a bundle: the file in memory, which all processes that map it share."""
+    if path.stat().st_size < 1 << 16:  # an empty array cannot be mapped, a small one need not be
+        return np.load(path, allow_pickle=False)
+    found = np.asarray(
+        np.load(path, mmap_mode="r", allow_pickle=False)
+    )  # not a memmap: that is slow to index
+    found.reshape(-1).view(np.uint8)[::PAGESIZE].max()  # no request waits for its first look at a page
+    return found

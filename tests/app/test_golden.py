@@ -1,31 +1,11 @@
-import json
 import math
 
 import pytest
 
 from app.golden import GOLDEN, _apart
-from app.settings import Settings
 from model_store.bundle import Bundle
 from model_store.manifest import Task
-from model_store.shelf import Shelf
 from tests.live import metric, running
-
-
-@pytest.fixture
-def republished(bundle, tmp_path, redis_server):
-    """Publishes the bundle again with other golden or warm-up lines; returns settings that serve it."""
-
-    def publish(name, lines):
-        shelf, manifest = Shelf(tmp_path), Bundle.open(bundle).manifest
-        with shelf.draft(manifest.name) as draft:
-            for path in bundle.iterdir():
-                if path.name != "manifest.json":
-                    (draft / path.name).write_bytes(path.read_bytes())
-            (draft / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
-            shelf.publish(draft, manifest)
-        return Settings(store=tmp_path, redis_url=redis_server.url, redis_timeout_ms=2_000)
-
-    return publish
 
 
 @pytest.fixture(scope="session")
@@ -93,12 +73,6 @@ def test_quantiles_differ_by_the_worst_of_them_as_a_share_of_the_range(wrong, ap
     answered = {"0.1": 4.5, "0.5": 21.0, "0.9": 160.0}
     expected = {name: value for name, value in (answered | wrong).items() if value is not None}
     assert _apart(task, answered, expected) == pytest.approx(apart)
-
-
-def test_recorded_requests_run_before_ready(republished):
-    lines = [{"user_id": "warm", "query": f"warm {n}"} for n in range(3)]
-    with running(republished("warmup.jsonl", lines)) as client:
-        assert metric(client, 'chorus_encodes_total{encoder="text"}') >= 3
 
 
 def test_what_redis_has_counted_and_shown_changes_no_golden_answer(client, settings, question, answer):
