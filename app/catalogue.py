@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from app.candidates import Candidates, Described, Filters
 from app.overlay import Mask, Overlay
-from app.slate import Codes, Columns, Rows, Slate, Vectors
+from app.slate import Codes, Columns, Slate
 from model_store.index import Exact, Found, Index, best
 from model_store.items import Items
 from model_store.manifest import Manifest
+from model_store.parts import Parted, Rows, Vectors
 
 GONE = -1
 
@@ -28,17 +29,20 @@ class Catalogue:
     edition: how many changes there were; runtime: how many items were put.
     """
 
-    def __init__(self, items: Items, manifest: Manifest, index: Index | None = None) -> None:
+    def __init__(
+        self, items: Items, manifest: Manifest, parted: Parted, *, index: Index | None = None
+    ) -> None:
         self.items = items
+        self._parted = parted
         self._index = Exact(items.vectors) if index is None else index
         self.edition = self.runtime = 0
-        self._overlay = Overlay(items, manifest.dimension)
+        self._overlay = Overlay(items, parted)
         self._changed: dict[str, int] = {}  # id to row, or to GONE for one of the bundle that was deleted
         self._gone: Mask | None = None  # rows of the bundle, (N,)
         self._width = manifest.dimension
         self._columns = Columns(
             ids=items.ids,
-            vectors=items.vectors,
+            parts=items.parts,
             published=items.published,
             codes={name: attribute.codes for name, attribute in items.attributes.items()},
             numbers=items.numbers,
@@ -84,7 +88,7 @@ class Catalogue:
     def encoded(self, item_id: str) -> Vectors:
         """What the text of an item that was put was encoded to, (d + W,)."""
         columns = self._overlay.columns(np.array([self._changed[item_id]]))
-        return np.concatenate([columns.vectors[0], columns.outputs[0]])
+        return np.concatenate([columns.parts.vectors[0], columns.outputs[0]])
 
     def row(self, item_id: str) -> int | None:
         """Row of an item of a history, None if it is unknown; one of the bundle still counts when it was deleted."""
@@ -142,7 +146,7 @@ class Catalogue:
     def vectors(self, rows: Rows) -> Vectors:
         """(n, d)."""
         columns, places = self._columns_of(rows)
-        return np.take(columns.vectors, places, axis=0)
+        return np.take(columns.parts.vectors, places, axis=0)
 
     def codes(self, name: str, rows: Rows) -> Codes:
         """Of an attribute, (n, K), padded with -1."""
@@ -175,7 +179,7 @@ class Catalogue:
         """Cold items, from the rows (n, d + W) that their texts were encoded to."""
         return Columns(
             ids=[candidate.item_id for candidate in candidates],
-            vectors=encoded[:, : self._width],
+            parts=self._parted(encoded[:, : self._width]),
             published=np.array([candidate.published for candidate in candidates]),
             codes={name: self._codes(name, candidates) for name in self.items.attributes},
             numbers={name: _numbers(name, candidates) for name in self.items.numbers},
@@ -265,7 +269,7 @@ def _join(columns: Columns, rows: Rows, more: Columns) -> Columns:
     """Some rows of the columns, and more below them."""
     return Columns(
         ids=[*(columns.ids[row] for row in rows.tolist()), *more.ids],
-        vectors=np.concatenate([columns.vectors[rows], more.vectors]),
+        parts=columns.parts.at(rows).above(more.parts),
         published=np.concatenate([columns.published[rows], more.published]),
         codes={name: _stack([codes[rows], more.codes[name]]) for name, codes in columns.codes.items()},
         numbers={

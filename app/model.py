@@ -20,6 +20,7 @@ from app.state import State
 from model_store.bundle import Bundle
 from model_store.engine import Engine, cores
 from model_store.manifest import Manifest
+from model_store.scorer import Scorer
 from model_store.shelf import Shelf
 
 log = logging.getLogger(__name__)
@@ -65,12 +66,15 @@ class Model:
         self.pools.heads.shutdown(wait=False, cancel_futures=True)
 
 
-async def read(settings: Settings) -> tuple[Bundle, Engine]:
+async def read(settings: Settings) -> tuple[Bundle, Engine, Scorer]:
     """The bundle that the settings name, and its graphs; raises what is wrong with it."""
 
-    def work() -> tuple[Bundle, Engine]:
+    def work() -> tuple[Bundle, Engine, Scorer]:
         bundle = Shelf(settings.store).open(settings.model, settings.version)
-        return bundle, Engine(bundle, settings.device)
+        engine = Engine(bundle, settings.device)
+        scorer = Scorer(bundle, engine.features)
+        scorer.check(bundle, engine)
+        return bundle, engine, scorer
 
     return await asyncio.to_thread(work)
 
@@ -78,7 +82,7 @@ async def read(settings: Settings) -> tuple[Bundle, Engine]:
 async def build(settings: Settings, link: Link, metrics: Metrics) -> Model:
     """Open the bundle that the settings name. Its golden requests are not answered yet."""
     start = time.perf_counter()
-    bundle, engine = await read(settings)
+    bundle, engine, scorer = await read(settings)
     manifest = bundle.manifest
     threads = max(1, cores() // settings.workers)
     pools = Pools(
@@ -91,10 +95,12 @@ async def build(settings: Settings, link: Link, metrics: Metrics) -> Model:
         ),
         heads=ThreadPoolExecutor(threads, thread_name_prefix="heads"),
     )
-    catalogue = Catalogue(bundle.items, manifest, bundle.index)
+    catalogue = Catalogue(bundle.items, manifest, scorer.parts, index=bundle.index)
     changes = Changes(Register(link, manifest), catalogue, manifest, texts=pools.texts, metrics=metrics)
     state = State(link, settings, manifest, engine.features)
-    recommender = Recommender(engine, catalogue, state=state, pools=pools, settings=settings, metrics=metrics)
+    recommender = Recommender(
+        engine, scorer, catalogue, state=state, pools=pools, settings=settings, metrics=metrics
+    )
     log.info("opened %s in %.1f s", bundle.folder, time.perf_counter() - start)
     return Model(bundle, engine, catalogue, changes, state, recommender, pools)
 

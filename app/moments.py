@@ -12,11 +12,12 @@ from app.prior import Prior
 from app.round import Round
 from app.slate import Codes, Slate
 from app.state import Live
-from app.stored import Row
 from model_store.clock import Times
 from model_store.counters import Statistics
 from model_store.engine import Engine
+from model_store.features import Context
 from model_store.moment import Floats, Ints, Met, Moment, met
+from model_store.parts import Rows
 from model_store.taste import Tastes
 
 
@@ -49,8 +50,8 @@ class Moments:
         """Whether the features read the lists that were shown to the user."""
         return self._features.shown
 
-    def context(self, asked: Round) -> Row:
-        """Context features of the candidates, (n, F); of nothing live they are those of the bundle's prior alone."""
+    def context(self, asked: Round) -> Context:
+        """Context features of the candidates; of nothing live they are those of the bundle's prior alone."""
         slate, pasts = asked.slate, Pasts.of([one.past for one in asked.known])
         now = np.array([ask.now for ask in asked.asks])
         each = asked.each
@@ -73,11 +74,12 @@ class Moments:
             words={column: each(places) for column, places in words.items()},
             starts=asked.lists,
         )
-        return self._features.matrix(moment)
+        return self._features.context(moment, np.cumsum(asked.sizes) - asked.sizes)
 
-    def told(self, context: Row) -> list[dict[str, list[float]]]:
-        """Rows of features by their names."""
-        return [{name: row[places].tolist() for name, places in self._places.items()} for row in context]
+    def told(self, context: Context, owners: Rows, picks: Rows) -> list[dict[str, list[float]]]:
+        """Features of some candidates, of these asks, by their names."""
+        rows = self._features.rows(context.shared[owners], context.own[picks])
+        return [{name: row[places].tolist() for name, places in self._places.items()} for row in rows]
 
     def _shares(self, asked: Round, pasts: Pasts) -> dict[str, Floats]:
         shares = {}

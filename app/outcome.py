@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from app.errors import ModelFailure
 from app.fusion import Fusion, Ranges, Scores
-from app.slate import Rows, Slate
+from app.slate import Slate
 from model_store.clock import Clock, Times
 from model_store.manifest import ClockKind, Manifest, Task
+from model_store.parts import Rows
 
 TOP_CLASSES = 5
 DECIMALS = 6

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.candidates import Described, Filters
-from app.slate import Columns, Rows, Vectors
+from app.slate import Columns
 from model_store.index import Found, best
 from model_store.items import Items
+from model_store.parts import Parted, Parts, Rows, Vectors
 
 Mask = NDArray[np.bool_]
 
@@ -28,21 +29,22 @@ LEAST = 64  # rows of the first arrays; doubled when they are full
 class Overlay:
     """Rows N, N + 1, ... of a catalogue whose bundle has N.
 
-    width: of vectors; rest: seconds before a row that was left is filled again. Values of attributes that the bundle
-    does not know get codes behind its own.
+    parted: makes of vectors what the heads read; rest: seconds before a row that was left is filled again. Values of
+    attributes that the bundle does not know get codes behind its own.
     """
 
-    def __init__(self, items: Items, width: int, rest: float = REST_SECONDS) -> None:
+    def __init__(self, items: Items, parted: Parted, rest: float = REST_SECONDS) -> None:
         self._rest = rest
         self.first = len(items)
         self.used = 0
         self._items = items
+        self._parted = parted
         self._codes = {name: dict(each.index) for name, each in items.attributes.items()}
         self._ids: list[str] = []
         self._resting: deque[tuple[float, int]] = deque()
         outputs = 0 if items.outputs is None else items.outputs.shape[1]
         self._arrays: dict[str, NDArray[Any]] = {
-            "vectors": np.zeros((0, width), np.float32),
+            **{name: np.zeros((0, part.shape[1]), np.float32) for name, part in vars(items.parts).items()},
             "outputs": np.zeros((0, outputs), np.float32),
             "published": np.zeros(0),
             "bundled": np.zeros(0, np.int64),
@@ -59,7 +61,9 @@ class Overlay:
         self._widen(codes)
         arrays, width = self._arrays, self._arrays["vectors"].shape[1]
         self._ids[place] = item.item_id
-        arrays["vectors"][place], arrays["outputs"][place] = encoded[:width], encoded[width:]
+        for name, part in vars(self._parted(encoded[None, :width])).items():
+            arrays[name][place] = part[0]
+        arrays["outputs"][place] = encoded[width:]
         arrays["published"][place] = item.published
         arrays["bundled"][place] = self._items.rows.get(item.item_id, -1)
         arrays["signature"][place] = _signature(encoded[:width])
@@ -99,7 +103,7 @@ class Overlay:
         arrays, places = self._arrays, rows - self.first
         return Columns(
             ids=[self._ids[place] for place in places.tolist()],
-            vectors=arrays["vectors"][places],
+            parts=Parts(**{name: arrays[name][places] for name in vars(self._items.parts)}),
             published=arrays["published"][places],
             codes={name: arrays[f"codes:{name}"][places] for name in self._codes},
             numbers={name: arrays[f"numbers:{name}"][places] for name in self._items.numbers},

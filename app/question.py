@@ -7,10 +7,10 @@ from typing import Any, Literal
 from app.candidates import Candidates, Filters
 from app.fusion import Fusion
 from app.outcome import Ranked
-from app.slate import Rows
 from app.state import Live
 from app.stored import Record, Row
 from app.users import Past
+from model_store.parts import Rows
 
 CacheUse = Literal["hit", "miss", "bypass"]
 

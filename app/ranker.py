@@ -14,10 +14,12 @@ from app.moments import Moments
 from app.outcome import Column, Fused, Outcomes, Outputs, Ranked
 from app.question import Ask, Known, Ranking
 from app.round import Round, rounds, stretches
-from app.slate import Rows, Slate
+from app.slate import Slate
 from app.slates import Slates
-from app.stored import Row
-from model_store.engine import Engine
+from model_store.clock import Clock
+from model_store.features import Context
+from model_store.parts import Rows
+from model_store.scorer import Scorer, Side
 
 Answer = Ranking | ServiceError
 
@@ -26,14 +28,21 @@ class Ranker:
     """Scores the candidates of asks with one bundle."""
 
     def __init__(
-        self, engine: Engine, catalogue: Catalogue, *, slates: Slates, moments: Moments, metrics: Metrics
+        self,
+        scorer: Scorer,
+        catalogue: Catalogue,
+        *,
+        clock: Clock,
+        slates: Slates,
+        moments: Moments,
+        metrics: Metrics,
     ) -> None:
-        self._engine = engine
+        self._scorer = scorer
         self._catalogue = catalogue
         self._slates = slates
         self._moments = moments
         self._metrics = metrics
-        self._outcomes = Outcomes(engine.manifest, engine.manifest.online_tasks, engine.clock)
+        self._outcomes = Outcomes(scorer.manifest, scorer.tasks, clock)
 
     def best(self, asks: Sequence[Ask], known: Sequence[Known]) -> list[Answer]:
         """The best k of each ask; one that fails does not fail the others."""
@@ -97,23 +106,23 @@ class Ranker:
         picked = np.concatenate(picks)
         items = fused.ranked(picked, explain=asked.explain)
         if asked.explain:
-            told = self._moments.told(context[picked])
+            told = self._moments.told(context, asked.owners[picked], picked)
             items = [replace(item, features=one) for item, one in zip(items, told, strict=True)]
         rest = iter(items)
         return [list(islice(rest, len(each))) for each in picks]
 
-    def _fused(self, asked: Round, context: Row) -> Fused:
+    def _fused(self, asked: Round, context: Context) -> Fused:
         now = np.array([ask.now for ask in asked.asks])
         buckets = {kind: asked.each(found) for kind, found in self._outcomes.buckets(now).items()}
         return self._outcomes.fuse(self._outputs(asked, context), asked.slate, asked.fusion, buckets)
 
-    def _outputs(self, asked: Round, context: Row) -> Outputs:
+    def _outputs(self, asked: Round, context: Context) -> Outputs:
         """What the heads say, (n, W)."""
-        vectors, found = asked.slate.vectors, []
-        for one, part in zip(asked.known, asked.parts, strict=True):
-            online = self._engine.heads(one.user, one.query, vectors[part], context[part])
-            found.append(np.concatenate(list(online.values()), axis=1))
-        return np.concatenate(found)
+        slate = asked.slate
+        sides = [
+            Side(one.user, one.query, shared) for one, shared in zip(asked.known, context.shared, strict=True)
+        ]
+        return self._scorer.pairs(sides, asked.owners, slate.columns.parts, slate.places, own=context.own)
 
 
 def _picks(fused: Fused, asked: Round) -> list[Rows]:

@@ -22,13 +22,14 @@ from app.outcome import Column, Form
 from app.question import Ask, Draft, Known
 from app.ranker import Answer, Ranker
 from app.settings import Settings
-from app.slate import Rows
 from app.slates import Slates
 from app.state import Found, State
 from app.stored import Row, Stored
 from app.texts import Texts, digest
 from app.users import Users
 from model_store.engine import Engine, cores
+from model_store.parts import Rows
+from model_store.scorer import Scorer
 
 Finish = Callable[[Sequence[Ask], Sequence[Known]], list[Answer]]
 
@@ -50,6 +51,7 @@ class Recommender:
     def __init__(
         self,
         engine: Engine,
+        scorer: Scorer,
         catalogue: Catalogue,
         *,
         state: State,
@@ -64,7 +66,9 @@ class Recommender:
         self._moments = Moments(engine, catalogue)
         self._alone = Form(engine.manifest.text_tasks)
         self._slates = Slates(catalogue, engine.manifest.retrieval, settings.retrieve)
-        self._ranker = Ranker(engine, catalogue, slates=self._slates, moments=self._moments, metrics=metrics)
+        self._ranker = Ranker(
+            scorer, catalogue, clock=engine.clock, slates=self._slates, moments=self._moments, metrics=metrics
+        )
         self._texts = Texts(pools.texts, metrics, size=settings.local_cache)
         self._users = Users(engine, catalogue, pool=pools.heads, metrics=metrics, size=settings.local_cache)
 

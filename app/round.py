@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from app.fusion import Fusion
 from app.question import Ask, Known
-from app.slate import Rows, Slate, joined
+from app.slate import Slate, joined
 from app.state import Live
+from model_store.parts import Rows
 
 MOST = 4_096  # candidates of a round: what their first layers take still fits into a core's cache
 

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.clock import Times
+from model_store.parts import Parts, Rows, Vectors
 
-Rows = NDArray[np.int64]
-Vectors = NDArray[np.float32]
 Codes = NDArray[np.int32]
 
 
@@ -18,12 +17,12 @@ Codes = NDArray[np.int32]
 class Columns:
     """What is known of N items, a row each.
 
-    vectors (N, d), published (N,), codes (N, K) by attribute, numbers (N,) by column, NaN where missing, outputs
-    (N, W) of the tasks that read a text alone.
+    parts: what the heads read; published (N,), codes (N, K) by attribute, numbers (N,) by column, NaN where missing,
+    outputs (N, W) of the tasks that read a text alone.
     """
 
     ids: Sequence[str]
-    vectors: Vectors
+    parts: Parts
     published: Times
     codes: Mapping[str, Codes]
     numbers: Mapping[str, NDArray[np.float64]]
@@ -62,11 +61,6 @@ class Slate:
         """Some that stand side by side."""
         given = None if self.given is None else self.given[which]
         return Slate(self.rows[which], self.columns, self.places[which], given)
-
-    @property
-    def vectors(self) -> Vectors:
-        """(n, d)."""
-        return np.take(self.columns.vectors, self.places, axis=0)
 
     @property
     def published(self) -> Times:

@@ -4,8 +4,9 @@ import numpy as np
 
 from app.catalogue import Catalogue
 from app.question import Ask, Known
-from app.slate import Rows, Slate
+from app.slate import Slate
 from model_store.manifest import Retrieval
+from model_store.parts import Rows
 
 
 class Slates:

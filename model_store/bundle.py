@@ -5,6 +5,7 @@
                             text_encoder.int8.onnx   the same, dynamically quantised, where it passed the gate
                             user_encoder.onnx        vectors, events, gaps, hours, mask -> user
                             heads.onnx               user, query, items, context -> one output a task
+                            scorer*.onnx             the same function, as it is served: see scorer.py
                             tokenizer.json
                             items.*                  see items.py
                             golden.jsonl             requests with their expected answers
@@ -62,7 +63,8 @@ class Bundle:
         """The catalogue, memory-mapped. Raises BundleMismatch if it is not as large as the manifest says."""
         found = items.read(self.folder)
         expected = (self.manifest.items, self.manifest.dimension)
-        if found.vectors.shape != expected or len(found) != expected[0]:
+        sizes = {len(found), *map(len, found.parts)}
+        if found.vectors.shape != expected or sizes != {expected[0]}:
             raise BundleMismatch(
                 f"{self.folder}: the items are {found.vectors.shape}, the manifest says {expected}"
             )

@@ -45,9 +45,9 @@ class Engine:
         self.clock = Clock(manifest.timezone)
         self.features = FeatureSet(manifest.features, self.clock)
         self.tokenizer = TextTokenizer.open(bundle.path("tokenizer.json"), manifest.max_tokens)
-        self._text = _session(bundle, file or manifest.text_encoder_file, device)
-        self._user = _session(bundle, "user_encoder.onnx", device)
-        self._heads = _session(bundle, "heads.onnx", device)
+        self._text = session(bundle, file or manifest.text_encoder_file, device)
+        self._user = session(bundle, "user_encoder.onnx", device)
+        self._heads = session(bundle, "heads.onnx", device)
         self._check(bundle)
 
     def text(self, text: str) -> Encoded:
@@ -116,6 +116,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def session(bundle: Bundle, name: str, device: Device, *, keep: bool = False) -> Any:
+    """One of the bundle's graphs, opened; keep: hold on to memory between runs, where shapes are bounded."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # one run a core; parallel requests use the other cores
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = keep  # the arena keeps the worst shape ever seen
+    options.enable_mem_pattern = False  # shapes vary with every text
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(bundle.path(name), options, providers=providers(device))
+
+
 def _padded(texts: Sequence[NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:
     """The text encoder's inputs, each (n, L) of the longest."""
     if len(texts) == 1:
@@ -125,17 +137,6 @@ def _padded(texts: Sequence[NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:
     ids = np.zeros(mask.shape, dtype=np.int64)
     ids[mask] = np.concatenate(texts)
     return {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
-
-
-def _session(bundle: Bundle, name: str, device: Device) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # one run a core; parallel requests use the other cores
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_cpu_mem_arena = False  # the arena keeps the worst shape ever seen
-    options.enable_mem_pattern = False  # shapes vary with every text
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(bundle.path(name), options, providers=providers(device))
 
 
 def _expect(bundle: Bundle, graph: str, found: Any, expected: dict[str, int]) -> None:

@@ -25,6 +25,7 @@ at the newest 50 lists of 7 days.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
@@ -36,13 +37,21 @@ from model_store.clock import Clock, Times
 from model_store.counters import Statistics, layout
 from model_store.listwise import FORMS, relative
 from model_store.manifest import Features
-from model_store.moment import Floats, Met, Moment
+from model_store.moment import Floats, Ints, Met, Moment
 from model_store.names import Name
 
 Value = TypeVar("Value")
 Maker = Callable[[Name, Moment], Floats]  # (n, columns), or (1, columns) where all candidates share them
 
 STRENGTH = 10.0  # a rate is pulled towards the usual one as if tried so many times more
+
+
+@dataclass(frozen=True)
+class Context:
+    """Features of n candidates of G askers: columns that all of an asker share (G, Fs), and those of each (n, Fo)."""
+
+    shared: NDArray[np.float32]
+    own: NDArray[np.float32]
 
 
 class FeatureSet:
@@ -73,6 +82,32 @@ class FeatureSet:
     def columns(self) -> tuple[str, ...]:
         """The feature that each column of the matrix belongs to."""
         return tuple(name.written for name in self.names for _ in range(self._width(name)))
+
+    @cached_property
+    def own(self) -> Ints:
+        """The columns of the matrix that differ by candidate."""
+        return np.flatnonzero(~self._common)
+
+    @cached_property
+    def shared(self) -> Ints:
+        """The columns of the matrix that all candidates of a list share."""
+        return np.flatnonzero(self._common)
+
+    @cached_property
+    def _common(self) -> NDArray[np.bool_]:
+        kinds = [name.kind for name in self.names for _ in range(self._width(name))]
+        return np.isin(np.array(kinds, dtype=str), names.SHARED)
+
+    def context(self, moment: Moment, firsts: Ints) -> Context:
+        """Features of the candidates of G askers; firsts (G,): where those of each begin."""
+        table = self.matrix(moment)
+        return Context(table[np.ix_(firsts, self.shared)], table[:, self.own])
+
+    def rows(self, shared: NDArray[np.float32], own: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The matrix (n, width) of its columns (n, Fs) and (n, Fo)."""
+        table = np.empty((len(own), self.width), dtype=np.float32)
+        table[:, self.shared], table[:, self.own] = shared, own
+        return table
 
     def matrix(self, moment: Moment) -> NDArray[np.float32]:
         """Features of the n candidates, shape (n, width)."""

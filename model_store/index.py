@@ -17,13 +17,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.items import Rows, mapped
+from model_store.items import mapped
+from model_store.parts import Rows, Vectors
 
 EXACT = 100_000  # rows up to which every product is computed
 CELLS, CENTRES = "items.cells.npy", "items.centres.npy"
 SPARSE = 4  # rows are gathered if they are at most one in so many; else it is quicker to read all
 
-Vectors = NDArray[np.float32]
 Gone = NDArray[np.bool_]
 Found = tuple[Rows, Vectors]
 

@@ -1,7 +1,8 @@
 """The catalogue inside a bundle: ids, vectors, attributes, times and item-only outputs, memory-mapped.
 
 items.ids.json          ["i1", "i2", ...]
-items.vectors.npy       (N, d) float32
+items.vectors.npy       (N, d), items.experts.npy (N, E · hidden), items.rest.npy (N, R), items.silent.npy (N, Wq),
+                        float32: see parts.py
 items.published.npy     (N,) float64, unix seconds, NaN where unknown
 items.attributes.json   [{"name": "category", "values": ["shoes", ...]}, ...]
 items.codes.<k>.npy     (N, K) int32 into the values of attribute k, padded with -1
@@ -25,11 +26,11 @@ from numpy.typing import NDArray
 
 from model_store.clock import Times
 from model_store.counters import Records
+from model_store.parts import Parts, Rows
 
 OTHER = -2  # the place of a value that is not among the known ones
+PARTS = ("vectors", "experts", "rest", "silent")
 NUMBERS, STATISTICS = "items.numbers.json", "items.statistics.npy"
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,17 @@ class Items:
     """N items by row number."""
 
     ids: tuple[str, ...]
-    vectors: NDArray[np.float32]
+    parts: Parts
     published: Times
     attributes: dict[str, Attribute] = field(default_factory=dict)
     outputs: NDArray[np.float32] | None = None
     numbers: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     statistics: Records | None = None
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """(N, d)."""
+        return self.parts.vectors
 
     @cached_property
     def rows(self) -> dict[str, int]:
@@ -110,7 +116,7 @@ class Items:
         """Some of the items, in this order."""
         return Items(
             ids=tuple(self.ids[row] for row in order.tolist()),
-            vectors=self.vectors[order],
+            parts=self.parts.at(order),
             published=self.published[order],
             attributes={
                 name: Attribute(each.values, each.codes[order]) for name, each in self.attributes.items()
@@ -131,7 +137,7 @@ def read(folder: Path) -> Items:
     counted = (folder / STATISTICS).is_file()
     return Items(
         ids=tuple(json.loads((folder / "items.ids.json").read_bytes())),
-        vectors=mapped(folder / "items.vectors.npy"),
+        parts=Parts(*(mapped(folder / f"items.{name}.npy") for name in PARTS)),
         published=mapped(folder / "items.published.npy"),
         attributes=attributes,
         outputs=mapped(folder / "items.outputs.npy"),
@@ -145,7 +151,8 @@ def write(items: Items, folder: Path, *, texts: Sequence[str]) -> None:
     names = [{"name": name, "values": attribute.values} for name, attribute in items.attributes.items()]
     (folder / "items.ids.json").write_text(json.dumps(items.ids))
     (folder / "items.attributes.json").write_text(json.dumps(names))
-    np.save(folder / "items.vectors.npy", items.vectors.astype(np.float32))
+    for name, part in zip(PARTS, items.parts, strict=True):
+        np.save(folder / f"items.{name}.npy", part.astype(np.float32))
     np.save(folder / "items.published.npy", items.published.astype(np.float64))
     outputs = items.outputs if items.outputs is not None else np.zeros((len(items), 0))
     np.save(folder / "items.outputs.npy", outputs.astype(np.float32))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FORMAT = 2
+FORMAT = 3
 
 TaskType = Literal["binary", "multiclass", "multilabel", "regression", "quantile"]
 TaskInputs = Literal["pair", "user_item", "query_item", "item", "text"]

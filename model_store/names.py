@@ -14,6 +14,15 @@ KINDS = {
 ARGUED = ("share", "is", "habit", "count", "rate", "since", "number", "latest", "context")
 OPTIONAL = ("item_age", "since_last", "again", "shown", "share", "habit", "since", "number", "latest")
 COMPARED = ("item_age", "again", "shown", "share", "count", "rate", "since", "number", "latest")
+SHARED = (
+    "hour",
+    "weekday",
+    "since_last",
+    "history_size",
+    "candidates",
+    "habit",
+    "context",
+)  # by all of a list
 PLAIN = tuple(kind for kind in KINDS if kind not in ARGUED)
 LIST = "list"
 SHAPES = (

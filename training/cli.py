@@ -29,8 +29,9 @@ from rich.progress import (
 )
 
 from model_store.bundle import Bundle
-from model_store.engine import cores
+from model_store.engine import Engine, cores
 from model_store.errors import ChorusError
+from model_store.scorer import Scorer
 from model_store.shelf import DEFAULT_ROOT, Shelf
 from training import pipeline, report
 from training.config import read
@@ -180,6 +181,11 @@ def verify(
         console.print(f"files: {len(opened.manifest.files)} as the manifest names them")
         console.print(
             f"fp32 graphs against torch: largest difference {worst[1]:.2e} ({worst[0]}), limit 1e-4"
+        )
+        engine = Engine(opened, "cpu")
+        served = max(Scorer(opened, engine.features).check(opened, engine).values())
+        console.print(
+            f"heads as they are served against heads.onnx: {served:.2e} of a task's range, limit 1e-5"
         )
         if folder is None:
             console.print(f"int8 gate at export: {opened.manifest.gate['reason']}")

@@ -22,7 +22,10 @@ from rich.progress import Progress
 from benchmarks.speed import graphs
 from model_store import items as item_files
 from model_store.bundle import MANIFEST, Bundle
+from model_store.clock import Clock
+from model_store.features import FeatureSet
 from model_store.items import Items
+from model_store.scorer import Scorer
 from model_store.shelf import Shelf
 from training import pipeline
 from training.config import read
@@ -120,11 +123,13 @@ def _grow(small: Bundle, shelf: Shelf) -> None:
         for path in small.folder.iterdir():
             if not path.name.startswith("items.") and path.name != MANIFEST:
                 shutil.copyfile(path, folder / path.name)
-        item_files.write(_grown(small.items, bases), folder, texts=[texts[base] for base in bases])
-        shelf.publish(folder, small.manifest.model_copy(update={"items": ITEMS}))
+        manifest = small.manifest
+        scorer = Scorer(small, FeatureSet(manifest.features, Clock(manifest.timezone)))
+        item_files.write(_grown(small.items, bases, scorer), folder, texts=[texts[base] for base in bases])
+        shelf.publish(folder, manifest.model_copy(update={"items": ITEMS}))
 
 
-def _grown(items: Items, bases: np.ndarray) -> Items:
+def _grown(items: Items, bases: np.ndarray, scorer: Scorer) -> Items:
     """Items made from those at rows `bases`; the first ones are the real ones."""
     generator, real = np.random.default_rng(2), len(items)
     noise = generator.standard_normal((len(bases), items.vectors.shape[1]), dtype=np.float32)
@@ -138,7 +143,7 @@ def _grown(items: Items, bases: np.ndarray) -> Items:
     return replace(
         items.taken(bases),
         ids=(*items.ids, *(f"g{number:06d}" for number in range(len(bases) - real))),
-        vectors=vectors,
+        parts=scorer.parts(vectors),
         published=items.published[bases] - age,
     )
 

@@ -3,6 +3,7 @@
 from model_store.clock import Clock
 from model_store.features import FeatureSet
 from model_store.manifest import Features, FusionDefault, Manifest, Retrieval, Scale, Task
+from model_store.parts import Parts
 
 USE = (
     "count:click", "rate:click/view", "since:click+buy", "count:buy:1h", "latest:price", "shown", "again", "item_age",
@@ -24,6 +25,11 @@ def manifest(declared=None, **fields) -> Manifest:
         "features": declared or features(),
     }  # fmt: skip
     return Manifest(**told | fields)
+
+
+def parted(vectors) -> Parts:
+    """Parts that no heads read."""
+    return Parts(vectors, 2 * vectors, 3 * vectors, 4 * vectors)
 
 
 def feature_set(of: Manifest) -> FeatureSet:

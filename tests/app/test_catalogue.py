@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from app.candidates import Candidates, Described
 from app.catalogue import Catalogue
 from model_store.bundle import Bundle
+from model_store.scorer import Scorer
+from tests.app.plain import feature_set
 
 
 @pytest.fixture(scope="session")
@@ -16,8 +18,13 @@ def manifest(bundle):
 
 
 @pytest.fixture(scope="session")
-def catalogue(bundle, manifest):
-    return Catalogue(Bundle.open(bundle).items, manifest)
+def scorer(bundle, manifest):
+    return Scorer(Bundle.open(bundle), feature_set(manifest))
+
+
+@pytest.fixture(scope="session")
+def catalogue(bundle, manifest, scorer):
+    return Catalogue(Bundle.open(bundle).items, manifest, scorer.parts)
 
 
 @pytest.fixture(scope="session")
@@ -115,8 +122,10 @@ def test_a_slate_keeps_the_order_of_known_and_cold_items(catalogue, manifest):
     given = Candidates.of([ids[2], Described("new", "red hat", published=5.0), ids[0]])
     found = slate(catalogue, given, encoded(catalogue, manifest, "red hat"))
     assert list(found.ids) == [ids[2], "new", ids[0]]
-    assert np.array_equal(found.vectors[0], catalogue.items.vectors[2])
-    assert np.array_equal(found.vectors[1], np.arange(manifest.dimension))
+    parts = found.columns.parts.at(found.places)
+    for part, stored in zip(parts, catalogue.items.parts, strict=True):
+        assert np.array_equal(part[0], stored[2])
+    assert np.array_equal(parts.vectors[1], np.arange(manifest.dimension))
     assert found.published[1] == 5.0
     assert found.outputs(np.array([1]))[0, 0] == manifest.dimension
     for name, attribute in catalogue.items.attributes.items():
@@ -138,13 +147,14 @@ def test_text_wins_over_the_catalogue(catalogue, manifest):
     found = slate(
         catalogue, Candidates.of([Described(item, "red hat")]), encoded(catalogue, manifest, "red hat")
     )
-    assert np.array_equal(found.vectors[0], np.arange(manifest.dimension))
+    parts = found.columns.parts.at(found.places)
+    assert np.array_equal(parts.vectors[0], np.arange(manifest.dimension))
 
 
 @pytest.fixture
-def changing(bundle, manifest):
+def changing(bundle, manifest, scorer):
     """A catalogue that a test may change."""
-    return Catalogue(Bundle.open(bundle).items, manifest)
+    return Catalogue(Bundle.open(bundle).items, manifest, scorer.parts)
 
 
 def row_of(manifest, seed):
@@ -159,7 +169,7 @@ def ids_of(catalogue, rows):
     return catalogue.named(np.array(rows, dtype=np.int64))
 
 
-def test_an_item_that_was_put_is_retrieved_and_a_candidate(changing, manifest, category):
+def test_an_item_that_was_put_is_retrieved_and_a_candidate(changing, manifest, scorer, category):
     name, value, ids = category
     row = row_of(manifest, 1)
     changing.put(Described("new", "text", {name: (value,)}, published=7.0), row)
@@ -174,9 +184,13 @@ def test_an_item_that_was_put_is_retrieved_and_a_candidate(changing, manifest, c
     assert not changing.passing(given, rows, {name: ("other",)})[0]
     slate = changing.stored(rows[:2])
     assert list(slate.ids) == ["new", changing.items.ids[0]]
-    assert np.array_equal(slate.vectors[0], row[: manifest.dimension])
+    parts = slate.columns.parts.at(slate.places)
+    assert np.array_equal(parts.vectors[0], row[: manifest.dimension])
+    for part, made in zip(parts, scorer.parts(row[None, : manifest.dimension]), strict=True):
+        assert np.array_equal(part[0], made[0])
     assert np.array_equal(slate.outputs(np.array([0]))[0], row[manifest.dimension :])
-    assert np.array_equal(slate.vectors[1], changing.items.vectors[0])
+    for part, stored in zip(parts, changing.items.parts, strict=True):
+        assert np.array_equal(part[1], stored[0])
     assert slate.published[0] == 7.0
 
 
@@ -230,9 +244,9 @@ changes = st.lists(st.tuples(st.sampled_from(["put", "delete"]), names, st.integ
 
 @settings(max_examples=50, deadline=None)
 @given(changes)
-def test_whatever_is_put_and_deleted_the_catalogue_holds_what_a_dict_would(bundle, manifest, order):
+def test_whatever_is_put_and_deleted_the_catalogue_holds_what_a_dict_would(bundle, manifest, scorer, order):
     items = Bundle.open(bundle).items
-    catalogue = Catalogue(items, manifest)
+    catalogue = Catalogue(items, manifest, scorer.parts)
     model = dict(zip(items.ids, items.vectors, strict=True))
     called = {"first": items.ids[0], "second": items.ids[1]}
     for what, name, seed in order:

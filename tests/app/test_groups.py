@@ -7,7 +7,7 @@ import pytest
 from app.catalogue import Catalogue
 from app.groups import NOW, NUMBER, ROW, Groups
 from model_store.items import Items
-from tests.app.plain import manifest
+from tests.app.plain import manifest, parted
 
 IDS = ("a", "b", "c")
 MOMENT = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -15,8 +15,8 @@ MOMENT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def groups():
-    items = Items(IDS, np.zeros((3, 4), np.float32), np.zeros(3))
-    return Groups(Catalogue(items, manifest()), MOMENT)
+    items = Items(IDS, parted(np.zeros((3, 4), np.float32)), np.zeros(3))
+    return Groups(Catalogue(items, manifest(), parted), MOMENT)
 
 
 def split(groups, **columns):

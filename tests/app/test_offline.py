@@ -15,6 +15,7 @@ from app.metrics import Metrics
 from app.model import build
 from app.recommender import Recommender
 from model_store.bundle import Bundle
+from model_store.scorer import Scorer
 
 ROWS = 7
 
@@ -188,16 +189,19 @@ def test_a_row_whose_numbers_are_not_finite_fails_alone(settings, bundle, ids):
     opened = Bundle.open(bundle)
     vectors = np.array(opened.items.vectors)
     vectors[1] = np.nan
-    catalogue = Catalogue(replace(opened.items, vectors=vectors), opened.manifest)
+    items = replace(opened.items, parts=replace(opened.items.parts, vectors=vectors))
     frame = pl.DataFrame({"item_id": list(ids[:4]), "user_id": ["off:9"] * 4})
 
     async def work():
         metrics = Metrics()
         link = Link(settings.redis_url, timeout=2.0, metrics=metrics)
         model = await build(settings, link, metrics)
+        scorer = Scorer(opened, model.engine.features)
+        catalogue = Catalogue(items, opened.manifest, scorer.parts)
         recommender = Recommender(
-            model.engine, catalogue, state=model.state, pools=model.pools, settings=settings, metrics=metrics
-        )
+            model.engine, scorer, catalogue, state=model.state, pools=model.pools, settings=settings,
+            metrics=metrics,
+        )  # fmt: skip
         scoring = offline.Scoring(replace(model, catalogue=catalogue, recommender=recommender), metrics)
         found = await scoring.scored(frame)
         await model.state.settle()

@@ -9,6 +9,7 @@ from app.outcome import Form, Outcomes
 from app.slate import Columns, Slate
 from model_store.clock import DAYPARTS, Clock
 from model_store.manifest import Task
+from model_store.parts import Parts
 from tests.app.plain import manifest
 
 CLICK = Task(name="click", type="binary", main=True)
@@ -32,7 +33,8 @@ CLICKS = Fusion("weighted_sum", {"click": 1.0})
 def slate(alone=ALONE, places=(0, 1, 2)):
     """Three items of which only the answers about their texts are known."""
     size = len(alone)
-    columns = Columns(tuple("abc"), np.zeros((size, 4), np.float32), np.zeros(size), {}, {}, alone)
+    parts = Parts(*(np.zeros((size, 4), np.float32),) * 4)
+    columns = Columns(tuple("abc"), parts, np.zeros(size), {}, {}, alone)
     return Slate(np.array(places), columns, np.array(places))
 
 

@@ -4,6 +4,7 @@ import pytest
 from app.candidates import Described
 from app.overlay import Overlay
 from model_store.items import Attribute, Items
+from tests.app.plain import parted
 
 WIDTH = 3
 
@@ -12,7 +13,7 @@ WIDTH = 3
 def items():
     return Items(
         ids=("a", "b"),
-        vectors=np.eye(2, WIDTH, dtype=np.float32),
+        parts=parted(np.eye(2, WIDTH, dtype=np.float32)),
         published=np.zeros(2),
         attributes={"brand": Attribute.of([["x"], ["y"]])},
         outputs=np.zeros((2, 1), np.float32),
@@ -22,7 +23,7 @@ def items():
 
 @pytest.fixture
 def overlay(items):
-    return Overlay(items, WIDTH)
+    return Overlay(items, parted)
 
 
 def item(name, *brands, **fields):
@@ -49,7 +50,9 @@ def test_what_was_put_is_read_back(overlay):
     row = overlay.put(item("c", "y", "x", published=5.0, numbers={"price": 2.5}), encoded(1.0, 2.0, 3.0, 4.0))
     columns = overlay.columns(np.array([row]))
     assert columns.ids == ["c"]
-    assert columns.vectors.tolist() == [[1.0, 2.0, 3.0]]
+    assert [part.tolist() for part in columns.parts] == [
+        [[1.0, 2.0, 3.0]], [[2.0, 4.0, 6.0]], [[3.0, 6.0, 9.0]], [[4.0, 8.0, 12.0]],
+    ]  # fmt: skip
     assert columns.outputs.tolist() == [[4.0]]
     assert (columns.published[0], columns.numbers["price"][0]) == (5.0, 2.5)
     assert columns.codes["brand"].tolist() == [[1, 0]]
@@ -89,7 +92,7 @@ def test_the_row_of_the_same_id_in_the_bundle_is_known(overlay):
 
 
 def test_a_signature_is_of_the_vector_alone_and_no_row(items):
-    one, other = Overlay(items, WIDTH), Overlay(items, WIDTH)
+    one, other = Overlay(items, parted), Overlay(items, parted)
     other.put(item("first"), encoded(7.0))
     same = [each.put(item("c"), encoded(1.0, 2.0)) for each in (one, other)]
     assert same[0] != same[1]
@@ -101,7 +104,7 @@ def test_a_signature_is_of_the_vector_alone_and_no_row(items):
 def test_arrays_that_grow_keep_their_rows(overlay):
     rows = [overlay.put(item(str(n), str(n)), encoded(float(n))) for n in range(300)]
     columns = overlay.columns(np.array(rows))
-    assert columns.vectors[:, 0].tolist() == list(range(300))
+    assert columns.parts.vectors[:, 0].tolist() == list(range(300))
     assert columns.ids == [str(n) for n in range(300)]
     assert found(overlay, {"brand": ("299",)}) == [rows[299]]
 
@@ -110,11 +113,11 @@ def test_a_row_that_was_left_rests_before_it_is_filled_again(overlay):
     first = overlay.put(item("c", "x"), encoded(1.0))
     overlay.leave(first)
     assert overlay.put(item("d"), encoded(2.0)) != first
-    assert overlay.columns(np.array([first])).vectors[0, 0] == 1.0
+    assert overlay.columns(np.array([first])).parts.vectors[0, 0] == 1.0
 
 
 def test_a_row_that_has_rested_is_filled_anew(items):
-    restless = Overlay(items, WIDTH, rest=-1.0)
+    restless = Overlay(items, parted, rest=-1.0)
     first = restless.put(item("c", "x"), encoded(1.0))
     restless.leave(first)
     assert restless.put(item("d"), encoded(3.0)) == first

@@ -23,6 +23,7 @@ from app.slates import Slates
 from app.users import Past
 from model_store.bundle import Bundle
 from model_store.engine import Engine
+from model_store.scorer import Scorer
 
 NOW = 1_795_348_800.0
 USERS = ("ranker:a", "ranker:b", "ranker:new")
@@ -134,13 +135,16 @@ def spoilt(opened):
     """A ranker with an item whose vector is no number, the first."""
     vectors = np.array(opened.items.vectors)
     vectors[0] = np.nan
-    engine, catalogue = (
-        Engine(opened, "cpu"),
-        Catalogue(replace(opened.items, vectors=vectors), opened.manifest),
+    engine = Engine(opened, "cpu")
+    scorer = Scorer(opened, engine.features)
+    catalogue = Catalogue(
+        replace(opened.items, parts=replace(opened.items.parts, vectors=vectors)),
+        opened.manifest,
+        scorer.parts,
     )
     slates = Slates(catalogue, opened.manifest.retrieval, 500)
     moments = Moments(engine, catalogue)
-    return Ranker(engine, catalogue, slates=slates, moments=moments, metrics=Metrics())
+    return Ranker(scorer, catalogue, clock=engine.clock, slates=slates, moments=moments, metrics=Metrics())
 
 
 def known(opened):

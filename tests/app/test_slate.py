@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from app.slate import Columns, Slate, joined
+from model_store.parts import Parts
 
 
 @pytest.fixture
@@ -9,7 +10,7 @@ def columns():
     """Four items: b belongs to no brand and has no price."""
     return Columns(
         ids=("a", "b", "c", "d"),
-        vectors=np.arange(8, dtype=np.float32).reshape(4, 2),
+        parts=Parts(*(np.arange(8, dtype=np.float32).reshape(4, 2),) * 4),
         published=np.array([1.0, np.nan, 3.0, 4.0]),
         codes={"brand": np.array([[0, 1], [-1, -1], [2, -1], [0, -1]], dtype=np.int32)},
         numbers={"price": np.array([10.0, np.nan, 30.0, 40.0])},
@@ -22,7 +23,6 @@ def test_everything_is_told_in_the_order_of_the_candidates(columns):
     slate = Slate(rows, columns, rows)
     assert len(slate) == 3
     assert list(slate.ids) == ["c", "a", "b"]
-    assert slate.vectors.tolist() == [[4, 5], [0, 1], [2, 3]]
     assert np.array_equal(slate.published, [3.0, 1.0, np.nan], equal_nan=True)
     assert slate.codes("brand").tolist() == [[2, -1], [0, 1], [-1, -1]]
     assert np.array_equal(slate.numbers("price"), [30.0, 10.0, np.nan], equal_nan=True)
@@ -41,7 +41,7 @@ def test_ids_at_hand_are_taken_as_given(columns):
     slate = Slate(np.array([-1, 3]), columns, np.array([1, 0]), ("new", "d"))
     assert list(slate.ids) == ["new", "d"]
     assert slate.named([1]) == ["d"]
-    assert slate.vectors.tolist() == [[2, 3], [0, 1]]
+    assert slate.published[1] == 1.0
 
 
 def test_a_slate_may_be_empty(columns):
@@ -49,13 +49,13 @@ def test_a_slate_may_be_empty(columns):
     slate = Slate(none, columns, none)
     assert len(slate) == 0
     assert list(slate.ids) == []
-    assert slate.vectors.shape == (0, 2)
+    assert slate.codes("brand").shape == (0, 2)
 
 
 def test_some_that_stand_side_by_side_are_a_slate_of_their_own(columns):
     slate = Slate(np.array([-1, 3, 0]), columns, np.array([1, 3, 0]), ("new", "d", "a")).part(slice(1, 3))
     assert list(slate.ids) == ["d", "a"]
-    assert slate.vectors.tolist() == [[6, 7], [0, 1]]
+    assert slate.published.tolist() == [4.0, 1.0]
 
 
 def test_slates_of_the_same_columns_are_joined_one_after_another(columns):
@@ -68,4 +68,6 @@ def test_slates_of_the_same_columns_are_joined_one_after_another(columns):
     ):
         slate = joined(slates)
         assert list(slate.ids) == ids
-        assert slate.vectors.tolist() == [vector for each in slates for vector in each.vectors.tolist()]
+        assert slate.codes("brand").tolist() == [
+            code for each in slates for code in each.codes("brand").tolist()
+        ]

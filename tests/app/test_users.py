@@ -13,6 +13,7 @@ from app.stored import Stored, pack, stored
 from app.users import Users
 from model_store.bundle import Bundle
 from model_store.engine import Engine
+from model_store.scorer import Scorer
 
 NOW = 1_795_348_800.0
 
@@ -25,7 +26,7 @@ def engine(bundle):
 @pytest.fixture(scope="session")
 def users(bundle, engine):
     opened = Bundle.open(bundle)
-    catalogue = Catalogue(opened.items, opened.manifest)
+    catalogue = Catalogue(opened.items, opened.manifest, Scorer(opened, engine.features).parts)
     with ThreadPoolExecutor(1) as pool:
         yield Users(engine, catalogue, pool=pool, metrics=Metrics(), size=100)
 

@@ -70,17 +70,17 @@ def test_a_folder_without_a_manifest_is_foreign(copy):
         Bundle.open(copy)
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"format": 2', "\x00\x01"])
+@pytest.mark.parametrize("content", ["", "{", '{"format": 3', "\x00\x01"])
 def test_a_manifest_that_was_cut_short_is_not_json(copy, content):
     (copy / MANIFEST).write_text(content)
     with pytest.raises(BundleForeign, match="is not JSON"):
         Bundle.open(copy)
 
 
-@pytest.mark.parametrize("content", ["[]", "3", "{}", '{"format": 1}', '{"format": "2"}'])
+@pytest.mark.parametrize("content", ["[]", "3", "{}", '{"format": 2}', '{"format": "3"}'])
 def test_a_manifest_of_another_format_says_which_one_this_code_reads(copy, content):
     (copy / MANIFEST).write_text(content)
-    with pytest.raises(BundleForeign, match="this code reads format 2"):
+    with pytest.raises(BundleForeign, match="this code reads format 3"):
         Bundle.open(copy)
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from model_store.counters import layout
 from model_store.items import NUMBERS, STATISTICS, Attribute, Items, read, write
+from model_store.parts import Parts
 
 LAYOUT = layout(("click", "view"), ("1h", "7d"), ("price",))
 
@@ -15,7 +16,7 @@ def catalogue(count: int) -> Items:
     random = np.random.default_rng(0)
     return Items(
         ids=tuple(f"ø{number}" for number in range(count)),
-        vectors=random.normal(size=(count, 8)).astype(np.float32),
+        parts=Parts(*(random.normal(size=(count, width)).astype(np.float32) for width in (8, 12, 4, 4))),
         published=np.where(np.arange(count) % 2, np.nan, np.arange(count, dtype=np.float64)),
         attributes={
             "tags": Attribute.of([["b", "a"][: number % 3] for number in range(count)]),
@@ -36,7 +37,8 @@ def test_what_is_written_is_read_bit_for_bit(tmp_path, count):
     write(items, tmp_path, texts=["text"] * count)
     found = read(tmp_path)
     assert found.ids == items.ids
-    np.testing.assert_array_equal(found.vectors, items.vectors)
+    for part, written in zip(found.parts, items.parts, strict=True):
+        np.testing.assert_array_equal(part, written)
     np.testing.assert_array_equal(found.published, items.published)
     np.testing.assert_array_equal(found.outputs, items.outputs)
     assert list(found.numbers) == ["price", "words"]
@@ -53,7 +55,7 @@ def test_what_is_written_is_read_bit_for_bit(tmp_path, count):
 def test_vectors_of_a_large_catalogue_stay_on_disk(tmp_path):
     write(catalogue(5_000), tmp_path, texts=["text"] * 5_000)
     found = read(tmp_path)
-    assert isinstance(found.vectors.base, np.memmap)
+    assert all(isinstance(part.base, np.memmap) for part in found.parts)
     assert isinstance(found.statistics.base, np.memmap)
 
 
@@ -69,7 +71,9 @@ def test_statistics_are_read_from_a_file_as_they_were_counted(tmp_path, count):
 
 
 def test_a_catalogue_without_numbers_and_counted_events_has_no_files_of_them(tmp_path):
-    write(Items(("a",), np.zeros((1, 4), dtype=np.float32), np.zeros(1)), tmp_path, texts=["a"])
+    write(
+        Items(("a",), Parts(*(np.zeros((1, 4), dtype=np.float32),) * 4), np.zeros(1)), tmp_path, texts=["a"]
+    )
     assert not (tmp_path / NUMBERS).exists()
     assert not (tmp_path / STATISTICS).exists()
     assert read(tmp_path).numbers == {}
@@ -84,7 +88,7 @@ def test_a_missing_number_is_null_in_the_file(tmp_path):
 
 
 def test_a_catalogue_without_item_only_tasks_has_outputs_of_no_width(tmp_path):
-    items = Items(("a",), np.zeros((1, 4), dtype=np.float32), np.zeros(1))
+    items = Items(("a",), Parts(*(np.zeros((1, 4), dtype=np.float32),) * 4), np.zeros(1))
     write(items, tmp_path, texts=["a"])
     assert read(tmp_path).outputs.shape == (1, 0)
 

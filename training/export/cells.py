@@ -10,16 +10,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
 from model_store import index as files
 from model_store import items as catalogue
 from model_store.index import EXACT, Cells, Exact, Index
-from model_store.items import Items, Rows
+from model_store.items import Items
 from model_store.manifest import Index as Told
-
-Vectors = NDArray[np.float32]
+from model_store.parts import Rows, Vectors
 
 PER_CELL = 32  # vectors that each centre is learned from
 ROUNDS = 10

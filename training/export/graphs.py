@@ -1,8 +1,9 @@
-"""The three ONNX graphs, with everything inside that the service would otherwise have to repeat.
+"""The ONNX graphs, with everything inside that the service would otherwise have to repeat.
 
 text_encoder   pooling, projection, normalisation, item-only heads and their calibration
 user_encoder   attention and normalisation
 heads          the factored pair layer, experts, towers, calibration
+scorer*        the heads once more, as they are served: scorer.py
 """
 
 import logging
@@ -15,7 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from model_store.features import FeatureSet
 from model_store.manifest import Task
+from training.export import scorer
 from training.model.network import Network
 
 OPSET = 20
@@ -49,8 +52,8 @@ class HeadsGraph(nn.Module):
         return tuple(self.network.readout(name, logit) for name, logit in logits.items())
 
 
-def export(network: Network, folder: Path, context: int) -> None:
-    """Write the three graphs, fp32, into the folder."""
+def export(network: Network, folder: Path, features: FeatureSet) -> None:
+    """Write the graphs, fp32, into the folder."""
     network.eval()
     d = network.text.projection.out_features
     batch, length, rows = Dim("batch", min=1), Dim("length", min=2, max=512), Dim("rows", min=1)
@@ -80,11 +83,12 @@ def export(network: Network, folder: Path, context: int) -> None:
     _write(
         HeadsGraph(network),
         {"user": torch.randn(1, d), "query": torch.randn(1, d), "items": torch.randn(4, d),
-         "context": torch.randn(4, context)},
+         "context": torch.randn(4, features.width)},
         online,
         {"user": None, "query": None, "items": {0: rows}, "context": {0: rows}},
         folder / "heads.onnx",
     )  # fmt: skip
+    scorer.export(network.heads, network.readout, folder, own=features.own, opset=OPSET)
 
 
 def _write(

@@ -12,9 +12,11 @@ from rich.progress import Progress
 
 from model_store.bundle import Bundle
 from model_store.engine import Encoded, Engine
+from model_store.features import FeatureSet
 from model_store.history import PROFILE
 from model_store.items import Items
 from model_store.manifest import Manifest, Retrieval, TextField
+from model_store.scorer import Scorer
 from model_store.shelf import Shelf, seal
 from training.dataset import Dataset
 from training.evaluate import Table, measure
@@ -44,14 +46,15 @@ def publish(
     """Export, prove, gate, encode the catalogue, record golden answers, and put the bundle on the shelf.
 
     Statistics and histories go as far as the log, or as `until` (unix seconds), if it is given.
-    Raises GateError if the fp32 graphs are not what torch computes; int8 that fails its gate is not served.
+    Raises GateError if the fp32 graphs are not what torch computes, BundleMismatch if the scorer is not what the
+    heads are; int8 that fails its gate is not served.
     """
     dataset = bench.dataset
     until = dataset.end if until is None else until
     with shelf.draft(dataset.config.name) as folder:
         draft = Draft(folder, manifest(bench, run, until))
         step = progress.add_task("export ONNX graphs", total=None)
-        graphs.export(bench.network, folder, dataset.context.shape[1])
+        graphs.export(bench.network, folder, FeatureSet(dataset.features, dataset.clock))
         quantise(folder / "text_encoder.onnx", folder / "text_encoder.int8.onnx")
         bench.tokenizer.save(folder / "tokenizer.json")
         base = represent(bench.network, dataset, bench.texts)
@@ -74,6 +77,7 @@ def publish(
                 "histograms": _histograms(dataset, tested.values),
             }
         )
+        _compare(Draft(folder, sealed).open(sealed.precision))
         bundle = shelf.publish(folder, sealed)
     histories.write(dataset, run.folder / "histories.jsonl.gz", until)
     return bundle
@@ -90,7 +94,8 @@ def choose(
     if not verdict["passed"]:
         engine = Engine(draft.open("fp32"), "cpu")
         quantised, encoded = gate.represent_by(engine, bench, base, progress)
-    return verdict, quantised, _items(dataset, engine, encoded, quantised)
+    scorer = Scorer(draft.open("fp32"), engine.features)
+    return verdict, quantised, _items(dataset, engine, scorer, encoded, quantised)
 
 
 def manifest(bench: Workbench, run: Run, until: float) -> Manifest:
@@ -153,7 +158,15 @@ def _searches(
     return (weights.user_weight * tested.users + weights.query_weight * asked).astype(np.float32)
 
 
-def _items(dataset: Dataset, engine: Engine, encoded: list[Encoded], shipped: Represented) -> Items:
+def _compare(bundle: Bundle) -> None:
+    """What is served of the heads must be what was proved of them."""
+    engine = Engine(bundle, "cpu")
+    Scorer(bundle, engine.features).check(bundle, engine)
+
+
+def _items(
+    dataset: Dataset, engine: Engine, scorer: Scorer, encoded: list[Encoded], shipped: Represented
+) -> Items:
     manifest, layout = engine.manifest, engine.features.layout
     widths = [one.outputs[task.name] for one in encoded[:1] for task in manifest.text_tasks]
     outputs = np.array(
@@ -166,7 +179,7 @@ def _items(dataset: Dataset, engine: Engine, encoded: list[Encoded], shipped: Re
     log = dataset.log.until(np.nextafter(manifest.statistics_until, np.inf))
     return Items(
         ids=dataset.item_ids,
-        vectors=vectors,
+        parts=scorer.parts(vectors),
         published=dataset.published,
         attributes=dataset.attributes,
         outputs=outputs,

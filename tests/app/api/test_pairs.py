@@ -13,6 +13,7 @@ from app.metrics import Metrics, Stages
 from app.model import build
 from app.recommender import Recommender
 from model_store.bundle import Bundle
+from model_store.scorer import Scorer
 from tests.live import metric
 
 NOON = "2026-11-22T12:00:00Z"
@@ -68,16 +69,19 @@ def test_pairs_of_one_user_and_moment_are_one_ask(client, opened):
 def test_a_pair_whose_numbers_are_not_finite_fails_alone(settings, opened):
     vectors = np.array(opened.items.vectors)
     vectors[1] = np.nan
-    catalogue = Catalogue(replace(opened.items, vectors=vectors), opened.manifest)
+    items = replace(opened.items, parts=replace(opened.items.parts, vectors=vectors))
     pairs = [Pair(user_id="pair:4", item_id=item) for item in opened.items.ids[:4]]
 
     async def work():
         metrics = Metrics()
         link = Link(settings.redis_url, timeout=2.0, metrics=metrics)
         model = await build(settings, link, metrics)
+        scorer = Scorer(opened, model.engine.features)
+        catalogue = Catalogue(items, opened.manifest, scorer.parts)
         recommender = Recommender(
-            model.engine, catalogue, state=model.state, pools=model.pools, settings=settings, metrics=metrics
-        )
+            model.engine, scorer, catalogue, state=model.state, pools=model.pools, settings=settings,
+            metrics=metrics,
+        )  # fmt: skip
         spoilt = replace(model, catalogue=catalogue, recommender=recommender)
         found, _ = await scored(pairs, ScoreRequest(), spoilt, Stages(metrics))
         await model.state.settle()

@@ -3,6 +3,7 @@ import numpy as np
 from model_store import items as catalogue
 from model_store.index import CELLS, Exact, read
 from model_store.items import Items
+from model_store.parts import Parts
 from training.export.cells import RECALL, group, measured, recall, write
 
 
@@ -36,7 +37,7 @@ def test_the_same_vectors_are_grouped_alike():
 
 def test_the_reach_is_one_that_finds_enough_of_the_best(tmp_path):
     vectors, searches = clustered(2_000)
-    items = Items(tuple(map(str, range(2_000))), vectors, np.zeros(2_000))
+    items = Items(tuple(map(str, range(2_000))), Parts(*(vectors,) * 4), np.zeros(2_000))
     told = write(items, tmp_path, texts=[f"text {n}" for n in range(2_000)], searches=searches, above=1_999)
     lying = catalogue.read(tmp_path)
     index = read(tmp_path, lying.vectors, told.reach)
@@ -61,7 +62,7 @@ def test_vectors_that_lie_nowhere_in_particular_are_searched_further():
 
 def test_a_small_catalogue_has_no_index(tmp_path):
     vectors, searches = clustered(10)
-    items = Items(tuple(map(str, range(10))), vectors, np.zeros(10))
+    items = Items(tuple(map(str, range(10))), Parts(*(vectors,) * 4), np.zeros(10))
     assert write(items, tmp_path, texts=["text"] * 10, searches=searches) is None
     assert not (tmp_path / CELLS).exists()
     assert catalogue.read(tmp_path).ids == items.ids

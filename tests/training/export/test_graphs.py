@@ -5,11 +5,14 @@ import pytest
 import torch
 
 from model_store.engine import CPU, Engine
+from model_store.features import FeatureSet
 from model_store.history import GAP_BUCKETS
 from training.export import graphs
 from training.fit import prepare
 
-GRAPHS = ("text_encoder.onnx", "user_encoder.onnx", "heads.onnx")
+GRAPHS = (
+    "text_encoder.onnx", "user_encoder.onnx", "heads.onnx", "scorer.onnx", "scorer.query.onnx", "scorer.items.onnx",
+)  # fmt: skip
 
 
 def run(opened, name: str, **feeds: np.ndarray) -> dict[str, np.ndarray]:
@@ -112,14 +115,14 @@ def test_quantiles_are_sorted_and_shifted_inside_the_graph(workbench, tmp_path, 
     network.readout.shift("dwell", torch.randn(width, generator=draw).tolist())
     network.heads.mix.towers["dwell"][-1].weight.normal_(generator=draw)
     network.eval()
-    context = bench.dataset.context.shape[1]
-    graphs.export(network, tmp_path, context)
+    features = FeatureSet(bench.dataset.features, bench.dataset.clock)
+    graphs.export(network, tmp_path, features)
     dimension = network.text.projection.out_features
     user, items = (
         torch.nn.functional.normalize(torch.randn(count, dimension, generator=draw), dim=-1)
         for count in (1, 50)
     )
-    told = torch.randn(50, context, generator=draw)
+    told = torch.randn(50, features.width, generator=draw)
     session = onnxruntime.InferenceSession(tmp_path / "heads.onnx", providers=[CPU])
     feeds = {"user": user, "query": torch.zeros_like(user), "items": items, "context": told}
     found = session.run(["dwell"], {name: value.numpy() for name, value in feeds.items()})[0]

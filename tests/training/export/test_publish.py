@@ -8,6 +8,7 @@ import pytest
 
 from model_store.bundle import Bundle
 from model_store.engine import Engine
+from model_store.scorer import Scorer
 from model_store.shelf import Shelf
 from tests.training import toy
 from training import pipeline
@@ -19,7 +20,8 @@ FILES = {
     "text_encoder.onnx", "text_encoder.int8.onnx", "user_encoder.onnx", "heads.onnx", "tokenizer.json", "proof.npz",
     "golden.jsonl", "warmup.jsonl", "items.ids.json", "items.vectors.npy", "items.published.npy", "items.outputs.npy",
     "items.attributes.json", "items.codes.0.npy", "items.codes.1.npy", "items.codes.2.npy", "items.jsonl",
-    "items.numbers.json", "items.statistics.npy",
+    "items.numbers.json", "items.statistics.npy", "items.experts.npy", "items.rest.npy", "items.silent.npy",
+    "scorer.onnx", "scorer.query.onnx", "scorer.items.onnx",
 }  # fmt: skip
 
 
@@ -192,6 +194,7 @@ def test_data_of_queries_alone_make_a_bundle_that_opens(bert, tmp_path, progress
     found = engine.heads(query * 0, query, opened.items.vectors, np.zeros((12, 1), dtype=np.float32))
     assert found["match"].shape == (12, 1)
     assert opened.items.statistics is None
+    assert Scorer(opened, engine.features).check(opened, engine)["match"] < 1e-6
     for line in opened.lines("golden.jsonl"):
         query = engine.text(line["request"]["query"]).vector
         for item, tasks in line["expected"].items():

@@ -1,0 +1,148 @@
+"""The scorer's graphs against the heads as torch computes them, for heads whose every parameter matters."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from model_store.engine import CPU
+from model_store.manifest import Task
+from tests.training import toy
+from training.export import scorer
+from training.export.graphs import OPSET
+from training.model.heads import KINDS, PairHeads
+from training.model.readout import Readout
+from training.sections import TaskConfig
+
+D, F, ROWS = 8, 5, 30
+OWN = {"some": np.array([1, 3]), "all": np.arange(F), "none": np.arange(0)}
+TASKS = tuple(
+    Task(name=f"{kind}_{name}", type=type_, inputs=kind, classes=classes, quantiles=quantiles)
+    for kind in reversed(KINDS)  # in another order than that of the columns
+    for name, type_, classes, quantiles in (
+        ("grown", "regression", (), ()),
+        ("classes", "multiclass", ("a", "b", "c"), ()),
+        ("levels", "quantile", (), (0.1, 0.5, 0.9)),
+        ("chance", "binary", (), ()),
+        ("median", "quantile", (), (0.5,)),
+        ("value", "regression", (), ()),
+        ("other", "binary", (), ()),
+    )
+)
+
+
+def made(tasks=TASKS, *, sharing="mmoe", experts=3) -> tuple[PairHeads, Readout]:
+    """Heads and a readout, calibrated, drawn at random."""
+    torch.manual_seed(0)
+    model = toy.settings(model={"sharing": sharing, "experts": experts}).model
+    grown = {"grown": "log1p", "levels": "log1p"}
+    told = {
+        task.name: TaskConfig(
+            type=task.type, label="any", inputs=task.inputs,
+            transform=grown.get(task.name.rpartition("_")[2], "none"),
+        )
+        for task in tasks
+    }  # fmt: skip
+    heads, readout = PairHeads(tasks, model, F).eval(), Readout(tasks, told)
+    for number, task in enumerate(tasks):
+        scale, shift = 0.3 + 0.1 * number, 0.05 * number
+        readout.set(task.name, scale, shift)
+        if task.type in ("regression", "quantile"):
+            readout.bound(task.name, -0.5, 5.0 + number)
+        if task.type == "quantile":
+            readout.begin(task.name, torch.linspace(-1, 1, task.width).tolist())
+            readout.shift(task.name, (0.3 * torch.randn(task.width)).tolist())
+    with torch.no_grad():
+        for parameter in heads.parameters():
+            parameter.normal_(std=0.3)
+        heads.standardise(0.5 + 2.0 * torch.randn(50, F))
+        heads.spread[0] = torch.inf  # a column that never varied
+    return heads, readout
+
+
+def unit(rows: int) -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.randn(rows, D), dim=-1)
+
+
+def run(path: Path, given: dict[str, torch.Tensor]) -> tuple[dict[str, np.ndarray], list[str]]:
+    session = onnxruntime.InferenceSession(path, providers=[CPU])
+    feeds = {node.name: given[node.name].numpy() for node in session.get_inputs()}
+    values = session.run(None, feeds)
+    order = json.loads(session.get_modelmeta().custom_metadata_map["tasks"])
+    return dict(zip([node.name for node in session.get_outputs()], values, strict=True)), order
+
+
+def compare(
+    folder: Path, heads: PairHeads, readout: Readout, *, own=OWN["some"], query=True, askers=1
+) -> None:
+    """Export, run, and hold each task against the readout of the unfolded layer."""
+    scorer.export(heads, readout, folder, own=own, opset=OPSET)
+    user, items, asked = unit(askers), unit(ROWS), unit(askers) if query else torch.zeros(askers, D)
+    context = torch.randn(ROWS, F) * 4.0  # some of it beyond what training saw
+    shared = np.setdiff1d(np.arange(F), own)
+    context[:, shared] = context[:1, shared] if askers == 1 else context[:, shared]
+    stored, _ = run(folder / "scorer.items.onnx", {"items": items})
+    given = {name: torch.from_numpy(value) for name, value in stored.items()} | {
+        "items": items, "user": user, "query": asked,
+        "own": context[:, own], "shared": context[:1 if askers == 1 else None, shared],
+    }  # fmt: skip
+    found, order = run(folder / ("scorer.query.onnx" if query else "scorer.onnx"), given)
+    rows = (user.expand(ROWS, D), asked.expand(ROWS, D), items[:, None], context[:, None])
+    logits = heads(*rows)
+    widths = {task.name: task.width for task in heads.tasks}
+    assert sorted(order) == sorted(widths)
+    begin = 0
+    for name in order:
+        part = found["outputs"][:, begin : begin + widths[name]]
+        expected = readout(name, logits[name][:, 0]).numpy()
+        np.testing.assert_allclose(part, expected, rtol=2e-5, atol=2e-5, err_msg=name)
+        begin += widths[name]
+    assert begin == found["outputs"].shape[1]
+
+
+@pytest.mark.parametrize("query", [True, False])
+@pytest.mark.parametrize(("sharing", "experts"), [("mmoe", 3), ("mmoe", 1), ("shared_bottom", 3)])
+@torch.no_grad()
+def test_every_kind_and_type_of_task_is_what_torch_computes(tmp_path, sharing, experts, query):
+    compare(tmp_path, *made(sharing=sharing, experts=experts), query=query)
+
+
+@pytest.mark.parametrize("query", [True, False])
+@pytest.mark.parametrize("kinds", [KINDS[:1], KINDS[1:2], KINDS[2:], KINDS[:2], KINDS[1:], KINDS[::2]])
+@torch.no_grad()
+def test_kinds_that_no_task_is_of_are_not_missed(tmp_path, kinds, query):
+    tasks = [task for task in TASKS if task.inputs in kinds]
+    compare(tmp_path, *made(tasks), query=query)
+
+
+@pytest.mark.parametrize("query", [True, False])
+@pytest.mark.parametrize("own", list(OWN))
+@torch.no_grad()
+def test_columns_of_the_context_may_be_shared_own_or_both(tmp_path, own, query):
+    compare(tmp_path, *made(), own=OWN[own], query=query)
+
+
+@pytest.mark.parametrize("query", [True, False])
+@pytest.mark.parametrize("own", list(OWN))
+@torch.no_grad()
+def test_each_candidate_may_have_an_asker_of_its_own(tmp_path, own, query):
+    compare(tmp_path, *made(), own=OWN[own], query=query, askers=ROWS)
+
+
+@pytest.mark.parametrize(
+    "name", [f"pair_{name}" for name in ("chance", "classes", "levels", "grown", "value")]
+)
+@torch.no_grad()
+def test_a_task_may_be_the_only_one(tmp_path, name):
+    compare(tmp_path, *made([task for task in TASKS if task.name == name]))
+
+
+@torch.no_grad()
+def test_a_gate_that_is_sure_overflows_nothing(tmp_path):
+    heads, readout = made()
+    sure = heads.mix.experts * heads.mix.hidden + 1
+    heads.item.weight[sure :: heads.mix.experts] *= 500.0
+    compare(tmp_path, heads, readout)

@@ -1,0 +1,87 @@
+"""The first layer's weights as the scorer's graphs hold them: cut into what the experts read, and the rest.
+
+experts   E · hidden columns; each kind of task has its own values
+rest      for each task how far the gates of the other experts are over that of the first: a softmax does not change;
+          then for each task that has them the sloped dot products, as columns in which u⊙i and q⊙i add up
+
+What stands in the rest belongs to one task, so all kinds share a row: where a kind sees nothing, a weight is zero.
+"""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from model_store.manifest import Task
+from training.model.heads import PairHeads
+
+Matrix = NDArray[np.float64]
+
+
+class Blocks:
+    """Weights (in, h) as trained, but for inputs that are not scaled, and how they are cut."""
+
+    def __init__(self, heads: PairHeads, tasks: Sequence[Task]) -> None:
+        """tasks: in the order of their columns."""
+        self._mix, self.tasks = heads.mix, tuple(tasks)
+        self.dotted = tuple(
+            task for task in tasks if task.type != "multiclass"
+        )  # classes have no single direction
+        self.hidden, self.mixed = heads.mix.hidden, heads.mix.experts
+        self.gates = heads.mix.experts - 1 if heads.mix.gated else 0
+        self.width = self.mixed * self.hidden
+        scale = heads.scale
+        self.item, self.item_item = scale * weight(heads.item), scale**2 * weight(heads.item_item)
+        self.user, self.query = scale * weight(heads.user), scale * weight(heads.query)
+        self.user_item = scale**2 * weight(heads.user_item)
+        self.query_item = scale**2 * weight(heads.query_item)
+        self.context = weight(heads.context)
+        self._bias = bias(heads.context)[None]
+        self._no_user, self._no_query = array(heads.no_user)[None], array(heads.no_query)[None]
+        self.slopes = {task.name: array(heads.slope[task.name]) for task in self.dotted}
+
+    def constant(self, kind: str, *, asked: bool) -> Matrix:
+        """What is added for a kind of tasks whatever the inputs are, (1, h)."""
+        row = self._no_user if kind == "query_item" else self._bias
+        return row if asked and kind != "user_item" else row + self._no_query
+
+    def experts(self, weights: Matrix) -> Matrix:
+        """The part of the experts, (in, E · hidden)."""
+        return weights[:, : self.width]
+
+    def rest(self, weights: Matrix, kinds: Collection[str], side: int | None = None) -> Matrix:
+        """The rest, for the kinds that see the input; side: whose dot products it is, 0 the user's, 1 the query's."""
+        gates = [self._gates(weights, task) * (task.inputs in kinds) for task in self.tasks]
+        dots = np.zeros((len(weights), len(self.dotted)))
+        for column, task in enumerate(self.dotted):
+            if side is not None and task.inputs in kinds:
+                dots[:, column] = self.slopes[task.name][side]
+        return np.concatenate([*gates, dots], axis=1)
+
+    def _gates(self, weights: Matrix, task: Task) -> Matrix:
+        begin = self.width + self.mixed * self._mix.names.index(task.name)
+        columns = weights[:, begin : begin + 1 + self.gates]
+        return columns[:, 1:] - columns[:, :1]
+
+
+def array(tensor: torch.Tensor) -> Matrix:
+    """As numpy's float64."""
+    return tensor.detach().double().numpy()
+
+
+def weight(layer: nn.Module) -> Matrix:
+    """Of a linear layer, (in, out)."""
+    return array(layer.get_parameter("weight")).T
+
+
+def bias(layer: nn.Module) -> Matrix:
+    """Of a linear layer, (out,)."""
+    return array(layer.get_parameter("bias"))
+
+
+def layers(module: nn.Module) -> tuple[nn.Linear, nn.Linear]:
+    """The two linear layers of a tower."""
+    first, last = (layer for layer in module.children() if isinstance(layer, nn.Linear))
+    return first, last

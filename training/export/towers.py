@@ -1,0 +1,167 @@
+"""From the first layer to answers, in the scorer's graphs: gates, towers, calibration, units.
+
+Gates of all tasks are one softmax, towers that read the same are one product. What is affine after the last layer is
+folded into it. Columns of answers stand in the order of the tasks, which is kind by kind and link by link.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from model_store.manifest import Task
+from training.export.blocks import Matrix, array, bias, layers, weight
+from training.export.sheet import Sheet
+from training.model.heads import TOWER, PairHeads
+from training.model.readout import Readout
+
+STEEP = 80.0  # how far a gate may be over the first one's: float32 knows no more
+
+
+def link(task: Task, readout: Readout) -> str:
+    """What is put on a task's scaled logits; tasks side by side that have the same are served at once."""
+    if task.type == "regression":
+        return "1 grown" if readout.log[task.name] else "2 value"
+    alone = {"multiclass": f"3 classes {task.name}", "quantile": f"4 levels {task.name}"}
+    return alone.get(task.type, "0 chance")
+
+
+class Towers:
+    """All that comes after the first layer."""
+
+    def __init__(self, heads: PairHeads, readout: Readout, tasks: Sequence[Task], sheet: Sheet) -> None:
+        self._heads, self._readout, self._sheet = heads, readout, sheet
+        self._groups = {kind: [task for task in tasks if task.inputs == kind] for kind in heads.kinds}
+        self._experts, self._hidden = heads.mix.experts, heads.mix.hidden
+
+    def answers(self, experts: Mapping[str, str], rest: str, now: str) -> str:
+        """What the tasks of some kinds answer, (n, W), from their experts, the rest of all and the tower of now."""
+        gates, dots = self._parted(rest)
+        answers = []
+        for kind, value in experts.items():
+            tasks, lit = self._groups[kind], self._sheet.node("Relu", value)
+            hidden = self._towers(tasks, self._mixed(lit, gates[kind], len(tasks)) if gates else [lit])
+            row = self._sheet.constant(np.concatenate([self._offset(task) for task in tasks]))
+            if kind == "pair":
+                row = self._sheet.affine(now, self._told(tasks), row)
+            inputs = [*hidden, dots[kind]] if kind in dots else hidden
+            answers.append(
+                self._linked(tasks, self._sheet.affine(self._sheet.joined(inputs), self._last(tasks), row))
+            )
+        return self._sheet.joined(answers)
+
+    def _parted(self, rest: str) -> tuple[dict[str, str], dict[str, str]]:
+        """The gates' shares (n, T · E) and the dot products of each kind."""
+        count = self._experts - 1 if self._heads.mix.gated else 0
+        sizes = {kind: len(tasks) for kind, tasks in self._groups.items()}
+        dotted = {kind: sum(map(_dotted, tasks)) for kind, tasks in self._groups.items()}
+        dotted = {kind: width for kind, width in dotted.items() if width}
+        whole = [count * sum(sizes.values())] if count else []
+        parts = self._sheet.split(rest, [*whole, *dotted.values()])
+        dots = dict(zip(dotted, parts[len(whole) :], strict=True))
+        if not count:
+            return {}, dots
+        shares = self._shares(parts[0], sum(sizes.values()))
+        split = self._sheet.split(shares, [size * self._experts for size in sizes.values()])
+        return dict(zip(sizes, split, strict=True)), dots
+
+    def _shares(self, gates: str, size: int) -> str:
+        """The softmax of each task's gates (n, T · (E - 1)), that of the first expert being zero: (n, T · E)."""
+        sheet = self._sheet
+        raised = sheet.node("Exp", sheet.node("Clip", gates, "", sheet.constant(STEEP)))
+        each, others = np.eye(size), self._experts - 1
+        own = np.kron(each, np.eye(others, self._experts, k=1)).astype(np.float64)
+        whole = np.kron(each, np.ones((others, self._experts))).astype(np.float64)
+        first = np.tile(np.eye(1, self._experts), size)
+        parts = sheet.affine(raised, own, sheet.constant(first))
+        return sheet.node("Div", parts, sheet.affine(raised, whole, sheet.constant(np.ones_like(first))))
+
+    def _mixed(self, experts: str, shares: str, size: int) -> list[str]:
+        """What the gates of each task let through, (n, hidden) each."""
+        sheet = self._sheet
+        shares = sheet.reshaped(shares, size, self._experts)
+        mixed = sheet.node("MatMul", shares, sheet.reshaped(experts, self._experts, self._hidden))
+        return sheet.split(sheet.reshaped(mixed, size * self._hidden), [self._hidden] * size)
+
+    def _towers(self, tasks: Sequence[Task], inputs: Sequence[str]) -> list[str]:
+        """The hidden layer of each tower; where all read the same, one product for all."""
+        firsts = [layers(self._heads.mix.towers[task.name])[0] for task in tasks]
+        weights, biases = list(map(weight, firsts)), list(map(bias, firsts))
+        if len(inputs) < len(tasks):
+            weights, biases = [np.concatenate(weights, axis=1)], [np.concatenate(biases)]
+        sheet = self._sheet
+        return [
+            sheet.node("Relu", sheet.affine(value, by, sheet.constant(plus)))
+            for value, by, plus in zip(inputs, weights, biases, strict=True)
+        ]
+
+    def _last(self, tasks: Sequence[Task]) -> Matrix:
+        """From all hidden layers and the dots to scaled logits."""
+        found = np.zeros((TOWER * len(tasks) + sum(map(_dotted, tasks)), sum(task.width for task in tasks)))
+        begin, dots = 0, TOWER * len(tasks)
+        for place, task in enumerate(tasks):
+            columns, scale = slice(begin, begin + task.width), self._scale(task)
+            last = layers(self._heads.mix.towers[task.name])[1]
+            found[place * TOWER : (place + 1) * TOWER, columns] = scale * weight(last)
+            if _dotted(task):
+                found[dots, columns] = scale
+                dots += 1
+            begin = columns.stop
+        return found
+
+    def _told(self, tasks: Sequence[Task]) -> Matrix:
+        """What the tower of now adds to them."""
+        told = [self._scale(task) * weight(self._heads.told[task.name]) for task in tasks]
+        return np.concatenate(told, axis=1)
+
+    def _offset(self, task: Task) -> Matrix:
+        """What is added to a task's scaled logits."""
+        plus = bias(layers(self._heads.mix.towers[task.name])[1])
+        if task.name in self._heads.told:
+            plus = plus + bias(self._heads.told[task.name])
+        if task.type == "quantile":
+            return np.asarray(plus + self._levels(task)[0])
+        return np.asarray(self._scale(task) * plus + self._calibration(task)[1])
+
+    def _linked(self, tasks: Sequence[Task], logits: str) -> str:
+        """Scaled logits as they are served."""
+        runs = [list(run) for _, run in groupby(tasks, key=lambda task: link(task, self._readout))]
+        parts = self._sheet.split(logits, [sum(task.width for task in run) for run in runs])
+        return self._sheet.joined([self._served(run, part) for run, part in zip(runs, parts, strict=True)])
+
+    def _served(self, tasks: Sequence[Task], logits: str) -> str:
+        sheet, first = self._sheet, tasks[0]
+        if first.type in ("binary", "multilabel"):
+            return sheet.node("Sigmoid", logits)
+        if first.type == "multiclass":
+            return sheet.node("Softmax", logits, axis=-1)
+        if first.type == "quantile":
+            logits = self._quantiles(first, logits)
+        if self._readout.log[first.name]:
+            logits = sheet.node("Sub", sheet.node("Exp", logits), sheet.constant(1.0))
+        low, high = ([[self._calibration(task)[end] for task in tasks]] for end in (2, 3))
+        return sheet.node("Min", sheet.node("Max", logits, sheet.constant(low)), sheet.constant(high))
+
+    def _quantiles(self, task: Task, levels: str) -> str:
+        """Standardised quantiles in order, calibrated, in units."""
+        sheet, (scale, offset) = self._sheet, self._calibration(task)[:2]
+        shifted = sheet.node("Add", sheet.ordered(levels, task.width), sheet.constant(self._levels(task)[1]))
+        scaled = sheet.node("Mul", sheet.ordered(shifted, task.width), sheet.constant(scale))
+        return sheet.node("Add", scaled, sheet.constant(offset))
+
+    def _scale(self, task: Task) -> float:
+        """Of a task's logits before the link; quantiles are put in order first."""
+        return 1.0 if task.type == "quantile" else float(self._calibration(task)[0])
+
+    def _calibration(self, task: Task) -> Matrix:
+        """scale, shift, low and high."""
+        return array(self._readout.affine(task.name))
+
+    def _levels(self, task: Task) -> Matrix:
+        """Of quantiles: where they begin, and their shifts."""
+        return array(self._readout.get_buffer(f"levels_{task.name}"))
+
+
+def _dotted(task: Task) -> bool:
+    """Whether its logit has dot products; classes have no single direction."""
+    return task.type != "multiclass"
