@@ -51,7 +51,7 @@ class Files:
     def put(self, number: int, frame: pl.DataFrame) -> None:
         """Keep what was made of a slice; they may come in any order."""
         path = self._folder / f"{number:06d}.parquet"
-        frame.write_parquet(path, compression="lz4")
+        frame.write_parquet(path, compression="uncompressed")  # it is read again soon
         self._parts[number] = path
 
     def join(self, path: Path) -> None:

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from app.api.schema import EARLIEST, LATEST, Time
 from app.catalogue import Catalogue
+from app.lookup import Lookup
 
 TEXTS = {"user_id": 256, "query": 2_000}  # and the most characters that /score takes
 COLD = ("history", "profile", "text", "attributes", "numbers", "published")
@@ -22,15 +23,14 @@ class Groups:
 
     def __init__(self, catalogue: Catalogue, moment: datetime) -> None:
         self._moment = moment.timestamp()
-        columns = {"item_id": catalogue.ids, ROW: catalogue.places(catalogue.ids)}
-        self._items = pl.DataFrame(columns, schema={"item_id": pl.String, ROW: pl.Int64})
+        self._items = Lookup(pl.Series(catalogue.ids, dtype=pl.String), catalogue.places(catalogue.ids))
 
     def split(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
         """Asks (user_id, query, #now) with the lists of their rows (#number) and of the catalogue's (#row).
 
         And the numbers of all other rows: they say more than that, or something is wrong with them.
         """
-        read = {name for name in TEXTS if frame.schema.get(name) == pl.String}
+        read = {name for name in TEXTS if _texts(frame, name)}
         other = [
             frame[name].is_null() for name in (*TEXTS, *COLD) if name in frame.columns and name not in read
         ]
@@ -38,7 +38,9 @@ class Groups:
             {
                 NUMBER: np.arange(len(frame)),
                 **{name: frame[name] if name in read else _nothing(frame, pl.String) for name in TEXTS},
-                ROW: self._rows(frame),
+                ROW: self._items.find(frame["item_id"])
+                if _texts(frame, "item_id")
+                else np.full(len(frame), -1),
                 NOW: self._times(frame),
             }
         )
@@ -46,18 +48,13 @@ class Groups:
             pl.all_horizontal(
                 pl.any_horizontal(pl.col(*TEXTS).is_not_null()),
                 *(_usable(name, most) for name, most in TEXTS.items()),
-                pl.col(ROW, NOW).is_not_null(),
+                pl.col(ROW) >= 0,
+                pl.col(NOW).is_not_null(),
                 *other,
             )
         ).to_series()
         asks = table.filter(plain).group_by(*TEXTS, NOW, maintain_order=True).agg(NUMBER, ROW)
         return asks, table[NUMBER].filter(~plain)
-
-    def _rows(self, frame: pl.DataFrame) -> pl.Series:
-        """Rows of the catalogue, null for an item that is not in it."""
-        if frame.schema["item_id"] != pl.String:
-            return _nothing(frame, pl.Int64)
-        return frame.select("item_id").join(self._items, on="item_id", how="left", maintain_order="left")[ROW]
 
     def _times(self, frame: pl.DataFrame) -> pl.Series:
         """Moments in unix seconds, null for one that is none."""
@@ -74,6 +71,10 @@ class Groups:
             pl.when(given.is_null()).then(self._moment).when(told.is_between(first, end, "left")).then(told)
         )
         return pl.select(choice).to_series()
+
+
+def _texts(frame: pl.DataFrame, name: str) -> bool:
+    return frame.schema.get(name) == pl.String
 
 
 def _usable(name: str, most: int) -> pl.Expr:
