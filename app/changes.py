@@ -86,6 +86,7 @@ class Changes:
 
     async def start(self) -> None:
         """Take over all changes there ever were, then follow; without them, if Redis is away, until it is back."""
+        self._metrics.items_followed.set(time.time())
         try:
             await self.follow()
         except CacheAway:

@@ -72,7 +72,7 @@ class Metrics:
         self.items_runtime = gauge("items_runtime", "Items that were put at runtime.", "max")
         self.items_deleted = gauge("items_deleted", "Items of the bundle that were deleted.", "max")
         self.items_followed = gauge(
-            "items_followed_age_seconds", "Time since all changes of items were known.", "age"
+            "items_followed_age_seconds", "Time since the slowest process knew all changes of items.", "lag"
         )
         self.unknown = counter("history_unknown_items_total", "History events of items not in the catalogue.")
         self.scores = histogram("score", "Fused score of the first item of an answer.", bounds=UNIT)

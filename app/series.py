@@ -22,7 +22,7 @@ from app.tally import SIZE, Tally, series
 Labels = tuple[str, ...]
 Values = NDArray[np.float64]
 Found = Mapping[str, Mapping[Labels, Values]]  # family, labels -> (processes, values of a series)
-Merge = Literal["sum", "min", "max", "age"]
+Merge = Literal["sum", "min", "max", "age", "lag"]
 
 
 class Count:
@@ -120,7 +120,10 @@ class Counters(Family[Count]):
 
 
 class Gauges(Family[Level]):
-    """The sum, the least or the greatest of the processes; of `age` each holds a time, and the newest counts."""
+    """The sum, the least or the greatest of the processes.
+
+    Of `age` and `lag` each holds a time: the newest counts, and of a lag the oldest: who is stuck must be seen.
+    """
 
     def __init__(self, tally: Tally, name: str, text: str, labels: Labels, merge: Merge) -> None:
         super().__init__(tally, name, text, labels)
@@ -136,8 +139,11 @@ class Gauges(Family[Level]):
         return metric
 
     def _merged(self, values: Values) -> float:
-        if self._merge == "age":
-            return time.time() - float(values.max()) if values.any() else 0.0
+        if self._merge in ("age", "lag"):
+            told = values[values > 0.0]
+            return (
+                time.time() - float(told.max() if self._merge == "age" else told.min()) if len(told) else 0.0
+            )
         merged = (
             values.sum() if self._merge == "sum" else values.min() if self._merge == "min" else values.max()
         )

@@ -75,6 +75,16 @@ def test_an_age_is_that_of_the_newest_and_zero_where_there_is_none(handles):
     assert shown(registry)["chorus_age"] == pytest.approx(60.0, abs=5.0)
 
 
+def test_a_lag_is_that_of_the_slowest_and_of_nobody_who_tells_none(handles):
+    registries = [Registry(Tally(handle), handles) for handle in handles]
+    first, second = (registry.gauge("lag", "Lag.", "lag") for registry in registries)
+    assert shown(registries[0]) == {"chorus_lag": 0.0}
+    first.set(time.time() - 90.0)
+    assert shown(registries[1])["chorus_lag"] == pytest.approx(90.0, abs=5.0)
+    second.set(time.time() - 5.0)
+    assert shown(registries[1])["chorus_lag"] == pytest.approx(90.0, abs=5.0)
+
+
 def test_a_process_that_takes_over_keeps_the_counts_and_drops_the_levels(handles):
     for _ in range(2):
         registry = Registry(Tally(handles[0]), handles)
