@@ -7,7 +7,7 @@ for a filter, the rows that pass.
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ EXACT, CELLS = "exact", "cells"
 
 @dataclass(frozen=True)
 class Finder:
-    """build, load: seconds; megabytes: of its files, beside the vectors; order: where each row of the table lay."""
+    """build, load: seconds; cores: that it could be built on, as it was done; megabytes: of its files, beside the
+    vectors; order: where each row of the table lay.
+    """
 
     name: str
     find: Find
@@ -37,6 +39,7 @@ class Finder:
     megabytes: float = 0.0
     order: Rows | None = None
     note: str = ""
+    cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
 
 
 def ours(vectors: Vectors, searches: Vectors, folder: Path) -> list[Finder]:
