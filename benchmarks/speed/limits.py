@@ -1,14 +1,10 @@
 """The limits, measured on the server's core: contenders/loop.py and contenders/hello.py."""
 
-import json
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.speed import lineup
 from benchmarks.speed.answers import SAMPLES, Items
 from benchmarks.speed.lineup import Contender
-from benchmarks.speed.process import on
 from benchmarks.speed.rig import Rig
 
 LOOP, BARE, HELLO = "in-process loop", "bare ONNX run", "bare ASGI answer"
@@ -25,20 +21,7 @@ class Work:
 
 def work(rig: Rig, file: Path) -> Work:
     """The requests of a file without HTTP and Redis, and the heads alone."""
-    command = [
-        str(rig.peers),
-        "-m",
-        "benchmarks.speed.contenders.loop",
-        str(file),
-        str(SECONDS),
-        str(SAMPLES),
-    ]
-    env = lineup.environment(Contender(LOOP, "loop"), rig.bench, redis=rig.redis, port=0)
-    done = subprocess.run(
-        on([rig.cores.server], command), env={name: str(value) for name, value in env.items()}, check=True,
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    told = json.loads(done.stdout)
+    told = rig.told("loop", file, SECONDS, SAMPLES)
     return Work({LOOP: told["loop"], BARE: told["bare"]}, told["answers"])
 
 

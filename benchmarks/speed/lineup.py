@@ -13,6 +13,19 @@ FOLDED, LOCAL = "folded graph", "local copies"
 SETTINGS = {"local_cache": 0, "max_candidates": 5_000, "redis_timeout_ms": 5_000}
 
 
+HOUR = 3_600
+# throughput before latency; and it must not take being paused, or a slow start, for an illness
+RAY = {
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": 1,
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": HOUR,
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": HOUR,
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": HOUR,
+    "RAY_health_check_failure_threshold": HOUR,
+    "RAY_USAGE_STATS_ENABLED": 0,
+    "RAY_AUTH_MODE": "disabled",
+}
+
+
 @dataclass(frozen=True)
 class Contender:
     """One server. `variant` tells apart what runs the same program; `settings` are added to its environment."""
@@ -54,7 +67,7 @@ def everyone() -> list[Contender]:
         Contender(MOSEC, "mosec_app", FOLDED),
         Contender("BentoML", "bento_app"),
         Contender("LitServe", "lit_app"),
-        Contender("Ray Serve", "ray_app"),
+        Contender("Ray Serve", "ray_app", settings=RAY),
     ]
 
 
@@ -93,6 +106,6 @@ def environment(contender: Contender, bench: Bench, *, redis: str, port: int) ->
     graph = bench.bundle / "heads.onnx" if contender.variant == FOLDED else bench.unfolded
     return common | {
         "SPEED_BUNDLE": bench.bundle, "SPEED_GRAPH": graph, "SPEED_REDIS": redis, "SPEED_PORT": port,
-        "BENTOML_DO_NOT_TRACK": "true", "RAY_USAGE_STATS_ENABLED": 0, "RAY_SERVE_THROUGHPUT_OPTIMIZED": 1,
+        "BENTOML_DO_NOT_TRACK": "true",
         **contender.settings,
     }  # fmt: skip

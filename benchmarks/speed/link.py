@@ -35,8 +35,9 @@ class Link:
         if end < 0:
             return None
         head = bytes(self.read[:end]).lower()
-        size = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
-        return head if len(self.read) >= end + 4 + size else None
+        size = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
+        whole = len(self.read) >= end + 4 + int(size) if size else self.read.endswith(b"\r\n0\r\n\r\n")
+        return head if whole else None
 
 
 def links(url: str, number: int) -> list[Link]:

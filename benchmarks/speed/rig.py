@@ -1,5 +1,6 @@
 """What every measurement stands on: cores, one Redis filled for everybody, servers, prepared bodies."""
 
+import json
 import os
 import subprocess
 import sys
@@ -17,11 +18,13 @@ from benchmarks.speed import asks, crowd, lineup, wrk
 from benchmarks.speed.bundle import Bench
 from benchmarks.speed.crowd import Crowd
 from benchmarks.speed.lineup import Contender
-from benchmarks.speed.process import Process, running, wait
+from benchmarks.speed.link import together
+from benchmarks.speed.process import Process, on, running, wait
 from benchmarks.speed.wrk import Load
 
 READY = 120.0
 TIMEOUT = 60.0
+CONNECTIONS = 8
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ class Rig:
         with self.start(contender, cores) as served:
             bodies = asks.warming(self.crowd)
             self.until(served, bodies[0])
-            self.load(served, self.bodies("warming", bodies), seconds=2)
+            lines = [json.dumps(body).encode() for body in bodies]
+            together(f"{served.address}/recommend", lines, at_once=CONNECTIONS)
             yield served
 
     def until(self, served: Served, body: Mapping[str, Any]) -> None:
@@ -94,12 +98,22 @@ class Rig:
         served.process.resume()
         self.until(served, asks.warming(self.crowd)[0])
 
+    def told(self, module: str, *arguments: object) -> Any:
+        """What a program of the contenders prints, as JSON; run on the server's core in the peers' environment."""
+        command = [str(self.peers), "-m", f"benchmarks.speed.contenders.{module}", *map(str, arguments)]
+        env = lineup.environment(Contender(module, module), self.bench, redis=self.redis, port=0)
+        done = subprocess.run(
+            on([self.cores.server], command), env={name: str(value) for name, value in env.items()}, check=True,
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        return json.loads(done.stdout)
+
     def bodies(self, name: str, bodies: Sequence[Any]) -> Path:
         """Write bodies for wrk."""
         return asks.write(bodies, self.folder / f"{name}.jsonl")
 
     def load(
-        self, served: Served, bodies: Path, *, seconds: float, connections: int = 8, **more: Any
+        self, served: Served, bodies: Path, *, seconds: float, connections: int = CONNECTIONS, **more: Any
     ) -> Load:
         """A closed loop of requests to /recommend, or to the `path` given."""
         path = more.pop("path", "/recommend")

@@ -1,7 +1,6 @@
 """Texts never seen before: how many a second, and whether a vector depends on who else asks."""
 
 import json
-import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -16,7 +15,6 @@ from benchmarks.speed import crowd, lineup
 from benchmarks.speed.crowd import moment
 from benchmarks.speed.lineup import Contender
 from benchmarks.speed.link import together
-from benchmarks.speed.process import on
 from benchmarks.speed.rig import Rig, Served
 from benchmarks.speed.rounds import order, ratios, spread
 
@@ -59,8 +57,9 @@ def _rates(rig: Rig, ours: Served, theirs: Served, file: Path) -> dict[str, Any]
         for name in order([lineup.CHORUS, TORCH, BARE], number):
             rig.say(f"  round {number + 1}: {name}")
             if name == BARE:
-                for key, rate in zip((BARE, ENCODE), _bare(rig, file), strict=True):
-                    rates[key].append(rate)
+                told = rig.told("text_loop", 2.0, file)
+                rates[BARE].append(told["bare"])
+                rates[ENCODE].append(told["encode"])
             elif name == TORCH:
                 theirs.process.resume()
                 load = rig.load(theirs, file, seconds=seconds, connections=CONNECTIONS)
@@ -83,23 +82,6 @@ def _bodies(rig: Rig, texts: Sequence[str]) -> list[dict[str, Any]]:
     context = {"timestamp": moment(rig.crowd.now)}
     candidates = [rig.crowd.item_ids[0]]
     return [{"query": text, "candidates": candidates, "k": 1, "context": context} for text in texts]
-
-
-def _bare(rig: Rig, file: Path) -> tuple[float, float]:
-    command = [
-        str(rig.peers),
-        "-m",
-        "benchmarks.speed.contenders.text_loop",
-        "2.0",
-        str(file),
-    ]
-    env = lineup.environment(Contender(BARE, "text_loop"), rig.bench, redis=rig.redis, port=0)
-    done = subprocess.run(
-        on([rig.cores.server], command), env={name: str(value) for name, value in env.items()}, check=True,
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    told = json.loads(done.stdout)
-    return told["bare"], told["encode"]
 
 
 def _alike(rig: Rig, ours: Served, theirs: Served, bodies: Sequence[dict[str, Any]]) -> float:

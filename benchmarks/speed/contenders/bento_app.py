@@ -1,33 +1,11 @@
 """BentoML: one worker, no access log; ranks where it waits, which measured faster than a thread pool."""
 
-from datetime import datetime
-
 import bentoml
-from pydantic import BaseModel
 from redis.asyncio import Redis
 
 from benchmarks.speed import keys
+from benchmarks.speed.contenders.models import Answer, Context
 from benchmarks.speed.contenders.ranker import Place, ranker
-
-
-class Context(BaseModel):
-    """When it is asked."""
-
-    timestamp: datetime
-
-
-class Scored(BaseModel):
-    """One item."""
-
-    item_id: str
-    score: float
-    tasks: dict[str, float]
-
-
-class Answer(BaseModel):
-    """The best ones, best first."""
-
-    items: list[Scored]
 
 
 @bentoml.service(workers=1, traffic={"timeout": 60}, logging={"access": {"enabled": False}})

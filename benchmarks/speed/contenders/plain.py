@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Annotated
 
 import uvicorn
@@ -16,13 +15,8 @@ from pydantic import BaseModel, Field
 from redis.asyncio import Redis
 
 from benchmarks.speed import keys
+from benchmarks.speed.contenders.models import Answer, Context
 from benchmarks.speed.contenders.ranker import Place, ranker
-
-
-class Context(BaseModel):
-    """When it is asked."""
-
-    timestamp: datetime
 
 
 class Request(BaseModel):
@@ -33,20 +27,6 @@ class Request(BaseModel):
     candidates: Annotated[list[str], Field(max_length=10_000)]
     k: Annotated[int, Field(ge=1, le=500)] = 20
     context: Context
-
-
-class Scored(BaseModel):
-    """One item."""
-
-    item_id: str
-    score: float
-    tasks: dict[str, float]
-
-
-class Answer(BaseModel):
-    """The best ones, best first."""
-
-    items: list[Scored]
 
 
 place = Place.read()
@@ -62,11 +42,6 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(lifespan=lifespan)
-
-
-@app.get("/ready")
-async def ready() -> bool:
-    return True
 
 
 @app.post("/recommend")

@@ -68,7 +68,7 @@ class Ranker:
         self, candidates: Sequence[str], user: bytes, query: bytes | None, now: datetime, k: int
     ) -> list[dict[str, Any]]:
         """The k best of the candidates; `user` and `query` as Redis holds them."""
-        rows = np.array([self._rows[item] for item in candidates])
+        rows = np.fromiter(map(self._rows.__getitem__, candidates), np.int64, len(candidates))
         last, size, vector = keys.unpack(user)
         asked = None if query is None else np.frombuffer(query, np.float32)
         context = self._context(rows, now.timestamp(), last, size)

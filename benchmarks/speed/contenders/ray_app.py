@@ -13,7 +13,9 @@ from benchmarks.speed import keys
 from benchmarks.speed.contenders.ranker import Place, ranker
 
 
-@serve.deployment(num_replicas=1, max_ongoing_requests=100)
+@serve.deployment(
+    num_replicas=1, max_ongoing_requests=100, health_check_period_s=3_600, health_check_timeout_s=3_600
+)
 class Recommend:
     """Ranks given candidates."""
 
