@@ -15,25 +15,19 @@ from benchmarks.speed.rig import Rig, Served
 SECONDS, RATE, SIZE = 10, 500, 500
 FRAME = re.compile(r"(?P<function>.+) \((?P<file>.+):\d+\)$")
 OTHER = "everything else"
-# the innermost frame that one of these knows decides; functions come first, then files
+# the innermost frame that one of these knows, by its function and file, decides
 GROUPS: tuple[tuple[str, str], ...] = (
-    ("heads", r"onnxruntime/|model_store/(engine|heads|fold\w*|scorer?)\.py|app/(heads|scorer?|scoring)\.py"),
+    ("gather", r"_gathered |model_store/(items|parts)\.py|app/(catalogue|lookup|overlay|slate|slates)\.py"),
+    ("heads", r"onnxruntime/|model_store/(engine|scorer)\.py"),
     ("metrics", r"app/(metrics|series|tally)\.py|prometheus_client/"),
-    ("Redis", r"app/(state|stored|near|copies|slab|link|line|wire|address|keys|ledger)\.py|redis/|hiredis/"),
-    (
-        "decode and check",
-        r"app/api/(body|schema|decode\w*|typed)\.py|pydantic|msgspec|app/(api/ask|candidates)\.py",
-    ),
-    (
-        "context features",
-        r"app/(moments|prior|shown)\.py|model_store/(features|clock|moment|taste|listwise)\.py",
-    ),
-    ("user and texts", r"app/(users|texts|memory)\.py|model_store/(history|text)\.py"),
-    ("gather", r"app/(catalogue|slates)\.py|model_store/items\.py"),
+    ("Redis", r"app/(address|copies|keys|ledger|line|link|near|slab|state|stored|wire)\.py|redis/|hiredis/"),
+    ("decode and check", r"app/api/(ask|body|schema)\.py|app/candidates\.py|pydantic|msgspec"),
+    ("context features", r"app/(moments|prior|shown)\.py|model_store/(clock|features|listwise|moment|taste)\.py"),
+    ("user and texts", r"app/(batcher|memory|pasts|texts|users)\.py|model_store/(history|text)\.py"),
     ("fusion and top k", r"app/(fusion|outcome)\.py"),
-    ("encode", r"app/api/(reply|recommend|answer\w*|encode\w*)\.py"),
-    ("use case", r"app/(recommender|question|model)\.py"),
-    ("HTTP", r"app/(trace|main|server|service)\.py|uvicorn/|httptools/|starlette/|fastapi/|h11/"),
+    ("encode", r"app/api/(recommend|reply)\.py"),
+    ("use case", r"app/(model|question|ranker|recommender|round)\.py"),
+    ("HTTP", r"app/(main|server|service|trace|worker)\.py|uvicorn/|httptools/|starlette/|fastapi/|h11/"),
     ("loop and threads", r"asyncio/|uvloop|concurrent/|threading\.py|selectors\.py|queue\.py"),
 )
 
@@ -93,8 +87,8 @@ def shares(stacks: Iterable[tuple[list[tuple[str, str]], int]]) -> dict[str, Any
 
 
 def _group(stack: list[tuple[str, str]]) -> str:
-    for _, file in reversed(stack):
+    for function, file in reversed(stack):
         for name, pattern in GROUPS:
-            if re.search(pattern, file):
+            if re.search(pattern, f"{function} {file}"):
                 return name
     return OTHER

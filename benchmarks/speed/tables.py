@@ -118,7 +118,7 @@ def _memory(found: Found) -> str:
     marks = found["resident MiB by requests"]
     once = found["identical cold requests"]
     rows = [[int(number), mib] for number, mib in marks.items()]
-    kept = rows if len(rows) < 8 else [*rows[:: len(rows) // 6], rows[-1]]
+    kept = rows if len(rows) < 8 else [*rows[: -1 : len(rows) // 6], rows[-1]]
     return table(["requests", "resident MiB"], kept) + (
         f"{once['at once']} identical cold requests at once: {once['encodes']['text']:.0f} run of the text encoder, "
         f"{once['encodes']['user']:.0f} of the user encoder.\n"

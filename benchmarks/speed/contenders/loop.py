@@ -2,7 +2,7 @@
 
     SPEED_BUNDLE=... SPEED_REDIS=... python -m benchmarks.speed.contenders.loop BODIES SECONDS ANSWERS
 
-loop   JSON bytes in, into typed structs; gather, context, Chorus's scorer, fusion, top k; JSON bytes out
+loop   JSON bytes in, into typed structs; rows, context, Chorus's scorer, fusion, top k; JSON bytes out
 bare   heads.onnx on arrays that lie ready
 
 Prints how often a second each can be done, and the first answers, as JSON.
@@ -19,9 +19,11 @@ from redis import Redis
 
 from benchmarks.speed import keys
 from benchmarks.speed.contenders import typed
-from benchmarks.speed.contenders.ranker import Place, Ranker, Vector, session
+from benchmarks.speed.contenders.ranker import AGE, Heads, Place, Ranker, Rows, Vector, session
 from model_store.bundle import Bundle
-from model_store.engine import Engine
+from model_store.clock import Clock
+from model_store.features import FeatureSet
+from model_store.scorer import Scorer, Side
 
 
 def main(file: Path, seconds: float, answers: int) -> None:
@@ -40,12 +42,7 @@ def main(file: Path, seconds: float, answers: int) -> None:
 
 def _loop(bundle: Bundle, known: Mapping[str, bytes]) -> Callable[[bytes], bytes]:
     """From the bytes of a request to the bytes of its answer; `known`: what Redis holds of users and queries."""
-    engine = Engine(bundle, "cpu")
-
-    def heads(user: Vector, query: Vector | None, items: Vector, context: Vector) -> Sequence[Vector]:
-        return list(engine.heads(user, query, items, context).values())
-
-    rank = Ranker(bundle.folder, heads).rank
+    rank = Ranker(bundle.folder, _heads(bundle)).rank
 
     def answer(body: bytes) -> bytes:
         asked = typed.decode(body)
@@ -55,6 +52,27 @@ def _loop(bundle: Bundle, known: Mapping[str, bytes]) -> Callable[[bytes], bytes
         return typed.encode({"items": items})
 
     return answer
+
+
+def _heads(bundle: Bundle) -> Heads:
+    """Chorus's own scorer, as it is served: what is constant for an item is gathered, not computed."""
+    manifest = bundle.manifest
+    features = FeatureSet(manifest.features, Clock(manifest.timezone))
+    scorer, parts, shared = Scorer(bundle, features), bundle.items.parts, features.shared
+    age = features.own.tolist().index(AGE)
+    ends = np.cumsum([task.width for task in scorer.tasks]).tolist()
+    cuts = {task.name: slice(end - task.width, end) for task, end in zip(scorer.tasks, ends, strict=True)}
+    order = [cuts[name] for name in ("click", "query_match", "time", "rating")]
+
+    def heads(
+        user: Vector, query: Vector | None, rows: Rows, common: Vector, ages: Vector
+    ) -> Sequence[Vector]:
+        own = np.zeros((len(rows), len(features.own)), np.float32)
+        own[:, age] = ages
+        outputs = scorer.scores(Side(user, query, common[shared]), parts, rows, own)
+        return [outputs[:, cut] for cut in order]
+
+    return heads
 
 
 def _known(redis: str, bodies: Sequence[bytes]) -> dict[str, bytes]:

@@ -4,6 +4,7 @@ Everything is known beforehand: which context features, which heads, which fusio
 (other features, cold items, filters, explanations, missing values) is left out, to the peers' advantage.
 """
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,11 @@ from model_store import items
 from model_store.manifest import Manifest
 
 DAY = 86_400.0
+COLUMNS, AGE = 11, 6  # of the context: hour 4, weekday 2, item_age 1 + missing, since_last 1 + missing, history_size
 
 Vector = NDArray[np.float32]
-Heads = Callable[[Vector, Vector | None, Vector, Vector], Sequence[Vector]]
+Rows = NDArray[np.int64]
+Heads = Callable[[Vector, Vector | None, Rows, Vector, Vector], Sequence[Vector]]
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,14 @@ class Place:
 class Ranker:
     """Scores given candidates with every head; one request a call.
 
-    heads: user (d,), query (d,) or None, items (n, d), context (n, F) -> click, query_match, time, rating (n, w).
+    heads: user (d,), query (d,) or None, rows of the catalogue (n,), the context that all candidates share (F,), with
+    0 for their age, and that age (n,) -> click, query_match, time, rating, each (n, width).
     """
 
     def __init__(self, folder: Path, heads: Heads) -> None:
         catalogue = items.read(folder)
         manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
         self._rows = catalogue.rows
-        self._vectors = np.ascontiguousarray(catalogue.vectors)
         self._published = np.ascontiguousarray(catalogue.published)
         weights = manifest.fusion.weights
         total = sum(weights.values())
@@ -65,16 +68,16 @@ class Ranker:
         self._heads = heads
 
     def rank(
-        self, candidates: Sequence[str], user: bytes, query: bytes | None, now: datetime, k: int
+        self, candidates: Sequence[str], user: bytes, query: bytes | None, moment: datetime, k: int
     ) -> list[dict[str, Any]]:
         """The k best of the candidates; `user` and `query` as Redis holds them."""
-        rows = np.fromiter(map(self._rows.__getitem__, candidates), np.int64, len(candidates))
-        last, size, vector = keys.unpack(user)
+        now, (last, size, vector) = moment.timestamp(), keys.unpack(user)
         asked = None if query is None else np.frombuffer(query, np.float32)
-        context = self._context(rows, now.timestamp(), last, size)
-        click, match, time, rating = self._heads(vector, asked, self._vectors[rows], context)
+        rows = np.fromiter(map(self._rows.__getitem__, candidates), np.int64, len(candidates))
+        ages = _log_hours(now - self._published.take(rows)).astype(np.float32)
+        click, match, time, rating = self._heads(vector, asked, rows, _shared(now, last, size), ages)
         click, match, rating = click[:, 0], match[:, 0], rating[:, 0]
-        time = time[:, int(now.timestamp() % DAY // 21_600.0)]
+        time = time[:, int(now % DAY // 21_600.0)]
         mapped = np.clip((rating - self._low) / self._range, 0.0, 1.0)
         scores = self._click * click + self._match * match + self._time * time + self._rating * mapped
         best = np.argpartition(-scores, k)[:k] if k < len(scores) else np.arange(len(scores))
@@ -89,29 +92,22 @@ class Ranker:
             for place, score, clicked, matched, timed, rated in zip(best.tolist(), *columns, strict=True)
         ]
 
-    def _context(self, rows: NDArray[np.int64], now: float, last: float, size: float) -> NDArray[np.float32]:
-        """hour (4), weekday (2), item_age and missing, since_last and missing, history_size."""
-        table = np.zeros((len(rows), 11), np.float32)
-        hour = now % DAY * (2.0 * np.pi / DAY)
-        weekday = np.floor((now / DAY + 3.0) % 7.0) * (2.0 * np.pi / 7.0)
-        table[:, :6] = (
-            np.sin(hour), np.cos(hour), np.sin(2 * hour), np.cos(2 * hour), np.sin(weekday), np.cos(weekday),
-        )  # fmt: skip
-        table[:, 6] = np.log1p(np.maximum(now - self._published[rows], 0.0) / 3_600.0) / 4.0
-        table[:, 8] = np.log1p(max(now - last, 0.0) / 3_600.0) / 4.0
-        table[:, 10] = np.log1p(size) / 4.0
-        return table
-
 
 def ranker(place: Place) -> Ranker:
     """With the graph that the contender is given."""
     opened = session(place.graph)
-    width = opened.get_inputs()[0].shape[1]
-    nothing = np.zeros((1, width), np.float32)
+    vectors = np.ascontiguousarray(items.read(place.folder).vectors)
+    nothing = np.zeros((1, vectors.shape[1]), np.float32)
 
-    def heads(user: Vector, query: Vector | None, rows: Vector, context: Vector) -> Sequence[Vector]:
+    def heads(
+        user: Vector, query: Vector | None, rows: Rows, shared: Vector, ages: Vector
+    ) -> Sequence[Vector]:
+        context = np.empty((len(rows), COLUMNS), np.float32)
+        context[:] = shared
+        context[:, AGE] = ages
         asked = nothing if query is None else query[None]
-        return opened.run(None, {"user": user[None], "query": asked, "items": rows, "context": context})
+        feeds = {"user": user[None], "query": asked, "items": vectors.take(rows, axis=0), "context": context}
+        return opened.run(None, feeds)
 
     return Ranker(place.folder, heads)
 
@@ -124,3 +120,21 @@ def session(graph: Path) -> onnxruntime.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+
+
+def _shared(now: float, last: float, size: float) -> Vector:
+    """The columns of the context that are the same for all candidates; none of them is missing."""
+    hour = now % DAY * (2.0 * math.pi / DAY)
+    weekday = math.floor((now / DAY + 3.0) % 7.0) * (2.0 * math.pi / 7.0)
+    since, told = math.log1p(max(now - last, 0.0) / 3_600.0) / 4.0, math.log1p(size) / 4.0
+    return np.array(
+        [
+            math.sin(hour), math.cos(hour), math.sin(2 * hour), math.cos(2 * hour),
+            math.sin(weekday), math.cos(weekday), 0.0, 0.0, since, 0.0, told,
+        ],
+        np.float32,
+    )  # fmt: skip
+
+
+def _log_hours(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.log1p(np.maximum(seconds, 0.0) / 3_600.0) / 4.0
