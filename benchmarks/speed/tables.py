@@ -126,12 +126,13 @@ def _memory(found: Found) -> str:
 
 
 def _workers(found: Found) -> str:
-    rates = [[name, _spread(rate)] for name, rate in found["requests a second"].items()]
+    thrift = found["requests a second of processor time"]
+    rates = [[name, _spread(rate), _spread(thrift[name])] for name, rate in found["requests a second"].items()]
     kept = [
         [name, *(f"{told[key]:.0f}" for key in ("resident", "proportional", "unique"))]
         for name, told in found["MiB"].items()
     ]
-    told, counted = table(["", "requests a second"], rates), found["counted"]
+    told, counted = table(["", "requests a second", "of processor time"], rates), found["counted"]
     told += table(["MiB over all processes", "resident", "proportional", "unique"], kept)
     return f"{told}Answers counted by the client {counted['client']:,}, by both workers {counted['service']:,.0f}.\n"
 
