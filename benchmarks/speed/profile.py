@@ -22,7 +22,10 @@ GROUPS: tuple[tuple[str, str], ...] = (
     ("metrics", r"app/(metrics|series|tally)\.py|prometheus_client/"),
     ("Redis", r"app/(address|copies|keys|ledger|line|link|near|slab|state|stored|wire)\.py|redis/|hiredis/"),
     ("decode and check", r"app/api/(ask|body|schema)\.py|app/candidates\.py|pydantic|msgspec"),
-    ("context features", r"app/(moments|prior|shown)\.py|model_store/(clock|features|listwise|moment|taste)\.py"),
+    (
+        "context features",
+        r"app/(moments|prior|shown)\.py|model_store/(clock|features|listwise|moment|taste)\.py",
+    ),
     ("user and texts", r"app/(batcher|memory|pasts|texts|users)\.py|model_store/(history|text)\.py"),
     ("fusion and top k", r"app/(fusion|outcome)\.py"),
     ("encode", r"app/api/(recommend|reply)\.py"),

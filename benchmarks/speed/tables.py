@@ -127,7 +127,9 @@ def _memory(found: Found) -> str:
 
 def _workers(found: Found) -> str:
     thrift = found["requests a second of processor time"]
-    rates = [[name, _spread(rate), _spread(thrift[name])] for name, rate in found["requests a second"].items()]
+    rates = [
+        [name, _spread(rate), _spread(thrift[name])] for name, rate in found["requests a second"].items()
+    ]
     kept = [
         [name, *(f"{told[key]:.0f}" for key in ("resident", "proportional", "unique"))]
         for name, told in found["MiB"].items()

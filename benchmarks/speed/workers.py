@@ -53,7 +53,9 @@ def measure(rig: Rig) -> dict[str, Any]:
                 served.process.pause()
         found = {"requests a second": {name: spread(values) for name, values in rates.items()}}
         found |= {"two to": ratios(rates, TWO), "two to, by processor time": ratios(thrift, TWO)}
-        found |= {"requests a second of processor time": {name: spread(each) for name, each in thrift.items()}}
+        found |= {
+            "requests a second of processor time": {name: spread(each) for name, each in thrift.items()}
+        }
         for served in servers.values():
             rig.resume(served)
         return found | {

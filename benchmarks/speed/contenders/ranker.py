@@ -21,7 +21,7 @@ from model_store import items
 from model_store.manifest import Manifest
 
 DAY = 86_400.0
-COLUMNS, AGE = 11, 6  # of the context: hour 4, weekday 2, item_age 1 + missing, since_last 1 + missing, history_size
+COLUMNS, AGE = 11, 6  # hour 4, weekday 2, item_age 1 + missing, since_last 1 + missing, history_size
 
 Vector = NDArray[np.float32]
 Rows = NDArray[np.int64]
