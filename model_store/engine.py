@@ -17,6 +17,7 @@ from model_store.clock import Clock
 from model_store.errors import BundleMismatch, DeviceMissing
 from model_store.features import FeatureSet
 from model_store.history import History
+from model_store.manifest import Precision, text_encoder
 from model_store.text import TextTokenizer
 
 Vector = NDArray[np.float32]
@@ -37,15 +38,16 @@ class Encoded:
 class Engine:
     """ONNX Runtime sessions of one bundle. `run` may be called from many threads."""
 
-    def __init__(self, bundle: Bundle, device: Device = "auto", *, precision: str | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, device: Device = "auto", *, precision: Precision | None = None
+    ) -> None:
         manifest = bundle.manifest
-        file = {"fp32": "text_encoder.onnx", "int8": "text_encoder.int8.onnx"}.get(precision or "")
         self.manifest = manifest
         self.device = "cuda" if providers(device)[0] == CUDA else "cpu"
         self.clock = Clock(manifest.timezone)
         self.features = FeatureSet(manifest.features, self.clock)
         self.tokenizer = TextTokenizer.open(bundle.path("tokenizer.json"), manifest.max_tokens)
-        self._text = session(bundle, file or manifest.text_encoder_file, device)
+        self._text = session(bundle, text_encoder(precision or manifest.precision), device)
         self._user = session(bundle, "user_encoder.onnx", device)
         self._heads = session(bundle, "heads.onnx", device)
         self._check(bundle)

@@ -14,7 +14,7 @@ FORMAT = 3
 TaskType = Literal["binary", "multiclass", "multilabel", "regression", "quantile"]
 TaskInputs = Literal["pair", "user_item", "query_item", "item", "text"]
 ClockKind = Literal["hour", "daypart", "weekday"]
-Precision = Literal["fp32", "int8"]
+Precision = Literal["fp32", "int8", "fp16"]
 
 
 class Frozen(BaseModel):
@@ -183,8 +183,13 @@ class Manifest(Frozen):
 
     @property
     def text_encoder_file(self) -> str:
-        """The text encoder that is served, by precision."""
-        return "text_encoder.int8.onnx" if self.precision == "int8" else "text_encoder.onnx"
+        """The text encoder that is served."""
+        return text_encoder(self.precision)
+
+
+def text_encoder(precision: Precision) -> str:
+    """The file of a text encoder."""
+    return "text_encoder.onnx" if precision == "fp32" else f"text_encoder.{precision}.onnx"
 
 
 def fingerprint(manifest: Manifest) -> str:

@@ -171,10 +171,10 @@ def verify(
     bundle: Annotated[Path, typer.Argument(help="Folder of a bundle: <shelf>/<name>/<version>.")],
     folder: Annotated[
         Path | None,
-        typer.Option("--run", help="The run it came from: repeats the int8 gate on its data too."),
+        typer.Option("--run", help="The run it came from: repeats the gate on its data too."),
     ] = None,
 ) -> None:
-    """Repeat a bundle's proof: hashes, fp32 graphs against torch's recorded outputs, and the int8 gate."""
+    """Repeat a bundle's proof: hashes, fp32 graphs against torch's recorded outputs, and the gate."""
     with _plainly(), _progress() as progress:
         opened = Bundle.open(bundle)
         worst = max(proof.check(opened).items(), key=lambda pair: pair[1])
@@ -188,10 +188,10 @@ def verify(
             f"heads as they are served against heads.onnx: {served:.2e} of a task's range, limit 1e-5"
         )
         if folder is None:
-            console.print(f"int8 gate at export: {opened.manifest.gate['reason']}")
+            console.print(f"gate at export: {opened.manifest.gate['reason']}")
             return
         _, bench = _finished(folder, progress)
-        console.print(f"int8 gate repeated: {recheck(bench, opened, progress)['reason']}")
+        console.print(f"gate repeated: {recheck(bench, opened, progress)['reason']}")
 
 
 def _finished(folder: Path, progress: Progress) -> tuple[Run, pipeline.Workbench]:

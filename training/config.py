@@ -20,6 +20,7 @@ from model_store.names import Name
 from training.errors import ConfigError
 from training.sections import (
     EventsConfig,
+    ExportConfig,
     FeaturesConfig,
     HistoryConfig,
     ItemsConfig,
@@ -47,6 +48,7 @@ class Config(Section):
     tasks: dict[str, TaskConfig] = Field(min_length=1)
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    export: ExportConfig = ExportConfig()
     fusion: FusionDefault = FusionDefault()
 
     @model_validator(mode="after")

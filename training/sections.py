@@ -157,6 +157,12 @@ class FeaturesConfig(Section):
         return names
 
 
+class ExportConfig(Section):
+    """What the text encoder is served in if it passes its gate: int8 is for CPUs, fp16 for GPUs."""
+
+    precision: Literal["int8", "fp16"] = "int8"
+
+
 class TrainingConfig(Section):
     """The optimiser and when it stops. `metric` is `<task>:<metric>` or empty for the sum of the losses."""
 

@@ -1,4 +1,4 @@
-"""The int8 gate: the quantised encoder ships only if no task loses more than 0.5 % by its headline metric.
+"""The gate: the encoder in int8 or fp16 ships only if no task loses more than 0.5 % by its headline metric.
 
 Every text that validation needs is encoded by the graph itself, alone and unpadded, as the service will.
 """
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from model_store.engine import Encoded, Engine, cores
+from model_store.manifest import Precision
 from training.dataset import Dataset
 from training.evaluate import Table, headline, losses
 from training.pipeline import Workbench
@@ -70,14 +71,14 @@ def encode(engine: Engine, tokens: list[NDArray[np.int64]], progress: Progress) 
     return found
 
 
-def judge(dataset: Dataset, fp32: Table, int8: Table) -> dict[str, Any]:
-    """The gate's verdict: per task both values, the relative loss, and whether int8 may ship."""
+def judge(dataset: Dataset, fp32: Table, small: Table, precision: Precision = "int8") -> dict[str, Any]:
+    """The gate's verdict on a precision: per task both values, the relative loss, and whether it may ship."""
     tasks: dict[str, dict[str, Any]] = {}
     for task in dataset.tasks:
-        before, after = fp32[task.name], int8[task.name]
+        before, after = fp32[task.name], small[task.name]
         name = headline(task, before)
         lost = 0.0 if np.isnan(before[name]) else losses(task, before, after)  # undefined on so few rows
-        tasks[task.name] = {"metric": name, "fp32": before[name], "int8": after[name], "loss": lost}
+        tasks[task.name] = {"metric": name, "fp32": before[name], precision: after[name], "loss": lost}
     worst = max(tasks, key=lambda name: np.nan_to_num(tasks[name]["loss"], nan=np.inf))
     passed = all(entry["loss"] <= LIMIT for entry in tasks.values())
     reason = (

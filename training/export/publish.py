@@ -15,12 +15,13 @@ from model_store.engine import Encoded, Engine
 from model_store.features import FeatureSet
 from model_store.history import PROFILE
 from model_store.items import Items
-from model_store.manifest import Manifest, Retrieval, TextField
+from model_store.manifest import Manifest, Retrieval, TextField, text_encoder
 from model_store.scorer import Scorer
 from model_store.shelf import Shelf, seal
 from training.dataset import Dataset
 from training.evaluate import Table, measure
 from training.export import cells, gate, golden, graphs, histories, proof
+from training.export.halve import halve
 from training.export.quantise import quantise
 from training.pipeline import Workbench, facts
 from training.predict import Predictions, Represented, predict, represent
@@ -47,7 +48,7 @@ def publish(
 
     Statistics and histories go as far as the log, or as `until` (unix seconds), if it is given.
     Raises GateError if the fp32 graphs are not what torch computes, BundleMismatch if the scorer is not what the
-    heads are; int8 that fails its gate is not served.
+    heads are; int8 or fp16 that fails its gate is not served.
     """
     dataset = bench.dataset
     until = dataset.end if until is None else until
@@ -55,7 +56,9 @@ def publish(
         draft = Draft(folder, manifest(bench, run, until))
         step = progress.add_task("export ONNX graphs", total=None)
         graphs.export(bench.network, folder, FeatureSet(dataset.features, dataset.clock))
-        quantise(folder / "text_encoder.onnx", folder / "text_encoder.int8.onnx")
+        small = dataset.config.export.precision
+        shrink = {"int8": quantise, "fp16": halve}[small]
+        shrink(folder / text_encoder("fp32"), folder / text_encoder(small))
         bench.tokenizer.save(folder / "tokenizer.json")
         base = represent(bench.network, dataset, bench.texts)
         proof.record(bench.network, dataset, bench.texts, base, folder / "proof.npz")
@@ -68,7 +71,7 @@ def publish(
         index = cells.write(items, folder, texts=dataset.texts[: len(items)], searches=searches)
         sealed = draft.manifest.model_copy(
             update={
-                "precision": "int8" if verdict["passed"] else "fp32",
+                "precision": small if verdict["passed"] else "fp32",
                 "parity": parity,
                 "gate": verdict,
                 "items": len(items),
@@ -88,9 +91,10 @@ def choose(
 ) -> tuple[dict[str, Any], Represented, Items]:
     """The gate's verdict, and all texts and items as what ships encodes them."""
     dataset = bench.dataset
-    engine = Engine(draft.open("int8"), "cpu")
+    small = dataset.config.export.precision
+    engine = Engine(draft.open(small), "cpu")
     quantised, encoded = gate.represent_by(engine, bench, base, progress)
-    verdict = gate.judge(dataset, _validation(bench, base), _validation(bench, quantised))
+    verdict = gate.judge(dataset, _validation(bench, base), _validation(bench, quantised), small)
     if not verdict["passed"]:
         engine = Engine(draft.open("fp32"), "cpu")
         quantised, encoded = gate.represent_by(engine, bench, base, progress)
