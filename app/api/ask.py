@@ -5,9 +5,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from app.api.body import check_size
 from app.api.schema import ColdItem, Context, FusionChoice, HistoryEvent, RecommendRequest, Record, Word
 from app.candidates import Candidates, Described, plain
-from app.errors import Invalid, TooLarge
+from app.errors import Invalid
 from app.fusion import Fusion
 from app.model import Model
 from app.question import Ask
@@ -134,12 +135,6 @@ def filters(wanted: Mapping[str, Iterable[str]], manifest: Manifest) -> dict[str
     """Allowed values by attribute, in one order whatever the order given."""
     check_names(wanted, manifest.attributes, "filters")
     return {name: tuple(sorted(set(values))) for name, values in wanted.items()}
-
-
-def check_size(what: str, size: int, limit: int) -> None:
-    """Refuse more than the limit of /info."""
-    if size > limit:
-        raise TooLarge(f"{what}: {size} are more than {limit}; send them in several requests")
 
 
 def check_names(given: Iterable[str], known: Iterable[str], path: str) -> None:

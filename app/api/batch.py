@@ -5,6 +5,7 @@ streamed in the order given. The lines are read before the first answer: many cl
 body before they read, and would wait for us as we for them.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from io import BytesIO
 from itertools import islice
@@ -20,7 +21,7 @@ from app.api import recommend
 from app.api.body import parse_each, parse_or, read
 from app.api.recommend import answer
 from app.api.reply import giving, reply, service_of, taking
-from app.api.schema import RecommendRequest, Strict
+from app.api.schema import Each, RecommendRequest, Strict
 from app.errors import Invalid, ServiceError
 from app.model import Model
 from app.question import Ask
@@ -45,7 +46,7 @@ ANSWER = {
 class BatchRequest(Strict):
     """Requests as /recommend takes them."""
 
-    requests: list[RecommendRequest] = Field(description="At least one, at most the limit in /info.")
+    requests: Each[RecommendRequest] = Field(description="At least one, at most the limit in /info.")
 
 
 class BatchAnswer(BaseModel):
@@ -69,25 +70,22 @@ async def batch(request: Request) -> Response:
         body = await read(request, settings.max_stream_bytes)
         return StreamingResponse(_stream(body, service, model, trace), media_type=NDJSON)
     body = await read(request, settings.max_body_bytes)
-    _, entries = parse_each(BatchRequest, RecommendRequest, body, "requests")
+    _, entries = parse_each(BatchRequest, RecommendRequest, body, "requests", settings.max_batch)
     if not entries:
         raise Invalid("requests: is empty; give at least one request")
-    asks.check_size("requests", len(entries), settings.max_batch)
     service.metrics.batch.labels("/recommend/batch").observe(len(entries))
     results = await _results(entries, service, model, trace)
     return reply({"request_id": trace.request_id, "results": results})
 
 
 async def _stream(body: bytes, service: Service, model: Model, trace: Trace) -> AsyncIterator[bytes]:
-    lines, count = (
-        (line for line in BytesIO(body) if line.strip()),
-        0,
-    )  # which shares the bytes: no second copy
+    lines, count = BytesIO(body), 0  # which shares the bytes: no second copy
     while some := list(islice(lines, AT_ONCE)):
-        count += len(some)
-        entries = [parse_or(RecommendRequest, line) for line in some]
-        results = await _results(entries, service, model, trace)
+        entries = [parse_or(RecommendRequest, line) for line in some if line.strip()]
+        count += len(entries)
+        results = await _results(entries, service, model, trace) if entries else []
         yield b"".join(to_json(result) + b"\n" for result in results)
+        await asyncio.sleep(0)  # lines that are blank or wrong wait for nobody: others have their turn
     service.metrics.batch.labels("/recommend/batch").observe(count)
 
 

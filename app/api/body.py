@@ -1,7 +1,11 @@
 """Request bodies: read within a limit, parsed once, refused with the path of the field and the fix."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from itertools import islice
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -15,6 +19,8 @@ M = TypeVar("M", bound=BaseModel)
 E = TypeVar("E", bound=BaseModel)
 
 SHOWN = 3  # errors told at once
+MANY = 1_000  # errors beyond which none is looked at: they take longer to tell than to make
+PARTS = re.compile(r"[.\[]")  # before each step of a path
 NUL = b"\\u0000"  # the only way to write one in JSON: raw control characters are no JSON
 FIXES = {
     "extra_forbidden": "is no field here; remove it",
@@ -53,8 +59,14 @@ def parse(model: type[M], body: bytes) -> M:
         raise Invalid(explain(error, model, body)) from error
 
 
-def parse_each(model: type[M], entry: type[E], body: bytes, key: str) -> tuple[M, list[E | Invalid]]:
-    """A batch whose entries lie below `key`: a wrong entry is an Invalid in its place, its path its own."""
+def parse_each(
+    model: type[M], entry: type[E], body: bytes, key: str, most: int
+) -> tuple[M, list[E | Invalid]]:
+    """A batch whose entries lie below `key`: a wrong entry is an Invalid in its place, its path its own.
+
+    TooLarge for more than `most` of them, before any is read.
+    """
+    _check_entries(body, key, most)
     try:
         whole = _valid(model, body)
     except ValidationError as error:
@@ -64,6 +76,22 @@ def parse_each(model: type[M], entry: type[E], body: bytes, key: str) -> tuple[M
         rest = parse(model, to_json(sent | {key: []}))
         return rest, [parse_or(entry, to_json(value)) for value in sent[key]]
     return whole, list(getattr(whole, key))
+
+
+def check_size(what: str, size: int, limit: int) -> None:
+    """Refuse more than the limit of /info."""
+    if size > limit:
+        raise TooLarge(f"{what}: {size} are more than {limit}; send them in several requests")
+
+
+def _check_entries(body: bytes, key: str, most: int) -> None:
+    """Count entries by parsing alone; only a body with so many commas can hold too many."""
+    if body.count(b",") < most:
+        return
+    with suppress(ValueError):  # what is wrong is told by the parser that follows
+        sent = from_json(body)
+        if isinstance(sent, dict) and isinstance(sent.get(key), list):
+            check_size(key, len(sent[key]), most)
 
 
 def parse_or(model: type[M], body: bytes) -> M | Invalid:
@@ -99,24 +127,30 @@ def _nuls(value: Any, place: tuple[int | str, ...]) -> Iterator[tuple[int | str,
 
 def _only_in(error: ValidationError, key: str) -> bool:
     """Whether all that is wrong is wrong inside entries of `key`."""
+    if error.error_count() > MANY:
+        return False
     places = (detail["loc"] for detail in error.errors(include_url=False, include_input=False))
     return all(len(place) >= 2 and place[0] == key and isinstance(place[1], int) for place in places)
 
 
 def explain(error: ValidationError, model: type[BaseModel], body: bytes) -> str:
     """What is wrong as sentences: `candidates[3].text: is missing; add it`."""
+    if error.error_count() > MANY:
+        return f"the body: has {error.error_count()} faults; send what /docs shows"
     details = error.errors(include_url=False, include_input=False)
     if details[0]["type"] == "json_invalid":
         return f"the body is not JSON: {details[0].get('ctx', {}).get('error')}"
-    sent, names = from_json(body), _names(model.model_json_schema())
-    sentences: dict[str, str] = {}
+    sent = from_json(body)
+    found: dict[str, ErrorDetails] = {}
+    above: set[str] = set()  # the places that hold one that was found
     for detail in sorted(details, key=_fit):
         path = _path(detail, sent)
-        if not any(known == path or known.startswith((f"{path}.", f"{path}[")) for known in sentences):
-            sentences[path] = _sentence(detail, names)
-    told = [f"{path}: {text}" if path else f"the body: {text}" for path, text in sentences.items()]
-    more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
-    return "; ".join(told[:SHOWN]) + more
+        if path not in found and path not in above:
+            found[path] = detail
+            above.update(path[: part.start()] for part in PARTS.finditer(path))
+    told = [_told(path, found[path], model) for path in islice(found, SHOWN)]
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return "; ".join(told) + more
 
 
 def _fit(detail: ErrorDetails) -> tuple[int, bool]:
@@ -124,12 +158,16 @@ def _fit(detail: ErrorDetails) -> tuple[int, bool]:
     return -len(detail["loc"]), detail["type"] != "finite_number"
 
 
-def _sentence(detail: ErrorDetails, names: Iterable[str]) -> str:
+def _told(path: str, detail: ErrorDetails, model: type[BaseModel]) -> str:
+    return f"{path or 'the body'}: {_sentence(detail, model)}"
+
+
+def _sentence(detail: ErrorDetails, model: type[BaseModel]) -> str:
     fix = FIXES.get(detail["type"])
     if fix is None:
         return detail["msg"].removeprefix("Value error, ")
     unknown = detail["type"] == "extra_forbidden"
-    near = difflib.get_close_matches(str(detail["loc"][-1]), names, n=1) if unknown else []
+    near = difflib.get_close_matches(str(detail["loc"][-1]), _names(model), n=1) if unknown else []
     return f"{fix}, or did you mean {near[0]}?" if near else fix
 
 
@@ -146,8 +184,10 @@ def _path(detail: ErrorDetails, sent: Any) -> str:
     return path
 
 
-def _names(schema: dict[str, Any]) -> set[str]:
+@cache
+def _names(model: type[BaseModel]) -> set[str]:
     """Every field of a request and of what it holds."""
+    schema = model.model_json_schema()
     parts = [schema, *schema.get("$defs", {}).values()]
     return {name for part in parts for name in part.get("properties", {})}
 

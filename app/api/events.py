@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json
 from app.api import ask as asks
 from app.api.body import parse_each, read
 from app.api.reply import giving, reply, service_of, taking
-from app.api.schema import Id, Name, Number, Strict, Time, Values
+from app.api.schema import Each, Id, Name, Number, Strict, Time, Values
 from app.errors import Invalid, NotStored
 from app.ledger import SEEN, StoredEvent
 from app.metrics import Metrics
@@ -68,7 +68,7 @@ class Event(Strict):
 class EventsRequest(Strict):
     """Events in any order; one alone may also be sent as it is."""
 
-    events: list[Event]
+    events: Each[Event]
 
 
 class Rejected(BaseModel):
@@ -98,10 +98,9 @@ async def events(request: Request) -> Response:
     service, trace = service_of(request), trace_of(request)
     model, metrics = service.model, service.metrics
     body = _wrapped(await read(request, service.settings.max_body_bytes))
-    _, given = parse_each(EventsRequest, Event, body, "events")
+    _, given = parse_each(EventsRequest, Event, body, "events", service.settings.max_batch)
     if not given:
         raise Invalid("events: is empty; give at least one event")
-    asks.check_size("events", len(given), service.settings.max_batch)
     now = time.time()
     checked = [_stored(event, model, now) for event in given]
     taken = [event for event in checked if isinstance(event, StoredEvent)]

@@ -12,9 +12,9 @@ from pydantic_core import to_json
 
 from app.api import ask as asks
 from app.api.batch import failed
-from app.api.body import parse, parse_each, read
+from app.api.body import check_size, parse, parse_each, read
 from app.api.reply import ERRORS, giving, reply, service_of, taking
-from app.api.schema import ColdItem, ErrorBody, Id, Strict
+from app.api.schema import ColdItem, Each, ErrorBody, Id, Strict
 from app.errors import Invalid, NotStored, ServiceError, Unknown
 from app.model import Model
 from app.register import Source
@@ -46,7 +46,7 @@ MANY_DELETED = {
 class PutRequest(Strict):
     """Items, each whole: what is left out of one is missing of it."""
 
-    items: list[ColdItem] = Field(description="At least one, at most the batch limit in /info.")
+    items: Each[ColdItem] = Field(description="At least one, at most the batch limit in /info.")
 
 
 class PutAnswer(BaseModel):
@@ -59,7 +59,7 @@ class PutAnswer(BaseModel):
 class DeleteRequest(Strict):
     """Ids of items."""
 
-    item_ids: Annotated[list[Id], Field(min_length=1)]
+    item_ids: Annotated[Each[Id], Field(min_length=1)]
 
 
 class Deletion(BaseModel):
@@ -104,10 +104,10 @@ async def put(request: Request) -> Response:
     """Encoded and stored before the answer, or 503. Each item succeeds or fails alone."""
     service, trace = service_of(request), trace_of(request)
     model, metrics = service.model, service.metrics
-    _, given = parse_each(PutRequest, ColdItem, await read(request, service.settings.max_body_bytes), "items")
+    body, most = await read(request, service.settings.max_body_bytes), service.settings.max_batch
+    _, given = parse_each(PutRequest, ColdItem, body, "items", most)
     if not given:
         raise Invalid("items: is empty; give at least one item")
-    asks.check_size("items", len(given), service.settings.max_batch)
     checked = [_source(item, model) for item in given]
     sources = [one for one in checked if isinstance(one, Source)]
     try:
@@ -134,7 +134,7 @@ async def delete_many(request: Request) -> Response:
     """None of them is found any more when this is answered, whether they were there or not."""
     service = service_of(request)
     given = parse(DeleteRequest, await read(request, service.settings.max_body_bytes))
-    asks.check_size("item_ids", len(given.item_ids), service.settings.max_batch)
+    check_size("item_ids", len(given.item_ids), service.settings.max_batch)
     results = await _delete(given.item_ids, request)
     return reply({"request_id": trace_of(request).request_id, "results": results})
 

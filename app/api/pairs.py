@@ -12,6 +12,7 @@ from app.api.schema import (
     MAX_HISTORY,
     ColdItem,
     Context,
+    Each,
     FusionChoice,
     HistoryEvent,
     Id,
@@ -32,7 +33,7 @@ class Pair(ColdItem):
     """A user, named or described by a history, and an item, by id or with its text."""
 
     user_id: Id | None = None
-    history: Annotated[list[HistoryEvent], Field(max_length=MAX_HISTORY)] | None = None
+    history: Annotated[Each[HistoryEvent], Field(max_length=MAX_HISTORY)] | None = None
     profile: Record | None = None
     query: Query | None = None
     timestamp: Time | None = Field(
@@ -49,8 +50,8 @@ class Pair(ColdItem):
 class ScoreRequest(Strict):
     """Pairs, texts or both. Each pair is a list of its own: features of lists compare it with itself."""
 
-    pairs: list[Pair] = Field(default_factory=list)
-    texts: list[Words] = Field(default_factory=list, description="For the tasks that read a text alone.")
+    pairs: Each[Pair] = Field(default_factory=list)
+    texts: Each[Words] = Field(default_factory=list, description="For the tasks that read a text alone.")
     context: Context | None = None
     fusion: FusionChoice | None = None
 

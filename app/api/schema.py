@@ -4,7 +4,7 @@ Types are strict: "5" is no number and 5 no id. Times are ISO 8601 with an offse
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -20,6 +20,8 @@ EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo
 MAX_HISTORY = 1_000
 MAX_K = 500
 
+T = TypeVar("T")
+
 
 def _plausible(moment: datetime) -> datetime:
     if not EARLIEST <= moment < LATEST:
@@ -27,16 +29,17 @@ def _plausible(moment: datetime) -> datetime:
     return moment
 
 
+Each = Annotated[list[T], Field(fail_fast=True)]  # at its first fault: a body could hold millions
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Words = Annotated[str, StringConstraints(max_length=20_000)]
 Query = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 Time = Annotated[AwareDatetime, AfterValidator(_plausible)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Value = Words | bool | int | Number | Annotated[list[Words], Field(max_length=100)] | None
+Value = Words | bool | int | Number | Annotated[Each[Words], Field(max_length=100)] | None
 Record = Annotated[dict[Name, Value], Field(max_length=100)]
 Word = Annotated[str, StringConstraints(max_length=256)] | bool | int | Number
-Values = Annotated[list[Id], Field(max_length=1_000)]
+Values = Annotated[Each[Id], Field(max_length=1_000)]
 
 
 class Strict(BaseModel):
@@ -92,12 +95,12 @@ class RecommendRequest(Strict):
     """One of user_id, history and query is needed; everything else may be left out."""
 
     user_id: Id | None = Field(None, description="Whose stored history to use; unknown users are newcomers.")
-    history: Annotated[list[HistoryEvent], Field(max_length=MAX_HISTORY)] | None = Field(
+    history: Annotated[Each[HistoryEvent], Field(max_length=MAX_HISTORY)] | None = Field(
         None, description="Used for this request in place of the stored history."
     )
     profile: Record | None = Field(None, description="Used in place of the stored profile.")
     query: Query | None = None
-    candidates: list[Annotated[Id | ColdItem, Field(union_mode="left_to_right")]] | None = Field(
+    candidates: Each[Annotated[Id | ColdItem, Field(union_mode="left_to_right")]] | None = Field(
         None, description="What to rank, each scored once; retrieved from the catalogue if left out."
     )
     k: int = Field(20, ge=1, le=MAX_K, description="Most items of the answer.")

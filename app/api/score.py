@@ -5,8 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from app.api import ask as asks
-from app.api.body import parse_each, read
+from app.api.body import check_size, parse_each, read
 from app.api.pairs import Pair, ScoreRequest, scored
 from app.api.reply import giving, reply, service_of, taking
 from app.api.schema import (
@@ -67,11 +66,10 @@ async def score(request: Request) -> Response:
     service, trace = service_of(request), trace_of(request)
     model, limit = service.model, service.settings.max_batch
     body = await read(request, service.settings.max_body_bytes)
-    given, pairs = parse_each(ScoreRequest, Pair, body, "pairs")
+    given, pairs = parse_each(ScoreRequest, Pair, body, "pairs", limit)
     if not pairs and not given.texts:
         raise Invalid("pairs: is empty, and so is texts; give at least one of them")
-    asks.check_size("pairs", len(pairs), limit)
-    asks.check_size("texts", len(given.texts), limit)
+    check_size("texts", len(given.texts), limit)
     service.metrics.batch.labels("/score").observe(len(pairs) + len(given.texts))
     results, degraded = await scored(pairs, given, model, trace.stages)
     texts = await model.recommender.texts(given.texts, trace.stages) if given.texts else []
