@@ -8,7 +8,7 @@ likeliest five; quantiles as {quantile: value}, ascending.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import Any, TypeVar
 
 import numpy as np
@@ -104,7 +104,8 @@ class Form:
             column.rows() if isinstance(column, Named) else column.tolist()
             for column in self.columns(outputs, names, buckets).values()
         ]
-        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        rows = zip(*columns, strict=True) if columns else repeat((), len(outputs))
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def _column(self, task: Task, outputs: Outputs, rows: Scores, buckets: Buckets) -> Column:
         if task.scalar:

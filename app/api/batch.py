@@ -21,7 +21,7 @@ from app.api import recommend
 from app.api.body import parse_each, parse_or, read
 from app.api.recommend import answer
 from app.api.reply import giving, reply, service_of, taking
-from app.api.schema import Each, RecommendRequest, Strict
+from app.api.schema import AT_LEAST_ONE, Each, RecommendRequest, Strict
 from app.errors import Invalid, ServiceError
 from app.model import Model
 from app.question import Ask
@@ -46,7 +46,9 @@ ANSWER = {
 class BatchRequest(Strict):
     """Requests as /recommend takes them."""
 
-    requests: Each[RecommendRequest] = Field(description="At least one, at most the limit in /info.")
+    requests: Each[RecommendRequest] = Field(
+        description="At most the limit in /info.", json_schema_extra=AT_LEAST_ONE
+    )
 
 
 class BatchAnswer(BaseModel):

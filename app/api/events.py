@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json
 from app.api import ask as asks
 from app.api.body import parse_each, read
 from app.api.reply import giving, reply, service_of, taking
-from app.api.schema import Each, Id, Name, Number, Strict, Time, Values
+from app.api.schema import AT_LEAST_ONE, Each, Id, Name, Number, Strict, Time, Values
 from app.errors import Invalid, NotStored
 from app.ledger import SEEN, StoredEvent
 from app.metrics import Metrics
@@ -68,7 +68,7 @@ class Event(Strict):
 class EventsRequest(Strict):
     """Events in any order; one alone may also be sent as it is."""
 
-    events: Each[Event]
+    events: Each[Event] = Field(json_schema_extra=AT_LEAST_ONE)
 
 
 class Rejected(BaseModel):

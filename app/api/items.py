@@ -14,7 +14,7 @@ from app.api import ask as asks
 from app.api.batch import failed
 from app.api.body import check_size, parse, parse_each, read
 from app.api.reply import ERRORS, giving, reply, service_of, taking
-from app.api.schema import ColdItem, Each, ErrorBody, Id, Strict
+from app.api.schema import AT_LEAST_ONE, ColdItem, Each, ErrorBody, Id, Strict
 from app.errors import Invalid, NotStored, ServiceError, Unknown
 from app.model import Model
 from app.register import Source
@@ -46,7 +46,9 @@ MANY_DELETED = {
 class PutRequest(Strict):
     """Items, each whole: what is left out of one is missing of it."""
 
-    items: Each[ColdItem] = Field(description="At least one, at most the batch limit in /info.")
+    items: Each[ColdItem] = Field(
+        description="At most the batch limit in /info.", json_schema_extra=AT_LEAST_ONE
+    )
 
 
 class PutAnswer(BaseModel):

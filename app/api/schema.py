@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     StringConstraints,
     model_validator,
 )
@@ -40,6 +41,9 @@ Value = Words | bool | int | Number | Annotated[Each[Words], Field(max_length=10
 Record = Annotated[dict[Name, Value], Field(max_length=100)]
 Word = Annotated[str, StringConstraints(max_length=256)] | bool | int | Number
 Values = Annotated[Each[Id], Field(max_length=1_000)]
+AT_LEAST_ONE: dict[str, JsonValue] = {
+    "minItems": 1
+}  # of lists that an endpoint checks itself, to say what to give
 
 
 class Strict(BaseModel):

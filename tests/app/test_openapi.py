@@ -68,3 +68,14 @@ def test_answers_of_the_gets_are_as_documented(client):
 
 def test_aliases_are_not_in_the_document(document):
     assert not [path for path in document["paths"] if path.startswith("/v1") or path == "/livez"]
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "field"),
+    [("/recommend/batch", "post", "requests"), ("/events", "post", "events"), ("/items", "put", "items")],
+)
+def test_a_list_that_must_not_be_empty_says_so(client, document, path, method, field):
+    body = document["paths"][path][method]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    told = document["components"]["schemas"][body.rpartition("/")[2]]["properties"][field]
+    assert told["minItems"] == 1
+    assert client.request(method, path, json={field: []}).status_code == 422

@@ -132,3 +132,7 @@ def test_rows_of_texts_are_served_without_a_moment():
     served = Form((MOOD, GOOD)).served(ALONE, ("mood", "good"), {})
     assert [row["good"] for row in served] == [0.0, 0.25, 0.5]
     assert list(served[1]["mood"]) == ["d", "c", "g", "e", "b"]
+
+
+def test_with_no_task_to_serve_each_row_still_has_its_place():
+    assert Form(()).served(ALONE[:, :0], (), {}) == [{}, {}, {}]
