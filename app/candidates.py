@@ -1,9 +1,11 @@
 """What a request asks to be ranked: items by id, and cold ones that it describes."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import TypeGuard
+
+from model_store.parts import Rows
 
 Filters = Mapping[str, tuple[str, ...]]  # allowed values by attribute
 
@@ -41,6 +43,16 @@ class Candidates:
         """Some of them, (n,) true or false."""
         ids = tuple(compress(self.ids, which))
         return Candidates(ids, {item: self.described[item] for item in ids if item in self.described})
+
+    def known(self, rows: Rows) -> Sequence[str]:
+        """The ids of those that can be scored: at a row of the catalogue (n,), or described."""
+        if (rows >= 0).all():
+            return self.ids
+        return [
+            item
+            for item, row in zip(self.ids, rows.tolist(), strict=True)
+            if row >= 0 or item in self.described
+        ]
 
     @property
     def texts(self) -> list[str]:

@@ -7,12 +7,12 @@ The event loop's thread changes it, others read meanwhile. As long as nothing wa
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.candidates import Candidates, Described, Filters
+from app.ids import Ids
 from app.overlay import Mask, Overlay
 from app.slate import Codes, Columns, Slate
 from model_store.index import Exact, Found, Index, best
@@ -33,6 +33,7 @@ class Catalogue:
         self, items: Items, manifest: Manifest, parted: Parted, *, index: Index | None = None
     ) -> None:
         self.items = items
+        self._ids = Ids(items.ids, items.rows)
         self._parted = parted
         self._index = Exact(items.vectors) if index is None else index
         self.edition = self.runtime = 0
@@ -97,17 +98,10 @@ class Catalogue:
 
     def places(self, ids: Sequence[str]) -> Rows:
         """Row numbers of items (n,), -1 for an unknown or deleted one."""
-        rows = map(self.items.rows.get, ids, repeat(-1))
+        rows = self._ids.find(ids)
         if self._changed:
-            rows = map(self._changed.get, ids, rows)
-        return np.array(list(rows), dtype=np.int64)
-
-    def known(self, given: Candidates) -> list[str]:
-        """The ids of candidates that can be scored: in the catalogue, or described."""
-        rows = self.places(given.ids).tolist()
-        return [
-            item for item, row in zip(given.ids, rows, strict=True) if row >= 0 or item in given.described
-        ]
+            rows = np.fromiter(map(self._changed.get, ids, rows.tolist()), np.int64, len(ids))
+        return rows
 
     def passing(self, given: Candidates, rows: Rows, filters: Filters) -> NDArray[np.bool_]:
         """Which candidates, at rows (n,), are known and have an allowed value of every filtered attribute, (n,)."""

@@ -62,9 +62,10 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Draft:
-    """What is at hand of an ask; `user` None: its vector has to be computed."""
+    """What is at hand of an ask; `user` None: its vector has to be computed; rows (n,): of the candidates given."""
 
     ask: Ask
+    rows: Rows | None
     past: Past
     user: Row | None
     cache: CacheUse
@@ -81,7 +82,8 @@ class Known:
     """All that one ask needs before the heads run: rows of texts, the vectors (d,) of user and query.
 
     without: what Redis did not answer; lists: entries of those shown to the user; live: None if nothing was counted
-    or asked for; rows: of the catalogue, None if nothing was retrieved yet.
+    or asked for; rows (n,): of the candidates, -1 for an id that is not in the catalogue; None: not
+    looked up, or not retrieved, yet.
     """
 
     past: Past

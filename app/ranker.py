@@ -59,7 +59,8 @@ class Ranker:
         slates = []
         for ask, one in zip(asks, known, strict=True):
             given = ask.candidates or Candidates(())
-            slates.append(self._catalogue.slate(given, self._catalogue.places(given.ids), one.texts))
+            rows = self._catalogue.places(given.ids) if one.rows is None else one.rows
+            slates.append(self._catalogue.slate(given, rows, one.texts))
         found = self._ranked(asks, known, slates, apart=True)
         return [_answer(items, [], one) for items, one in zip(found, known, strict=True)]
 

@@ -82,9 +82,12 @@ class Recommender:
 
     async def learn(self, asks: Sequence[Ask], stages: Stages) -> list[Known]:
         """What has to be known of each ask, from one round trip to Redis and what is computed."""
+        rows = [
+            None if ask.candidates is None else self._catalogue.places(ask.candidates.ids) for ask in asks
+        ]
         with stages("redis"):
-            found = await self._fetch(asks)
-        return await self._learned(asks, found, stages)
+            found = await self._fetch(asks, rows)
+        return await self._learned(asks, rows, found=found, stages=stages)
 
     async def counted(self, known: Sequence[Known], rows: Rows) -> list[Known]:
         """The same with what was counted live of rows of the catalogue, if the features read it."""
@@ -123,10 +126,15 @@ class Recommender:
         with stages("heads"):
             return await self._answers(asks, known, finish)
 
-    async def _fetch(self, asks: Sequence[Ask]) -> Found:
-        """What Redis knows of users, texts and given candidates."""
+    async def _fetch(self, asks: Sequence[Ask], rows: Sequence[Rows | None]) -> Found:
+        """What Redis knows of users, texts and given candidates, which are at rows of the catalogue."""
         live = [ask for ask in asks if not ask.bundled]
-        given = (each for ask in live if ask.candidates for each in self._catalogue.known(ask.candidates))
+        given = (
+            item
+            for ask, each in zip(asks, rows, strict=True)
+            if each is not None and ask.candidates is not None and not ask.bundled
+            for item in ask.candidates.known(each)
+        )
         return await self._state.fetch(
             _once(ask.stored_user for ask in asks),
             self._texts.missing(_once(text for ask in asks for text in ask.texts)),
@@ -134,14 +142,16 @@ class Recommender:
             items=_once(given) if self._moments.counted else (),
         )
 
-    async def _learned(self, asks: Sequence[Ask], found: Found, stages: Stages) -> list[Known]:
+    async def _learned(
+        self, asks: Sequence[Ask], rows: Sequence[Rows | None], *, found: Found, stages: Stages
+    ) -> list[Known]:
         """The user's past and vector and every text's row: remembered, found in Redis or computed."""
-        drafts = [self._draft(ask, found) for ask in asks]
-        rows = await self._rows(_once(text for draft in drafts for text in draft.texts), found, stages)
-        users = await self._vectors(drafts, rows, stages)
-        return [self._known(draft, user, rows, found) for draft, user in zip(drafts, users, strict=True)]
+        drafts = [self._draft(ask, each, found) for ask, each in zip(asks, rows, strict=True)]
+        texts = await self._rows(_once(text for draft in drafts for text in draft.texts), found, stages)
+        users = await self._vectors(drafts, texts, stages)
+        return [self._known(draft, user, texts, found) for draft, user in zip(drafts, users, strict=True)]
 
-    def _draft(self, ask: Ask, found: Found) -> Draft:
+    def _draft(self, ask: Ask, rows: Rows | None, found: Found) -> Draft:
         """What is at hand of one ask."""
         asked = ask.stored_user is not None and not found.away
         stored = found.users.get(ask.stored_user or "", NOBODY)
@@ -150,7 +160,7 @@ class Recommender:
         else:
             past = self._users.past(ask.history, ask.profile or "", ask.now)
         user = self._users.known(past, stored if asked else None)
-        return Draft(ask, past, user, "bypass" if not asked else "miss" if user is None else "hit")
+        return Draft(ask, rows, past, user, "bypass" if not asked else "miss" if user is None else "hit")
 
     async def _vectors(self, drafts: Sequence[Draft], rows: Mapping[str, Row], stages: Stages) -> list[Row]:
         """The user's vector of each draft."""
@@ -169,17 +179,18 @@ class Recommender:
             self._state.keep_user(ask.stored_user, past.digest, user)
         return user
 
-    def _known(self, draft: Draft, user: Row, rows: Mapping[str, Row], found: Found) -> Known:
+    def _known(self, draft: Draft, user: Row, texts: Mapping[str, Row], found: Found) -> Known:
         ask = draft.ask
         return Known(
             past=draft.past,
             user=user,
-            query=None if ask.query is None else rows[ask.query][: self._manifest.dimension],
-            texts=rows,
+            query=None if ask.query is None else texts[ask.query][: self._manifest.dimension],
+            texts=texts,
             cache=draft.cache,
             without=self.without() if found.away else (),
             lists=() if ask.bundled else found.shown.get(ask.user_id or "", ()),
             live=None if ask.bundled else found.live,
+            rows=draft.rows,
         )
 
     async def _rows(self, texts: Sequence[str], found: Found, stages: Stages) -> dict[str, Row]:

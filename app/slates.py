@@ -23,14 +23,15 @@ class Slates:
             rows = self.retrieve(ask, known) if known.rows is None else known.rows
             return self._catalogue.stored(rows), []
         given, hidden = ask.candidates, _hidden(ask, known)
-        rows = self._catalogue.places(given.ids)
-        unknown = [
-            given.ids[n] for n in np.flatnonzero(rows < 0).tolist() if given.ids[n] not in given.described
-        ]
+        rows = self._catalogue.places(given.ids) if known.rows is None else known.rows
+        unknown: list[str] = []
         passing = self._catalogue.passing(given, rows, ask.filters)
         if hidden:
             passing &= np.array([item not in hidden for item in given.ids], dtype=bool)
         if not passing.all():
+            unknown = [
+                given.ids[n] for n in np.flatnonzero(rows < 0).tolist() if given.ids[n] not in given.described
+            ]
             given, rows = given.kept(passing), rows[passing]
         return self._catalogue.slate(given, rows, known.texts), unknown
 

@@ -100,7 +100,7 @@ def test_a_cold_item_passes_by_its_own_attributes(catalogue, category):
 def test_an_unknown_candidate_never_passes(catalogue):
     given = Candidates(("no such item", catalogue.items.ids[0]))
     assert catalogue.passing(given, catalogue.places(given.ids), {}).tolist() == [False, True]
-    assert catalogue.known(given) == [catalogue.items.ids[0]]
+    assert given.known(catalogue.places(given.ids)) == [catalogue.items.ids[0]]
 
 
 @given(st.integers(1, 80), st.integers(0, 2**32 - 1))
@@ -178,8 +178,8 @@ def test_an_item_that_was_put_is_retrieved_and_a_candidate(changing, manifest, s
     assert len(changing) == len(changing.items) + 1
     assert {*ids_of(changing, retrieved(changing, filters={name: (value,)}))} == ids | {"new"}
     given = Candidates(("new", changing.items.ids[0], "unknown"))
-    assert changing.known(given) == ["new", changing.items.ids[0]]
     rows = changing.places(given.ids)
+    assert given.known(rows) == ["new", changing.items.ids[0]]
     assert changing.passing(given, rows, {name: (value,)}).tolist()[0]
     assert not changing.passing(given, rows, {name: ("other",)})[0]
     slate = changing.stored(rows[:2])
@@ -262,7 +262,8 @@ def test_whatever_is_put_and_deleted_the_catalogue_holds_what_a_dict_would(bundl
     assert len(catalogue) == len(model)
     assert sorted(catalogue.ids) == sorted(model)
     asked = [*items.ids[:3], "new", "newer"]
-    assert catalogue.known(Candidates(tuple(asked))) == [item for item in asked if item in model]
+    rows = catalogue.places(asked)
+    assert list(Candidates(tuple(asked)).known(rows)) == [item for item in asked if item in model]
     for item, vector in zip(ids, catalogue.vectors(catalogue.places(ids)), strict=True):
         assert np.array_equal(vector, model[item])
     some = frozenset(asked[:2])
