@@ -76,6 +76,12 @@ class Metrics:
         )
         self.unknown = counter("history_unknown_items_total", "History events of items not in the catalogue.")
         self.scores = histogram("score", "Fused score of the first item of an answer.", bounds=UNIT)
+        self.values = histograms(
+            "task_value", "What a head answered of a candidate, 0 to 1 over its range.", "task", bounds=UNIT
+        )
+        self.drift = gauges(
+            "task_drift", "Population stability index of a head's values against training.", "max", "task"
+        )
         self.model = gauges(
             "model_info", "1 for the served model.", "max", "name", "version", "precision", "fingerprint"
         )

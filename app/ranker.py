@@ -8,6 +8,7 @@ import numpy as np
 
 from app.candidates import Candidates
 from app.catalogue import Catalogue
+from app.drift import Drift
 from app.errors import ModelFailure, ServiceError
 from app.metrics import Metrics
 from app.moments import Moments
@@ -43,6 +44,7 @@ class Ranker:
         self._moments = moments
         self._metrics = metrics
         self._outcomes = Outcomes(scorer.manifest, scorer.tasks, clock)
+        self._drift = Drift(scorer.manifest, scorer.tasks, metrics)
 
     def best(self, asks: Sequence[Ask], known: Sequence[Known]) -> list[Answer]:
         """The best k of each ask; one that fails does not fail the others."""
@@ -115,7 +117,10 @@ class Ranker:
     def _fused(self, asked: Round, context: Context) -> Fused:
         now = np.array([ask.now for ask in asked.asks])
         buckets = {kind: asked.each(found) for kind, found in self._outcomes.buckets(now).items()}
-        return self._outcomes.fuse(self._outputs(asked, context), asked.slate, asked.fusion, buckets)
+        outputs = self._outputs(asked, context)
+        fused = self._outcomes.fuse(outputs, asked.slate, asked.fusion, buckets)
+        self._drift.observe(outputs)
+        return fused
 
     def _outputs(self, asked: Round, context: Context) -> Outputs:
         """What the heads say, (n, W)."""
