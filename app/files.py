@@ -2,7 +2,7 @@
 
 <folder of the result>/.<result>.*/     gone when the result is there
     rows.parquet                        the rows of a CSV or JSONL file, which has no slices
-    000000.parquet ...                  what was made of each slice
+    whole.*                             the result in the making
 """
 
 import os
@@ -13,8 +13,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from app.errors import SettingsError
+
+GROUP = 32_768  # rows that are held until they are written
 
 READERS: Mapping[str, Callable[[Path], pl.LazyFrame]] = {
     ".parquet": pl.scan_parquet,
@@ -22,7 +25,7 @@ READERS: Mapping[str, Callable[[Path], pl.LazyFrame]] = {
     ".jsonl": lambda path: pl.scan_ndjson(path, infer_schema_length=None),
 }
 WRITERS: Mapping[str, Callable[[pl.LazyFrame, Path], Any]] = {
-    ".parquet": lambda frame, path: frame.sink_parquet(path),
+    ".parquet": lambda frame, path: frame.sink_parquet(path, compression="snappy", row_group_size=GROUP),
     ".csv": lambda frame, path: frame.sink_csv(path),
     ".jsonl": lambda frame, path: frame.sink_ndjson(path),
 }
@@ -33,7 +36,6 @@ class Files:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._parts: dict[int, Path] = {}
 
     def scan(self, path: Path) -> pl.LazyFrame:
         """The rows of a file; SettingsError if it cannot be read."""
@@ -48,17 +50,10 @@ class Files:
             raise SettingsError(f"{path} cannot be read: {error}") from error
         return frame
 
-    def put(self, number: int, frame: pl.DataFrame) -> None:
-        """Keep what was made of a slice; they may come in any order."""
-        path = self._folder / f"{number:06d}.parquet"
-        frame.write_parquet(path, compression="uncompressed")  # it is read again soon
-        self._parts[number] = path
-
-    def join(self, path: Path) -> None:
-        """Put all parts into one file, in the order of their numbers."""
+    def write(self, path: Path, parts: Iterator[pl.DataFrame], schema: Mapping[str, pl.DataType]) -> None:
+        """Put parts into one file, each when it is asked for; what goes wrong with one comes out as it is."""
         whole = self._folder / f"whole{path.suffix}"
-        parts = [self._parts[number] for number in sorted(self._parts)]
-        WRITERS[_kind(path)](pl.scan_parquet(parts), whole)
+        WRITERS[_kind(path)](register_io_source(lambda *_: parts, schema=dict(schema)), whole)
         os.replace(whole, path)  # a run that fails leaves no half of a file
 
 

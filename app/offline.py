@@ -9,7 +9,9 @@ an object; all others take the path of /score.
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +34,7 @@ from app.outcome import SCORE, Column, Named
 from app.question import Ask, Known
 from model_store.engine import cores
 
-SLICE = 32_768  # rows of a part; as many are on their way as there are cores, and one more
+SLICE = 32_768  # rows of a part; as many are under way as there are cores, and one more
 TOGETHER = 1_000  # asks of one round trip to Redis
 KNOWN = 20_000  # asks whose users are not fetched again
 AT_ONCE = 256  # rows that take the path of /score at once
@@ -58,18 +60,15 @@ async def score(path: Path, out: Path, model: Model, metrics: Metrics, progress:
         frame = await asyncio.to_thread(room.scan, path)
         scoring.check(frame.collect_schema().names(), path)
         total = int(frame.select(pl.len()).collect().item())
-        limit = asyncio.Semaphore(cores() + 1)
 
-        async def work(number: int) -> None:
-            async with limit:
-                rows = await asyncio.to_thread(frame.slice(number * SLICE, SLICE).collect)
-                await asyncio.to_thread(room.put, number, await scoring.scored(rows))
-                progress(scoring.summary.rows, total)
+        async def work(begin: int) -> pl.DataFrame:
+            rows = await asyncio.to_thread(frame.slice(begin, SLICE).collect)
+            found = await scoring.scored(rows)
+            progress(scoring.summary.rows, total)
+            return found
 
-        async with asyncio.TaskGroup() as group:
-            for number in range(max(1, -(-total // SLICE))):
-                group.create_task(work(number))
-        await asyncio.to_thread(room.join, out)
+        parts = _ahead(map(work, range(0, total, SLICE)), asyncio.get_running_loop())
+        await asyncio.to_thread(room.write, out, parts, frame.collect_schema() | scoring.schema)
     return scoring.summary
 
 
@@ -84,15 +83,15 @@ class Scoring:
         self._words = api.words(None, model.engine.features)
         self._known: Lru[tuple[object, ...], Known] = Lru(KNOWN)
         scalar = {task.name: task.scalar for task in model.manifest.answered} | {SCORE: True, ERROR: False}
-        self._schema = {name: pl.Float64() if one else pl.String() for name, one in scalar.items()}
-        self._numbered = {NUMBER: pl.Int64(), **self._schema}
+        self.schema = {name: pl.Float64() if one else pl.String() for name, one in scalar.items()}
+        self._numbered = {NUMBER: pl.Int64(), **self.schema}
         self.summary = Summary()
 
     def check(self, columns: Sequence[str], path: Path) -> None:
         """Refuse a file that lacks what is needed, or that has a column which would be written."""
         if "item_id" not in columns or not {"user_id", "history", "query"} & set(columns):
             raise SettingsError(f"{path} has {list(columns)}; it needs item_id and user_id, query or history")
-        taken = [name for name in self._schema if name in columns]
+        taken = [name for name in self.schema if name in columns]
         if taken:
             raise SettingsError(f"{path} has {', '.join(taken)} already; rename what would be overwritten")
 
@@ -153,11 +152,24 @@ class Scoring:
             results, without = await scored(pairs, self._given, self._model, Stages(self._metrics))
             self.summary.away += len(pairs) if without else 0
             found += [self._cells(result) for result in results]
-        return [pl.DataFrame(found, schema=self._schema).insert_column(0, numbers)] if found else []
+        return [pl.DataFrame(found, schema=self.schema).insert_column(0, numbers)] if found else []
 
     def _cells(self, result: Mapping[str, Any]) -> dict[str, Any]:
         tasks = {name: _cell(value) for name, value in result.get("tasks", {}).items()}
-        return dict.fromkeys(self._schema) | tasks | {SCORE: result.get("score"), ERROR: result.get("error")}
+        return dict.fromkeys(self.schema) | tasks | {SCORE: result.get("score"), ERROR: result.get("error")}
+
+
+def _ahead(
+    works: Iterable[Coroutine[Any, Any, pl.DataFrame]], loop: asyncio.AbstractEventLoop
+) -> Iterator[pl.DataFrame]:
+    """What comes of each work, in order, for another thread than the loop's: some are under way before."""
+    waiting: deque[Future[pl.DataFrame]] = deque()
+    for each in works:
+        waiting.append(asyncio.run_coroutine_threadsafe(each, loop))
+        if len(waiting) > cores():
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _key(ask: Ask) -> tuple[object, ...]:

@@ -14,16 +14,31 @@ def written(folder, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
-def test_rows_are_read_in_slices_and_joined_in_the_order_of_their_numbers(tmp_path, suffix):
+def test_rows_are_read_in_slices_and_written_in_parts(tmp_path, suffix):
     source, out = written(tmp_path, suffix), tmp_path / f"out{suffix}"
     with files.beside(out) as room:
         frame = room.scan(source)
-        for number in (2, 0, 1):
-            room.put(number, frame.slice(number, 1).collect())
-        room.join(out)
+        parts = (frame.slice(number, 1).collect() for number in range(len(FRAME)))
+        room.write(out, parts, frame.collect_schema())
     read = {".parquet": pl.read_parquet, ".csv": pl.read_csv, ".jsonl": pl.read_ndjson}[suffix](out)
     assert read.equals(FRAME)
     assert {path.name for path in tmp_path.iterdir()} == {source.name, out.name}
+
+
+def test_a_part_is_asked_for_when_those_before_are_taken(tmp_path):
+    rows = 4 * files.GROUP
+    part = pl.DataFrame({"number": range(rows)})
+
+    def parts():
+        for _ in range(40):
+            seen.append(sum(path.stat().st_size for path in tmp_path.rglob("whole.parquet")))
+            yield part
+
+    seen, out = [], tmp_path / "out.parquet"
+    with files.beside(out) as room:
+        room.write(out, parts(), part.schema)
+    assert pl.scan_parquet(out).select(pl.len()).collect().item() == 40 * rows
+    assert seen[-1] > out.stat().st_size / 2
 
 
 def test_a_text_stays_a_text_in_csv(tmp_path):
@@ -44,10 +59,13 @@ def test_a_run_that_fails_leaves_what_was_there(tmp_path):
     out = tmp_path / "out.csv"
     out.write_text("old")
 
+    def parts():
+        yield FRAME
+        raise RuntimeError("stop")
+
     def work():
         with files.beside(out) as room:
-            room.put(0, FRAME)
-            raise RuntimeError("stop")
+            room.write(out, parts(), FRAME.schema)
 
     with pytest.raises(RuntimeError, match="stop"):
         work()
