@@ -6,7 +6,7 @@ retrieved items takes one more trip, for all that were retrieved.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -26,12 +26,11 @@ from app.slates import Slates
 from app.state import Found, State
 from app.stored import Row, Stored
 from app.texts import Texts, digest
+from app.turns import Turns
 from app.users import Users
 from model_store.engine import Engine, cores
 from model_store.parts import Rows
 from model_store.scorer import Scorer
-
-Finish = Callable[[Sequence[Ask], Sequence[Known]], list[Answer]]
 
 NOBODY = Stored()
 AT_ONCE = 1_000  # candidates that are scored between two turns of the event loop: about a millisecond
@@ -69,16 +68,18 @@ class Recommender:
         self._ranker = Ranker(
             scorer, catalogue, clock=engine.clock, slates=self._slates, moments=self._moments, metrics=metrics
         )
+        self._best = Turns(self._ranker.best, most=AT_ONCE)
+        self._all = Turns(self._ranker.all, most=AT_ONCE)
         self._texts = Texts(pools.texts, metrics, size=settings.local_cache)
         self._users = Users(engine, catalogue, pool=pools.heads, metrics=metrics, size=settings.local_cache)
 
     async def rank(self, asks: Sequence[Ask], stages: Stages) -> list[Answer]:
         """The best k of each ask; one that fails does not fail the others."""
-        return await self._each(asks, self._ranker.best, stages)
+        return await self._each(asks, self._best, stages)
 
     async def score(self, asks: Sequence[Ask], stages: Stages) -> list[Answer]:
         """Every candidate of each ask, a list of its own, in the order given; all must be known, none is left out."""
-        return await self._each(asks, self._ranker.all, stages)
+        return await self._each(asks, self._all, stages)
 
     async def learn(self, asks: Sequence[Ask], stages: Stages) -> list[Known]:
         """What has to be known of each ask, from one round trip to Redis and what is computed."""
@@ -120,11 +121,11 @@ class Recommender:
         stacked = np.stack([rows[text][self._manifest.dimension :] for text in texts])
         return self._alone.served(stacked, list(self._alone.tasks), {})
 
-    async def _each(self, asks: Sequence[Ask], finish: Finish, stages: Stages) -> list[Answer]:
+    async def _each(self, asks: Sequence[Ask], turns: Turns, stages: Stages) -> list[Answer]:
         learned = await self.learn(asks, stages)
         known = await self._retrieved(asks, learned, stages) if self._moments.counted else learned
         with stages("heads"):
-            return await self._answers(asks, known, finish)
+            return await self._answers(asks, known, turns)
 
     async def _fetch(self, asks: Sequence[Ask], rows: Sequence[Rows | None]) -> Found:
         """What Redis knows of users, texts and given candidates, which are at rows of the catalogue."""
@@ -221,14 +222,14 @@ class Recommender:
             known[n] = replace(one, rows=each)
         return known
 
-    async def _answers(self, asks: Sequence[Ask], known: Sequence[Known], finish: Finish) -> list[Answer]:
+    async def _answers(self, asks: Sequence[Ask], known: Sequence[Known], turns: Turns) -> list[Answer]:
         """Little work is done here and now: handing it to a thread costs as much as the heads of 100 candidates."""
         given = [AT_ONCE + 1 if ask.candidates is None else len(ask.candidates.ids) for ask in asks]
         if sum(given) <= AT_ONCE:
-            return finish(asks, known)
+            return await turns.answers(asks, known, sum(given))
         loop = asyncio.get_running_loop()
         shares = _shared(given, cores())
-        work = (loop.run_in_executor(self._pool, finish, asks[share], known[share]) for share in shares)
+        work = (loop.run_in_executor(self._pool, turns.finish, asks[share], known[share]) for share in shares)
         return [answer for part in await asyncio.gather(*work) for answer in part]
 
 

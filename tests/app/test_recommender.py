@@ -34,7 +34,7 @@ def with_model(settings):
 
 
 def ask(model, **fields):
-    return Ask(now=NOW, fusion=Fusion.default(model.manifest), **fields)
+    return Ask(**{"now": NOW, "fusion": Fusion.default(model.manifest)} | fields)
 
 
 def test_a_batch_gives_what_each_ask_gives_alone(with_model):
@@ -53,6 +53,31 @@ def test_a_batch_gives_what_each_ask_gives_alone(with_model):
         assert [item.item_id for item in first.items] == [item.item_id for item in second.items]
         assert [item.score for item in first.items] == pytest.approx(
             [item.score for item in second.items], abs=1e-5
+        )
+
+
+def test_a_crowd_of_requests_gets_what_each_gets_alone(with_model):
+    async def work(model, stages):
+        ids = model.catalogue.items.ids
+        shapes = [
+            {},
+            {"k": 2},
+            {"explain": True},
+            {"filters": {"category": ()}},
+            {"fusion": Fusion("weighted_sum", {"click": 1.0})},
+        ]
+        asks = [
+            ask(model, user_id=f"rec:{n}", candidates=Candidates(ids[n : 2 * n + 1]), **shapes[n % 5])
+            for n in range(10)
+        ]
+        alone = [await model.recommender.rank([one], stages) for one in asks]
+        crowd = await asyncio.gather(*(model.recommender.rank([one], stages) for one in asks))
+        return crowd, alone
+
+    for [first], [second] in zip(*with_model(work), strict=True):
+        assert [item.item_id for item in first.items] == [item.item_id for item in second.items]
+        assert [item.score for item in first.items] == pytest.approx(
+            [item.score for item in second.items], abs=2e-6
         )
 
 
