@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -20,6 +21,37 @@ DESCRIPTION = """Ranked recommendations with every task's value, from one shared
 
 Errors are `{"error", "error_type", "request_id"}`; the message names the field and the fix."""
 
+Endpoint = Callable[[Request], Awaitable[Response]]
+BUSY: dict[str, Endpoint] = {
+    "/recommend": recommend.recommend,
+    "/recommend/batch": batch.batch,
+    "/score": score.score,
+    "/events": events.events,
+}
+
+
+class App(FastAPI):
+    """FastAPI; but the busy endpoints, which it documents, are answered past its layers and its router."""
+
+    def __init__(self, service: Service, **told: Any) -> None:
+        super().__init__(**told)
+        self.state.service = service
+        self._direct = {
+            prefix + path: Tracing(_bare(endpoint), service, path)
+            for path, endpoint in BUSY.items()
+            for prefix in ("", "/v1")
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        direct = None
+        if scope["type"] == "http" and scope["method"] == "POST":
+            direct = self._direct.get(scope["path"])
+        if direct is None:
+            await super().__call__(scope, receive, send)
+        else:
+            scope["app"] = self
+            await direct(scope, receive, send)
+
 
 def create_app(settings: Settings | None = None, *, service: Service | None = None) -> FastAPI:
     """An app for these settings, the environment's if none are given; or around a service of one's own."""
@@ -31,8 +63,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         yield
         await service.stop()
 
-    app = FastAPI(title="Chorus", version="1", description=DESCRIPTION, lifespan=lifespan)
-    app.state.service = service
+    app = App(service, title="Chorus", version="1", description=DESCRIPTION, lifespan=lifespan)
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
     for family in (recommend, batch, score, events, items):
         app.include_router(family.router)
@@ -41,20 +72,11 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         app.include_router(family.router)
     app.exception_handler(ServiceError)(_refuse)
     app.exception_handler(HTTPException)(_no_route)
-    app.add_middleware(Tracing, service=service, direct=_direct())
+    app.add_middleware(Tracing, service=service)
     return app
 
 
-def _direct() -> dict[str, ASGIApp]:
-    """The busy endpoints by path. FastAPI documents them, and is not asked where they are."""
-    endpoints = (
-        ("/recommend", recommend.recommend), ("/recommend/batch", batch.batch), ("/score", score.score),
-        ("/events", events.events),
-    )  # fmt: skip
-    return {prefix + path: _bare(endpoint) for path, endpoint in endpoints for prefix in ("", "/v1")}
-
-
-def _bare(endpoint: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
+def _bare(endpoint: Endpoint) -> ASGIApp:
     """An endpoint as an app of its own, its errors answered."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

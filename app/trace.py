@@ -1,10 +1,10 @@
 """Around every request: its id, its time by stage, its count, and one body for whatever goes wrong."""
 
 import logging
+import os
 import re
 import time
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from fastapi import Request
@@ -33,8 +33,8 @@ class Trace:
 
     def timing(self) -> str:
         """The Server-Timing header: milliseconds by stage."""
-        stages = self.stages.seconds | {"total": time.perf_counter() - self.start}
-        return ", ".join(f"{name};dur={1_000 * seconds:.2f}" for name, seconds in stages.items())
+        stages = [*self.stages.seconds.items(), ("total", time.perf_counter() - self.start)]
+        return ", ".join([f"{name};dur={1_000 * seconds:.2f}" for name, seconds in stages])
 
 
 def trace_of(request: Request) -> Trace:
@@ -46,20 +46,19 @@ def trace_of(request: Request) -> Trace:
 class Tracing:
     """The middleware, as plain ASGI: nothing is buffered.
 
-    direct: what takes a POST to a path, past the framework's router, which costs as much as a small ranking.
+    endpoint: under which all that passes is counted; None: the router says it.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, direct: Mapping[str, ASGIApp]) -> None:
+    def __init__(self, app: ASGIApp, service: Service, endpoint: str | None = None) -> None:
         self._app = app
         self._service = service
-        self._direct = direct
+        self._endpoint = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         metrics = self._service.metrics
-        direct = self._direct.get(scope["path"]) if scope["method"] == "POST" else None
         trace = scope[KEY] = Trace(_request_id(scope), Stages(metrics))
 
         async def mark(message: Message) -> None:
@@ -70,7 +69,7 @@ class Tracing:
 
         metrics.in_progress.inc()
         try:
-            await (direct or self._app)(scope, receive, mark)
+            await self._app(scope, receive, mark)
         except Exception:  # the last resort: whatever it was, the caller gets the one body and an id to quote
             log.exception("request %s failed", trace.request_id)
             if trace.status:
@@ -78,8 +77,9 @@ class Tracing:
             await _fail(trace, mark)
         finally:
             metrics.in_progress.dec()
-            endpoint = scope["path"].removeprefix("/v1") if direct else _endpoint(scope)
-            metrics.answered(endpoint, trace.status, time.perf_counter() - trace.start)
+            metrics.answered(
+                self._endpoint or _endpoint(scope), trace.status, time.perf_counter() - trace.start
+            )
             trace.stages.close()
 
     def _headers(self, trace: Trace) -> Iterator[tuple[bytes, bytes]]:
@@ -102,7 +102,7 @@ async def _fail(trace: Trace, send: Send) -> None:
 
 def _request_id(scope: Scope) -> str:
     given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-    return given if given and GOOD_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if given and GOOD_ID.fullmatch(given) else os.urandom(16).hex()
 
 
 def _endpoint(scope: Scope) -> str:
