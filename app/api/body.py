@@ -73,6 +73,7 @@ def parse_each(
         if not _only_in(error, key):
             raise Invalid(explain(error, model, body)) from error
         sent = from_json(body)
+        check_size(key, len(sent[key]), most)
         rest = parse(model, to_json(sent | {key: []}))
         return rest, [parse_or(entry, to_json(value)) for value in sent[key]]
     return whole, list(getattr(whole, key))
@@ -85,8 +86,8 @@ def check_size(what: str, size: int, limit: int) -> None:
 
 
 def _check_entries(body: bytes, key: str, most: int) -> None:
-    """Count entries by parsing alone; only a body with so many commas can hold too many."""
-    if body.count(b",") < most:
+    """Count entries by parsing alone; only a body with so many objects can hold too many that are right."""
+    if body.count(b"{") <= most:
         return
     with suppress(ValueError):  # what is wrong is told by the parser that follows
         sent = from_json(body)
