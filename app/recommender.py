@@ -25,7 +25,7 @@ from app.settings import Settings
 from app.slates import Slates
 from app.state import Found, State
 from app.stored import Row, Stored
-from app.texts import Texts, digest
+from app.texts import Texts
 from app.turns import Turns
 from app.users import Users
 from model_store.engine import Engine, cores
@@ -70,7 +70,7 @@ class Recommender:
         )
         self._best = Turns(self._ranker.best, most=AT_ONCE)
         self._all = Turns(self._ranker.all, most=AT_ONCE)
-        self._texts = Texts(pools.texts, metrics, size=settings.local_cache)
+        self._texts = Texts(pools.texts, metrics, size=settings.local_cache, keep=state.keep_text)
         self._users = Users(engine, catalogue, pool=pools.heads, metrics=metrics, size=settings.local_cache)
 
     async def rank(self, asks: Sequence[Ask], stages: Stages) -> list[Answer]:
@@ -198,10 +198,7 @@ class Recommender:
         if not texts:
             return {}
         with stages("text"):
-            rows, encoded = await self._texts.rows(texts, None if found.away else found.texts)
-        if encoded:
-            self._state.keep_texts({digest(text): rows[text] for text in encoded})
-        return rows
+            return await self._texts.rows(texts, None if found.away else found.texts)
 
     async def _retrieved(self, asks: Sequence[Ask], learned: list[Known], stages: Stages) -> list[Known]:
         """Retrieve where no candidates were given, and fetch what was counted of all that is retrieved."""

@@ -27,7 +27,7 @@ from model_store.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
-PENDING = 64  # writes on their way at once; more are dropped, the vectors can be computed again
+PENDING = 64  # trips that store vectors at once; what would take more is dropped, it can be computed again
 AT_ONCE = 1_000  # records of one MGET
 # What a command may take beyond the timeout: a bulk of them is slow, and Redis is not away.
 READ_SECONDS, TAKE_SECONDS = 1e-5, 1e-4
@@ -91,6 +91,7 @@ class State:
         self._vector_ttl = settings.cache_ttl_seconds
         self._history_ttl = settings.history_ttl_seconds
         self._near = Near(link, settings, features)
+        self._unsent: list[Command] = []
         self._writes: set[asyncio.Task[None]] = set()
 
     async def fetch(
@@ -156,11 +157,11 @@ class State:
 
     def keep_user(self, user: str, digest: bytes, vector: Row) -> None:
         """Cache a user's vector, off the request's path."""
-        self._write((keys.vector(user, self._model), pack(vector, digest)))
+        self._write(keys.vector(user, self._model), pack(vector, digest))
 
-    def keep_texts(self, rows: Mapping[bytes, Row]) -> None:
-        """Cache rows of texts by digest, off the request's path."""
-        self._write(*((keys.text(text, self._model), pack(row)) for text, row in rows.items()))
+    def keep_text(self, text: bytes, row: Row) -> None:
+        """Cache the row of a text by its digest, off the request's path."""
+        self._write(keys.text(text, self._model), pack(row))
 
     async def settle(self) -> None:
         """Wait for the writes that are on their way."""
@@ -224,19 +225,20 @@ class State:
             commands.append(("EXPIRE", shown, lists.SECONDS))
         return commands
 
-    def _write(self, *entries: tuple[str, bytes]) -> None:
-        if not entries or self._link.away or len(self._writes) >= PENDING:
+    def _write(self, key: str, value: bytes) -> None:
+        """Store a vector, together with all others of this turn of the event loop."""
+        if self._link.away or len(self._writes) >= PENDING:
             return
         # spread over a fifth of the time, or vectors cached together would expire together
-        commands: list[Command] = [
-            ("SET", key, value, "EX", max(1, int(self._vector_ttl * random.uniform(0.9, 1.1))))  # noqa: S311
-            for key, value in entries
-        ]
-        task = asyncio.create_task(self._send(commands))
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
+        seconds = max(1, int(self._vector_ttl * random.uniform(0.9, 1.1)))  # noqa: S311
+        if not self._unsent:
+            task = asyncio.create_task(self._send())
+            self._writes.add(task)
+            task.add_done_callback(self._writes.discard)
+        self._unsent.append(("SET", key, value, "EX", seconds))
 
-    async def _send(self, commands: Sequence[Command]) -> None:
+    async def _send(self) -> None:
+        commands, self._unsent = self._unsent, []
         try:
             await self._link.run("store", commands)
         except CacheAway:

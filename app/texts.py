@@ -5,7 +5,7 @@ A text's row is its vector and the outputs of the item-only tasks, side by side:
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
 from app.batcher import Batcher
@@ -21,10 +21,13 @@ def digest(text: str) -> bytes:
 
 
 class Texts:
-    """Rows of texts, each encoded once however many ask."""
+    """Rows of texts, each encoded once however many ask; `keep` gets the digest and row of each that was."""
 
-    def __init__(self, batcher: Batcher, metrics: Metrics, *, size: int) -> None:
+    def __init__(
+        self, batcher: Batcher, metrics: Metrics, *, size: int, keep: Callable[[bytes, Row], None]
+    ) -> None:
         self._batcher = batcher
+        self._share = keep
         self._cache = metrics.cache
         self._encodes = metrics.encodes.labels("text")
         self._local: Lru[str, Row] = Lru(size)
@@ -34,10 +37,8 @@ class Texts:
         """Digests of the texts that Redis should be asked for."""
         return [digest(text) for text in texts if text not in self._local]
 
-    async def rows(
-        self, texts: Iterable[str], found: Mapping[bytes, Row] | None
-    ) -> tuple[dict[str, Row], list[str]]:
-        """The row of each text, and which had to be encoded; `found`: what Redis knew, None: it is away.
+    async def rows(self, texts: Iterable[str], found: Mapping[bytes, Row] | None) -> dict[str, Row]:
+        """The row of each text; `found`: what Redis knew, None: it is away.
 
         Raises Busy if too many texts wait already.
         """
@@ -47,7 +48,7 @@ class Texts:
             raise Busy("too many texts wait to be encoded; try again")
         encoded = await asyncio.gather(*map(self._join, cold))
         known = {text: row for text, row in rows.items() if row is not None}
-        return known | dict(zip(cold, encoded, strict=True)), cold
+        return known | dict(zip(cold, encoded, strict=True))
 
     def _join(self, text: str) -> Awaitable[Row]:
         return self._flights.run(text, lambda: self._encode(text))
@@ -74,3 +75,4 @@ class Texts:
     def _keep(self, text: str, row: asyncio.Future[Row]) -> None:
         if not row.cancelled() and row.exception() is None:
             self._local.put(text, row.result())
+            self._share(digest(text), row.result())

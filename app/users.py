@@ -83,6 +83,7 @@ class Users:
             name: number for number, name in enumerate(manifest.events) if number
         }  # 0: the profile
         self._recalled: WeakKeyDictionary[Stored, Recalled] = WeakKeyDictionary()
+        self._newcomer = engine.user(History.none(manifest.dimension))
         self._local: Lru[bytes, Row] = Lru(size)
         self._flights: Flights[bytes, Row] = Flights(metrics.shared.labels("user").inc)
 
@@ -142,7 +143,7 @@ class Users:
 
     def known(self, past: Past, stored: Stored | None) -> Row | None:
         """The vector of that past if it is remembered here, or if Redis had it; None: Redis was not asked."""
-        local = self._local.get(past.digest)
+        local = self._local.get(past.digest) if len(past.rows) or past.profile else self._newcomer
         self._metrics.cache.labels("user", "local", "miss" if local is None else "hit").inc()
         if local is not None:
             return local

@@ -36,6 +36,11 @@ class History:
     events: NDArray[np.int64]
     times: Times
 
+    @classmethod
+    def none(cls, width: int) -> "History":
+        """That of somebody who has done nothing yet."""
+        return cls(np.zeros((0, width), dtype=np.float32), np.zeros(0, dtype=np.int64), np.zeros(0))
+
     def opened_by(self, profile: NDArray[np.float32]) -> "History":
         """The same history with a profile's vector (d,) before the first event."""
         oldest = self.times[:1] if self.times.size else np.zeros(1)

@@ -75,6 +75,33 @@ def test_texts_that_wait_run_together_within_the_tokens_of_a_run(engine):
     assert 20 * longest > 128
 
 
+@pytest.mark.parametrize("tokens", [0, 64])
+def test_rows_land_some_at_a_time_while_others_wait(engine, tokens):
+    async def run(batcher):
+        landed, rows = set(), [batcher.encode(text) for text in TEXTS]
+        for each in rows:
+            each.add_done_callback(lambda _: landed.add(sum(row.done() for row in rows)))
+        await asyncio.gather(*rows)
+        return landed, rows
+
+    with opened(engine, threads=1, tokens=tokens) as (batcher, _):
+        landed, rows = asyncio.run(run(batcher))
+    assert len(landed) < len(TEXTS)
+    for text, row in zip(TEXTS, rows, strict=True):
+        np.testing.assert_allclose(
+            row.result()[: engine.manifest.dimension], engine.text(text).vector, atol=1e-5
+        )
+
+
+def test_a_text_that_nobody_waits_behind_is_handed_over_at_once(engine):
+    async def run(batcher):
+        return [await batcher.encode(text) for text in TEXTS[:3]]
+
+    with opened(engine, threads=1) as (batcher, metrics):
+        assert len(asyncio.run(run(batcher))) == 3
+    assert metrics.waiting.value == 0
+
+
 def test_what_waits_is_counted(engine):
     with opened(engine, threads=0, most=5) as (batcher, metrics):
 

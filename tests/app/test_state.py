@@ -76,7 +76,7 @@ def test_vectors_come_back_bit_for_bit(with_state, manifest):
 
     async def work(state):
         state.keep_user("state:v", b"d" * 16, vector)
-        state.keep_texts({b"t" * 16: row})
+        state.keep_text(b"t" * 16, row)
         await state.settle()
         return await state.fetch(["state:v"], [b"t" * 16, b"x" * 16])
 
@@ -85,6 +85,20 @@ def test_vectors_come_back_bit_for_bit(with_state, manifest):
     assert np.array_equal(found.users["state:v"].vector, vector)
     assert list(found.texts) == [b"t" * 16]
     assert np.array_equal(found.texts[b"t" * 16], row)
+
+
+def test_vectors_of_one_moment_are_stored_in_one_trip(with_state, manifest):
+    async def work(state):
+        for number in range(5):
+            state.keep_text(bytes([number]) * 16, np.ones(3, dtype=np.float32))
+        state.keep_user("state:w", b"d" * 16, np.ones(manifest.dimension, dtype=np.float32))
+        pending = len(state._writes)
+        await state.settle()
+        return pending, await state.fetch(["state:w"], [bytes([number]) * 16 for number in range(5)])
+
+    trips, found = with_state(work)
+    assert trips == 1
+    assert found.users["state:w"].digest == b"d" * 16
 
 
 def test_another_fingerprint_never_reads_the_vectors(with_state, manifest):
@@ -168,7 +182,7 @@ def test_replacing_forgets_what_was_there(with_state):
 def test_without_redis_reading_is_a_miss_and_storing_an_error(with_state):
     async def work(state):
         found = await state.fetch(["anyone"], [])
-        state.keep_texts({b"t" * 16: np.ones(3, dtype=np.float32)})
+        state.keep_text(b"t" * 16, np.ones(3, dtype=np.float32))
         with pytest.raises(NotStored, match="send the events again"):
             await state.push(events("anyone", 1.0))
         return found

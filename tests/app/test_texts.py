@@ -20,10 +20,14 @@ def engine(bundle):
 
 
 @contextmanager
-def opened(engine, threads=2):
-    batcher = Batcher(engine, metrics := Metrics(), threads=threads, most=MOST)
+def opened(engine, threads=2, kept=None):
+    """`kept`: a list of (digest, row) that is to be filled."""
+    batcher, kept = (
+        Batcher(engine, metrics := Metrics(), threads=threads, most=MOST),
+        [] if kept is None else kept,
+    )
     try:
-        yield Texts(batcher, metrics, size=100), metrics
+        yield Texts(batcher, metrics, size=100, keep=lambda *each: kept.append(each)), metrics
     finally:
         batcher.close()
 
@@ -35,35 +39,39 @@ def texts(engine):
 
 
 def test_a_row_is_the_vector_and_the_outputs(texts, engine):
-    rows, encoded = asyncio.run(texts.rows(["red shoes"], {}))
+    rows = asyncio.run(texts.rows(["red shoes"], {}))
     expected = engine.text("red shoes")
-    assert encoded == ["red shoes"]
     assert np.array_equal(rows["red shoes"], np.concatenate([expected.vector, *expected.outputs.values()]))
 
 
-def test_a_text_is_encoded_once(texts):
-    asyncio.run(texts.rows(["red shoes"], {}))
-    assert texts.missing(["red shoes", "blue"]) == [digest("blue")]
-    _, encoded = asyncio.run(texts.rows(["red shoes"], {}))
-    assert encoded == []
+def test_a_text_is_encoded_once(engine):
+    with opened(engine) as (texts, metrics):
+        asyncio.run(texts.rows(["red shoes"], {}))
+        assert texts.missing(["red shoes", "blue"]) == [digest("blue")]
+        asyncio.run(texts.rows(["red shoes"], {}))
+    assert metrics.encodes.labels("text").value == 1
 
 
-def test_what_redis_knew_is_not_encoded(texts, engine):
-    row = np.zeros(3, dtype=np.float32)
-    rows, encoded = asyncio.run(texts.rows(["red shoes"], {digest("red shoes"): row}))
+def test_what_redis_knew_is_neither_encoded_nor_kept_again(engine):
+    row, kept = np.zeros(3, dtype=np.float32), []
+    with opened(engine, kept=kept) as (texts, metrics):
+        rows = asyncio.run(texts.rows(["red shoes"], {digest("red shoes"): row}))
     assert rows["red shoes"] is row
-    assert encoded == []
+    assert metrics.encodes.labels("text").value == 0
+    assert not kept
 
 
 def test_a_hundred_who_ask_at_once_share_one_run(engine):
-    with opened(engine) as (texts, metrics):
+    kept = []
+    with opened(engine, kept=kept) as (texts, metrics):
 
         async def run():
             return await asyncio.gather(*(texts.rows(["red shoes"], {}) for _ in range(100)))
 
         answers = asyncio.run(run())
     assert metrics.encodes.labels("text").value == 1
-    assert len({id(rows["red shoes"]) for rows, _ in answers}) == 1
+    assert len({id(rows["red shoes"]) for rows in answers}) == 1
+    assert [text for text, _ in kept] == [digest("red shoes")]
 
 
 def test_where_too_many_wait_a_new_text_is_refused_and_one_under_way_is_joined(engine):

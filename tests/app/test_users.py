@@ -13,6 +13,7 @@ from app.stored import Stored, pack, stored
 from app.users import Users
 from model_store.bundle import Bundle
 from model_store.engine import Engine
+from model_store.history import History
 from model_store.scorer import Scorer
 
 NOW = 1_795_348_800.0
@@ -110,6 +111,14 @@ def test_a_stored_vector_counts_only_for_the_same_history(users, engine, ids, cl
     past = users.past([(ids[5], click, 7.0)], "", NOW)
     assert users.known(past, Stored(cached=pack(row, b"x" * 16), width=len(row))) is None
     assert users.known(past, Stored(cached=pack(row, past.digest), width=len(row))).tolist() == row.tolist()
+
+
+def test_the_vector_of_who_has_done_nothing_is_always_at_hand(users, engine):
+    nobody = users.past([], "", NOW)
+    newcomer = engine.user(History.none(engine.manifest.dimension))
+    for known in (None, Stored()):
+        assert np.array_equal(users.known(nobody, known), newcomer)
+    assert users.known(users.past([], "odense young", NOW), None) is None
 
 
 def test_a_profile_moves_the_vector_of_a_newcomer(users, engine):
