@@ -20,7 +20,7 @@ from model_store.features import FeatureSet
 from model_store.manifest import Task
 from model_store.parts import Parts, Rows, Vectors
 
-ROWS = 256  # candidates of one run
+ROWS = 512  # candidates of one run
 TOLERANCE = 1e-5  # greatest difference from heads.onnx, as a share of the task's range where that is above 1
 FEW = 48  # candidates of an asker below which they run among those of others
 
