@@ -23,6 +23,7 @@ from app.metrics import Metrics
 from app.stored import Row
 from model_store.engine import Engine
 
+TOKENS = 64  # of a text of some length
 HELD = 0.01  # seconds that a row may be kept back while others wait to be encoded
 
 
@@ -68,6 +69,11 @@ class Batcher:
         """Whether so many texts wait that another one would wait too long."""
         return self._queue.qsize() >= self._most
 
+    @property
+    def abreast(self) -> int:
+        """How many texts keep it busy; what is beyond that only stands in others' way."""
+        return max(2 * len(self._threads), self._tokens // TOKENS)
+
     def encode(self, text: str) -> asyncio.Future[Row]:
         """The row of a text: its vector and the outputs of the item-only tasks, (d + W,)."""
         row: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
@@ -93,6 +99,8 @@ class Batcher:
             if done and (first is None or time.monotonic() >= late):
                 _tell(done)
                 done = []
+        if done:
+            _tell(done)
 
     def _run(self, batch: Sequence[Job]) -> Done:
         self._together.observe(len(batch))

@@ -56,7 +56,7 @@ class Changes:
         self._texts = texts
         self._metrics = metrics
         self._encodes = metrics.encodes.labels("text")
-        self._turn = asyncio.Semaphore(1)  # texts of items: a query waits for one of them at most
+        self._turn = asyncio.Semaphore(texts.abreast)  # of items: a query waits for a few of them at most
         self._version = 0  # all changes up to it were seen
         self._recent: dict[str, int] = {}  # id to the version that was applied last, in that order
         self._digests: dict[str, bytes] = {}  # of the texts of items that were put
@@ -66,7 +66,7 @@ class Changes:
     async def put(self, sources: Sequence[Source]) -> list[ServiceError | None]:
         """Add items or replace them, as the bundle reads them; what is wrong with each. Raises NotStored."""
         described = [source.described(self._manifest) for source in sources]
-        rows = [await self._row(item) for item in described]
+        rows = await asyncio.gather(*map(self._row, described))
         parts = zip(sources, described, rows, strict=True)
         versions = await self._register.put([(source, item.text, row) for source, item, row in parts])
         for item, row, version in zip(described, rows, versions, strict=True):

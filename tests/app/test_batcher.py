@@ -102,6 +102,14 @@ def test_a_text_that_nobody_waits_behind_is_handed_over_at_once(engine):
     assert metrics.waiting.value == 0
 
 
+def test_a_batch_takes_more_texts_abreast_than_threads_that_run_them_alone(engine):
+    found = []
+    for tokens in (0, 8_192):
+        with opened(engine, threads=2, tokens=tokens) as (batcher, _):
+            found.append(batcher.abreast)
+    assert found == [4, 128]
+
+
 def test_what_waits_is_counted(engine):
     with opened(engine, threads=0, most=5) as (batcher, metrics):
 

@@ -145,3 +145,20 @@ def test_one_call_may_name_an_item_twice_and_the_last_counts(opened):
             assert model.catalogue.stored(model.catalogue.places(["a"])).published[0] == 2.0
 
     asyncio.run(work())
+
+
+def test_the_items_of_a_call_never_fill_the_line_of_texts(opened):
+    async def work():
+        async with opened() as (model, encodes):
+            items = [source(f"i{n}", f"shoes number {n}") for n in range(60)]
+            put = asyncio.create_task(model.changes.put(items))
+            longest = 0.0
+            while not put.done():
+                longest = max(longest, model.pools.texts._waiting.value)
+                await asyncio.sleep(0)
+            assert await put == [None] * len(items)
+            assert encodes.value == len(items)
+            assert longest <= model.pools.texts.abreast
+            assert all(known(model, *(f"i{n}" for n in range(60))))
+
+    asyncio.run(work())
