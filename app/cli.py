@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
 
-from app import golden, histories, logs
+from app import cli_keys, golden, histories, keyring, logs
 from app.errors import SettingsError
 from app.main import create_app
 from app.metrics import Metrics
@@ -36,6 +36,7 @@ app = typer.Typer(
     "Settings are `CHORUS_*` variables (docs/operations.md); options win over them.\n\n"
     "Try it: `chorus-serve serve`, then open the address that it prints, `/docs`.",
 )
+app.add_typer(cli_keys.app, name="keys")
 
 Store = Annotated[
     Path | None,
@@ -75,6 +76,7 @@ def serve(
     given = {"host": host, "port": port, "workers": workers}
     settings = _settings(**given, store=store, model=model, version=version)
     logs.configure(settings.log_format)
+    _check_keys(settings.api_keys_file)
     code = _serve_alone(settings) if settings.workers == 1 else _serve_together(settings)
     if code:
         raise typer.Exit(code)
@@ -182,6 +184,17 @@ def load(
         typer.echo(f"{users} users with {events} events loaded")
 
     _run(settings, work)
+
+
+def _check_keys(path: Path | None) -> None:
+    """Stop if they cannot be used; say so if there are none."""
+    if path is None:
+        log.warning("no CHORUS_API_KEYS_FILE: whoever reaches the port may do all but /admin")
+        return
+    try:
+        keyring.read(path)
+    except ChorusError as error:
+        _stop(error)
 
 
 def _settings(**given: Any) -> Settings:

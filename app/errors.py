@@ -5,6 +5,9 @@ ChorusError (model_store.errors)
 ├── RedisRefused                the embedded Redis cannot use its folder; the start stops
 ├── CacheAway                   Redis did not answer; never reaches a caller of /recommend
 └── ServiceError           500  what a caller sees, as {"error", "error_type", "request_id"}
+    ├── Unauthorized       401  no key, or one that is unknown, revoked or expired
+    ├── Forbidden          403  the key does not reach that far; the message names the missing scope
+    ├── TooOften           429  the key comes more often than it may; Retry-After says when it may again
     ├── Invalid            422  a field cannot be used; the message names its path and says the fix
     ├── Unknown            404  no item of that id
     ├── TooLarge           413  more bytes, candidates or entries than the limits in /info
@@ -36,12 +39,58 @@ class ServiceError(ChorusError):
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "internal"
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer says beside its body."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
     def body(self, request_id: str | None = None) -> dict[str, Any]:
         """The error as JSON; entries of a batch carry no id of their own."""
         body = {"error": str(self), "error_type": self.type}
         return body if request_id is None else body | {"request_id": request_id}
+
+
+class Unauthorized(ServiceError):
+    """There is no key, or one that does not count."""
+
+    status = 401
+    type = "unauthorized"
+
+    def __init__(self, message: str, *, wrong: bool = False) -> None:
+        super().__init__(message)
+        self._challenge = 'Bearer realm="chorus"' + (', error="invalid_token"' if wrong else "")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": self._challenge}
+
+
+class Forbidden(ServiceError):
+    """The key does not reach that far; `scope` is what it lacks."""
+
+    status = 403
+    type = "forbidden"
+
+    def __init__(self, message: str, scope: str = "admin") -> None:
+        super().__init__(message)
+        self._challenge = f'Bearer realm="chorus", error="insufficient_scope", scope="{scope}"'
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": self._challenge}
+
+
+class TooOften(ServiceError):
+    """The key comes more often than it may."""
+
+    status = 429
+    type = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Invalid(ServiceError):

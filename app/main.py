@@ -95,8 +95,7 @@ async def _refuse(request: Request, error: ServiceError) -> Response:
     if error.status in (413, 503):
         service.metrics.rejected.labels(error.type).inc()
     response = reply(error.body(trace_of(request).request_id), error.status)
-    if error.retry_after is not None:
-        response.headers["Retry-After"] = str(error.retry_after)
+    response.headers.update(error.headers)
     return response
 
 

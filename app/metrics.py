@@ -40,6 +40,10 @@ class Metrics:
         self.in_progress = gauge("requests_in_progress", "Requests being answered now.", "sum")
         self.connections = gauge("connections", "Open connections.", "sum")
         self.rejected = counters("rejected_total", "Requests refused before any work.", "reason")
+        self.keys = counters("key_requests_total", "Requests that an API key let in.", "key")
+        self.keys_stale = gauge(
+            "keys_stale", "1 while the file of API keys cannot be used and those read before stand.", "max"
+        )
         self.stages = histograms(
             "stage_duration_seconds", "Time of one stage of a request.", "stage", bounds=SECONDS
         )

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, with the bodies that endpoints read themselves."""
+"""The OpenAPI document: FastAPI's, with the bodies that endpoints read themselves and the gate's keys."""
 
 from typing import Any
 
@@ -11,7 +11,17 @@ from app.api.events import EventsRequest
 from app.api.items import DeleteRequest, PutRequest
 from app.api.pairs import ScoreRequest
 from app.api.schema import RecommendRequest
+from app.gate import Need, need
 
+SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key of the service's file of API keys."},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key."},
+}
+REFUSALS = {
+    "401": "No key, or one that is unknown, revoked or expired.",
+    "403": "The key lacks the scope.",
+    "429": "The key came too often; Retry-After says when it may again.",
+}
 BODIES = (RecommendRequest, BatchRequest, ScoreRequest, EventsRequest, PutRequest, DeleteRequest)
 
 
@@ -25,5 +35,20 @@ def document(app: FastAPI) -> dict[str, Any]:
             [(body, "validation") for body in BODIES], ref_template="#/components/schemas/{model}"
         )
         schema["components"]["schemas"] |= bodies["$defs"]
+        schema["components"]["securitySchemes"] = SCHEMES
+        for path, methods in schema["paths"].items():
+            for operation in methods.values():
+                _guard(operation, need(path))
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _guard(operation: dict[str, Any], needed: Need) -> None:
+    """Say what an operation needs, and how it is refused."""
+    if needed == "none":
+        return
+    scopes = [] if needed == "any" else [needed]
+    operation["security"] = [{name: scopes} for name in SCHEMES]
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
+    for status, text in REFUSALS.items():
+        operation["responses"].setdefault(status, {"description": text, "content": content})

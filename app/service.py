@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from app import golden, model, redis_server, warmup
 from app.errors import NotReady
+from app.gate import Gate
 from app.link import Link
 from app.metrics import Metrics
 from app.model import Model
@@ -79,6 +80,7 @@ class Service:
         self.settings = settings
         self.metrics = metrics or Metrics()
         self.redis = Redis(settings, self.metrics, embedded)
+        self.gate = Gate(settings.api_keys_file, self.metrics)
         self.draining = False
         self.failure: ChorusError | None = None
         self._model: Model | None = None
@@ -139,6 +141,7 @@ class Service:
         if self._model:
             await self._model.state.settle()
             self._model.close()
+        await self.gate.close()
         await self.redis.close()
 
     async def _load(self) -> None:
@@ -153,6 +156,7 @@ class Service:
             self._refuse(ChorusError(f"the model could not be opened: {error}"))
 
     async def _open(self) -> None:
+        await self.gate.open()
         start = time.perf_counter()
         opened = await model.build(self.settings, await self.redis.open(), self.metrics)
         with ExitStack() as undo:

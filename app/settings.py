@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     store: Path = Field(DEFAULT_ROOT, description="The shelf: the folder that holds published bundles.")
     model: str | None = Field(None, description="Name of the bundle; needed if the shelf holds several.")
     version: int | None = Field(None, ge=1, description="Version to serve; the newest if unset.")
+    api_keys_file: Path | None = Field(
+        None, description="File of API keys; unset, whoever reaches the port may do all but /admin."
+    )
     device: Device = Field("auto", description="auto, cpu or cuda.")
     max_waiting_texts: int = Field(
         1_024, ge=1, description="Texts that wait to be encoded, beyond which new ones are refused."

@@ -69,12 +69,16 @@ class Tracing:
 
         metrics.in_progress.inc()
         try:
-            await self._app(scope, receive, mark)
+            if error := self._service.gate.refusal(scope["path"], scope["headers"]):
+                metrics.rejected.labels(error.type).inc()
+                await _fail(error, trace, mark)
+            else:
+                await self._app(scope, receive, mark)
         except Exception:  # the last resort: whatever it was, the caller gets the one body and an id to quote
             log.exception("request %s failed", trace.request_id)
             if trace.status:
                 raise
-            await _fail(trace, mark)
+            await _fail(ServiceError("the service failed; quote the request_id"), trace, mark)
         finally:
             metrics.in_progress.dec()
             metrics.answered(
@@ -93,10 +97,11 @@ class Tracing:
             yield b"x-cache", trace.cache.encode()
 
 
-async def _fail(trace: Trace, send: Send) -> None:
-    body = to_json(ServiceError("the service failed; quote the request_id").body(trace.request_id))
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 500, "headers": headers})
+async def _fail(error: ServiceError, trace: Trace, send: Send) -> None:
+    body = to_json(error.body(trace.request_id))
+    told = {"content-type": "application/json", "content-length": str(len(body))} | error.headers
+    headers = [(name.lower().encode(), value.encode()) for name, value in told.items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

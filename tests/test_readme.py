@@ -60,16 +60,25 @@ def test_every_make_target_that_a_page_names_exists(name):
 @pytest.mark.parametrize("name", PAGES)
 def test_every_call_that_a_page_shows_can_be_made(name):
     for tool, *words in commands(PAGES[name]):
-        if words[:1] in ([], ["--help"]):
+        command, given = named(tool, words)
+        if hasattr(command, "commands"):
+            assert given in ([], ["--help"]), words
             continue
-        command = TOOLS[tool].commands[words[0]]
         options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         switches = {option for parameter in command.params for option in parameter.secondary_opts}
-        assert {word for word in words if word.startswith("--")} <= options | switches, words
-        with command.make_context(tool, words[1:], resilient_parsing=True) as context:
+        assert {word for word in given if word.startswith("--")} <= options | switches, words
+        with command.make_context(tool, given, resilient_parsing=True) as context:
             assert not context.args, words
         places = [one for one in command.params if isinstance(one, click.Argument) and one.required]
-        assert "--help" in words or len(words) - 1 >= len(places), words
+        assert "--help" in given or len(given) >= len(places), words
+
+
+def named(tool, words):
+    """The command that a call names, and the words behind its name."""
+    command = TOOLS[tool]
+    while hasattr(command, "commands") and words and words[0] != "--help":
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
 
 
 @pytest.mark.parametrize("name", PAGES)

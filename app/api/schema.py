@@ -153,5 +153,8 @@ class ErrorBody(BaseModel):
     """Every answer that is not 2xx."""
 
     error: str
-    error_type: str = Field(description="validation, too_large, not_found, not_ready, not_stored, internal")
+    error_type: str = Field(
+        description="validation, too_large, not_found, unauthorized, forbidden, rate_limited, overloaded, not_ready, "
+        "not_stored, internal"
+    )
     request_id: str

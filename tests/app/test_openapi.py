@@ -58,7 +58,9 @@ def test_every_field_that_a_request_has_is_in_the_document(document):
 
 
 def test_errors_are_documented_as_they_are(client, document):
-    assert set(document["paths"]["/recommend"]["post"]["responses"]) == {"200", "413", "422", "503"}
+    assert set(document["paths"]["/recommend"]["post"]["responses"]) == {
+        "200", "401", "403", "413", "422", "429", "503",
+    }  # fmt: skip
     ErrorBody.model_validate(client.post("/recommend", json={}).json())
 
 
@@ -79,3 +81,14 @@ def test_a_list_that_must_not_be_empty_says_so(client, document, path, method, f
     told = document["components"]["schemas"][body.rpartition("/")[2]]["properties"][field]
     assert told["minItems"] == 1
     assert client.request(method, path, json={field: []}).status_code == 422
+
+
+def test_each_operation_says_which_scope_its_key_needs(document):
+    def scopes(path, method):
+        return [next(iter(way.values())) for way in document["paths"][path][method].get("security", [])]
+
+    assert scopes("/score", "post") == [["recommend"], ["recommend"]]
+    assert scopes("/items/{item_id}", "delete") == [["items"], ["items"]]
+    assert scopes("/info", "get") == [[], []]
+    assert scopes("/health/ready", "get") == []
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "key"}
