@@ -15,7 +15,7 @@ from app.slate import Slate, joined
 from app.state import Live
 from model_store.parts import Rows
 
-MOST = 4_096  # candidates of a round: what their first layers take still fits into a core's cache
+MOST = 8_192  # candidates of a round: enough for its fixed cost to be little of it
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from app.slate import Columns, Slate
 from tests.app.test_pasts import past
 
 CLICKS = Fusion("weighted_sum", {"click": 1.0})
-SIZE = 6_000
+SIZE = 12_000
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_asks_that_weigh_or_explain_otherwise_are_other_rounds(columns):
 
 
 def test_a_round_is_bounded_and_an_ask_stays_whole(columns):
-    found = of(columns, [3_000, 1_000, 1_000, 5_000, 10])
+    found = of(columns, [6_000, 2_000, 2_000, 10_000, 10])
     assert [numbers for numbers, _ in found] == [[0, 1], [2], [3], [4]]
     assert all(len(each.asks) == 1 or len(each.slate) <= rounds.MOST for _, each in found)
 
@@ -76,7 +76,7 @@ def test_each_ask_of_a_round_can_be_asked_alone(columns):
 
 
 @pytest.mark.parametrize(
-    "sizes", [[1], [4_096], [4_097], [9_000], [3, 4_093, 1], [1] * 5_000, [2, 8_190, 3, 1]]
+    "sizes", [[1], [8_192], [8_193], [18_000], [3, 8_189, 1], [1] * 9_000, [2, 16_382, 3, 1]]
 )
 def test_pairs_that_stand_apart_are_cut_anywhere_and_know_their_asks(columns, sizes):
     asks = [Ask(now=float(number), fusion=CLICKS) for number in range(len(sizes))]
