@@ -1,6 +1,6 @@
 """One connection to Redis: commands go out at once, replies come back in their order, pushes stand aside.
 
-trips    ──▶ [c c c][c][c c] ──▶ Redis        whoever asks, asks now: nobody waits for another's reply
+trips    ──▶ [c c c][c][c c] ──▶ Redis        nobody waits for another's reply; who asks in the same turn asks at once
                                               a trip is done when as many replies have come as it has commands
 replies  ◀── [r r r]  [r ...  ◀──             RESP3: a push may come between any two of them
 
@@ -45,6 +45,7 @@ class Wire(asyncio.Protocol):
         self._ended = ended
         self._reader = hiredis.Reader(replyError=_refusal, notEnoughData=MORE)
         self._trips: deque[Trip] = deque()
+        self._out: list[bytes] = []  # commands of this turn of the event loop
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._end: Exception | None = None
@@ -60,7 +61,9 @@ class Wire(asyncio.Protocol):
         self.due = max(self._loop.time() + seconds, self.due)
         self._trips.append(Trip(answer, len(commands), self.due))
         self.flying += len(commands)
-        self._transport.write(b"".join(map(_packed, commands)))
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out += map(_packed, commands)
         if self._timer is None or self._timer.when() > self.due:
             self._look(self.due)
         return answer
@@ -96,6 +99,12 @@ class Wire(asyncio.Protocol):
                     self._take(reply)
         except hiredis.ProtocolError as error:
             self.end(InvalidResponse(f"this is no reply of Redis: {error}"))
+
+    def _flush(self) -> None:
+        """The commands of all who asked in one turn go out in one call of the system."""
+        if self._transport and not self._end:
+            self._transport.write(b"".join(self._out))
+        self._out.clear()
 
     def _take(self, reply: Any) -> None:
         if not self._trips:

@@ -3,6 +3,8 @@
 import asyncio
 import shutil
 import signal
+import socket
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -42,6 +44,18 @@ def test_a_hundred_who_ask_the_same_at_once_cost_one_run_of_each_encoder(shelf, 
         assert {answer.status_code for answer in answers} == {200}
         assert len({str(answer.json()["items"]) for answer in answers}) == 1
         assert [shown(plain, address, line) - n for line, n in zip(lines, before, strict=True)] == [1, 1]
+
+
+def test_head_and_body_of_an_answer_come_in_one_packet(shelf, redis_server):
+    with process(shelf, redis_server) as (_, address, _):
+        where = urlsplit(address)
+        with socket.create_connection((where.hostname, where.port)) as connection:
+            for more in (b"", b"Connection: close\r\n"):
+                connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: here\r\n" + more + b"\r\n")
+                head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 200")
+                assert body.startswith(b"{")
+            assert connection.recv(1) == b""
 
 
 def test_readiness_drops_first_and_requests_are_answered_while_it_drains(shelf, redis_server):
