@@ -12,7 +12,7 @@ ChorusError (model_store.errors)
     ├── Unknown            404  no item of that id
     ├── TooLarge           413  more bytes, candidates or entries than the limits in /info
     ├── NotReady           503  no model loaded yet, or draining; try again
-    ├── Busy               503  too much waits already; try again
+    ├── Overloaded         429  it would wait too long; try again
     ├── NotStored          503  Redis is away and an event or item would be lost; send it again
     └── ModelFailure       500  the model gave a number that is not finite
 """
@@ -122,10 +122,10 @@ class NotReady(ServiceError):
     retry_after = 1
 
 
-class Busy(ServiceError):
-    """So much waits that this would wait too long."""
+class Overloaded(ServiceError):
+    """So much is to be done already that this would wait too long."""
 
-    status = 503
+    status = 429
     type = "overloaded"
     retry_after = 1
 

@@ -92,7 +92,7 @@ def _bare(endpoint: Endpoint) -> ASGIApp:
 
 async def _refuse(request: Request, error: ServiceError) -> Response:
     service: Service = request.app.state.service
-    if error.status in (413, 503):
+    if error.status in (413, 429, 503):
         service.metrics.rejected.labels(error.type).inc()
     response = reply(error.body(trace_of(request).request_id), error.status)
     response.headers.update(error.headers)

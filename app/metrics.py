@@ -39,6 +39,7 @@ class Metrics:
         )
         self.in_progress = gauge("requests_in_progress", "Requests being answered now.", "sum")
         self.connections = gauge("connections", "Open connections.", "sum")
+        self.admitted = counter("admitted_total", "Requests that were not refused for overload at once.")
         self.rejected = counters("rejected_total", "Requests refused before any work.", "reason")
         self.keys = counters("key_requests_total", "Requests that an API key let in.", "key")
         self.keys_stale = gauge(
@@ -48,6 +49,7 @@ class Metrics:
             "stage_duration_seconds", "Time of one stage of a request.", "stage", bounds=SECONDS
         )
         self.candidates = histogram("candidates", "Items that the heads scored for a request.", bounds=SIZES)
+        self.candidates_waiting = gauge("candidates_waiting", "Candidates that wait for the heads.", "sum")
         self.batch = histograms("batch_size", "Entries of one batch call.", "endpoint", bounds=SIZES)
         self.cache = counters(
             "cache_requests_total", "Lookups of what may be at hand.", "cache", "tier", "result"

@@ -20,7 +20,7 @@ SCHEMES = {
 REFUSALS = {
     "401": "No key, or one that is unknown, revoked or expired.",
     "403": "The key lacks the scope.",
-    "429": "The key came too often; Retry-After says when it may again.",
+    "429": "Too much is asked for, of the service or by this key; Retry-After says when to come again.",
 }
 BODIES = (RecommendRequest, BatchRequest, ScoreRequest, EventsRequest, PutRequest, DeleteRequest)
 

@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.intake import Intake
 from app.service import Service
 from app.settings import Settings
 
@@ -71,6 +72,7 @@ class Server(uvicorn.Server):
             http=Http,
             host=settings.host,
             port=settings.port,
+            http=Intake,
             access_log=False,
             log_config=None,
             server_header=False,

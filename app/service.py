@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack
 
 from app import golden, model, redis_server, warmup
+from app.admission import Admission
 from app.errors import NotReady
 from app.gate import Gate
 from app.link import Link
@@ -81,6 +82,7 @@ class Service:
         self.metrics = metrics or Metrics()
         self.redis = Redis(settings, self.metrics, embedded)
         self.gate = Gate(settings.api_keys_file, self.metrics)
+        self.admission = Admission(self.metrics, settings.max_wait_ms / 1_000)
         self.draining = False
         self.failure: ChorusError | None = None
         self._model: Model | None = None

@@ -41,6 +41,12 @@ class Settings(BaseSettings):
         None, description="File of API keys; unset, whoever reaches the port may do all but /admin."
     )
     device: Device = Field("auto", description="auto, cpu or cuda.")
+    max_wait_ms: int = Field(
+        50,
+        ge=1,
+        le=60_000,
+        description="Longest wait for others' work in a burst; overload is held to a tenth.",
+    )
     max_waiting_texts: int = Field(
         1_024, ge=1, description="Texts that wait to be encoded, beyond which new ones are refused."
     )

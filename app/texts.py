@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
 from app.batcher import Batcher
-from app.errors import Busy
+from app.errors import Overloaded
 from app.memory import Flights, Lru
 from app.metrics import Metrics
 from app.stored import Row
@@ -40,12 +40,12 @@ class Texts:
     async def rows(self, texts: Iterable[str], found: Mapping[bytes, Row] | None) -> dict[str, Row]:
         """The row of each text; `found`: what Redis knew, None: it is away.
 
-        Raises Busy if too many texts wait already.
+        Raises Overloaded if too many texts wait already.
         """
         rows = {text: self._known(text, found) for text in texts}
         cold = [text for text, row in rows.items() if row is None]
         if self._batcher.full and not all(text in self._flights for text in cold):
-            raise Busy("too many texts wait to be encoded; try again")
+            raise Overloaded("too many texts wait to be encoded; try again")
         encoded = await asyncio.gather(*map(self._join, cold))
         known = {text: row for text, row in rows.items() if row is not None}
         return known | dict(zip(cold, encoded, strict=True))

@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from fastapi import Request
@@ -59,7 +59,7 @@ class Tracing:
             await self._app(scope, receive, send)
             return
         metrics = self._service.metrics
-        trace = scope[KEY] = Trace(_request_id(scope), Stages(metrics))
+        trace = scope[KEY] = Trace(request_id(scope["headers"]), Stages(metrics))
 
         async def mark(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -105,8 +105,9 @@ async def _fail(error: ServiceError, trace: Trace, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _request_id(scope: Scope) -> str:
-    given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The one that a caller gave, if it is good, or a new one."""
+    given = dict(headers).get(b"x-request-id", b"").decode("latin-1")
     return given if given and GOOD_ID.fullmatch(given) else os.urandom(16).hex()
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from app.question import Ask, Known
 from app.ranker import Answer
+from app.series import Level
 
 Finish = Callable[[Sequence[Ask], Sequence[Known]], list[Answer]]
 
@@ -25,10 +26,14 @@ class Share(NamedTuple):
 
 
 class Turns:
-    """Asks that `finish` answers, at most so many candidates between two turns; a request stays whole."""
+    """Asks that `finish` answers, at most so many candidates between two turns; a request stays whole.
 
-    def __init__(self, finish: Finish, *, most: int) -> None:
+    level: of the candidates that wait.
+    """
+
+    def __init__(self, finish: Finish, level: Level, *, most: int) -> None:
         self.finish = finish
+        self._level = level
         self._most = most
         self._waiting: deque[Share] = deque()
 
@@ -39,6 +44,7 @@ class Turns:
             loop.call_soon(self._turn)
         share = Share(asks, known, size, loop.create_future())
         self._waiting.append(share)
+        self._level.inc(size)
         return share.answers
 
     def _turn(self) -> None:
@@ -46,6 +52,7 @@ class Turns:
         size = 0
         while self._waiting and (not shares or size + self._waiting[0].size <= self._most):
             share = self._waiting.popleft()
+            self._level.inc(-share.size)
             if not share.answers.done():  # else whoever asked has gone
                 shares.append(share)
                 size += share.size

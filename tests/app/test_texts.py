@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from app.batcher import Batcher
-from app.errors import Busy
+from app.errors import Overloaded
 from app.metrics import Metrics
 from app.texts import Texts, digest
 from model_store.bundle import Bundle
@@ -81,7 +81,7 @@ def test_where_too_many_wait_a_new_text_is_refused_and_one_under_way_is_joined(e
             crowd = [asyncio.ensure_future(texts.rows([f"text {n}"], {})) for n in range(MOST)]
             await asyncio.sleep(0)
             joined = asyncio.ensure_future(texts.rows(["text 7"], {}))
-            with pytest.raises(Busy, match="try again") as refused:
+            with pytest.raises(Overloaded, match="try again") as refused:
                 await texts.rows(["another"], {})
             assert refused.value.retry_after == 1
             assert not joined.done()

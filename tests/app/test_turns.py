@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from app.metrics import Metrics
 from app.turns import Turns
 
 
@@ -29,7 +30,7 @@ def run(work):
 
 def test_who_asks_in_one_turn_is_answered_at_once_each_with_his_own(sums):
     async def work():
-        turns = Turns(sums, most=100)
+        turns = Turns(sums, Metrics().candidates_waiting, most=100)
         return await asyncio.gather(
             turns.answers(["a", "b"], [1, 2], 2), turns.answers(["c"], [3], 1), turns.answers([], [], 0)
         )
@@ -40,7 +41,7 @@ def test_who_asks_in_one_turn_is_answered_at_once_each_with_his_own(sums):
 
 def test_who_asks_in_a_later_turn_is_answered_later(sums):
     async def work():
-        turns = Turns(sums, most=100)
+        turns = Turns(sums, Metrics().candidates_waiting, most=100)
         return [await turns.answers([ask], [0], 1) for ask in "ab"]
 
     assert run(work) == [["a+0"], ["b+0"]]
@@ -49,7 +50,7 @@ def test_who_asks_in_a_later_turn_is_answered_later(sums):
 
 def test_no_more_is_done_between_two_turns_but_one_request_stays_whole(sums):
     async def work():
-        turns, turn = Turns(sums, most=10), []
+        turns, turn = Turns(sums, Metrics().candidates_waiting, most=10), []
         waiting = [turns.answers([str(size)], [0], size) for size in (4, 6, 1, 12, 3)]
         while not waiting[-1].done():
             await asyncio.sleep(0)
@@ -62,7 +63,7 @@ def test_no_more_is_done_between_two_turns_but_one_request_stays_whole(sums):
 
 def test_a_request_that_fails_fails_alone(sums):
     async def work():
-        turns = Turns(sums, most=100)
+        turns = Turns(sums, Metrics().candidates_waiting, most=100)
         shares = [turns.answers([ask], [0], 1) for ask in ("a", "bad", "b")]
         return await asyncio.gather(*shares, return_exceptions=True)
 
@@ -73,7 +74,7 @@ def test_a_request_that_fails_fails_alone(sums):
 
 def test_nothing_is_done_for_who_has_gone(sums):
     async def work():
-        turns = Turns(sums, most=100)
+        turns = Turns(sums, Metrics().candidates_waiting, most=100)
         gone, stays = turns.answers(["a"], [0], 1), turns.answers(["b"], [0], 1)
         gone.cancel()
         return await stays

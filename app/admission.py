@@ -1,0 +1,86 @@
+"""How much work a process takes: what would have to wait too long is refused before a byte of it is parsed.
+
+Work is counted in candidates, by the length of bodies, and in seconds of the event loop's thread, which runs nearly
+all of it; what a candidate costs is learned from what the thread took for those before. What comes in now waits for
+what was read with it in this turn of the loop, and for candidates that wait for the heads:
+
+    a burst     may make as long a wait as is allowed at all
+    overload    the wait was not short for twice as long: now it is kept to a tenth, until it is short once
+
+This is controlled delay (Nichols and Jacobson 2012; with two limits as in Maurer, "Fail at Scale", 2015): a queue
+that does not empty helps nobody. What waits for Redis, or on other threads, takes nothing of this one's time.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from app.metrics import Metrics
+
+BYTES = 12  # of a body, a candidate
+HEAD = 150  # candidates that cost as much as a request without any
+PRICE = 1e-6  # seconds a candidate, until it is known better
+KEPT = 0.98  # of what was learned, from turn to turn
+SHARE = 0.1  # of the longest wait, where waiting has become the rule
+JOBS = 10  # requests that may wait in any case, however much they cost
+
+
+def clock() -> tuple[float, float]:
+    """Seconds of the wall, and those that this thread worked."""
+    return time.monotonic(), time.thread_time()
+
+
+class Admission:
+    """Says of each request whether it is taken. Event loop only. `longest`: seconds that a burst may wait."""
+
+    def __init__(
+        self, metrics: Metrics, longest: float, clock: Callable[[], tuple[float, float]] = clock
+    ) -> None:
+        self._longest = longest
+        self._clock = clock
+        self._admitted = metrics.admitted
+        self._waiting = metrics.candidates_waiting
+        self._over = True  # the turn in which requests were read last
+        self._taken = 0.0  # candidates in this turn
+        self._requests = 0
+        self._room = 0.0  # candidates that may wait
+        self._begun, self._used = clock()
+        self._short = self._begun  # when the wait was short last
+        # what was learned, old turns counting less: seconds, candidates, requests
+        self._spent, self._done, self._served = PRICE * HEAD, float(HEAD), 1.0
+
+    def admits(self, size: int) -> bool:
+        """Whether a request with a body of so many bytes is taken; it always is where nothing waits."""
+        if self._over:
+            self._begin()
+        cost = HEAD + size / BYTES
+        ahead = self._taken + self._waiting.value
+        if ahead and ahead + cost > self._room:
+            return False
+        self._taken += cost
+        self._requests += 1
+        self._admitted.inc()
+        return True
+
+    def _begin(self) -> None:
+        """A new turn: learn from those since the last one, and say how much may wait."""
+        (now, used), waiting = self._clock(), self._waiting.value
+        # while candidates wait the thread does not rest; what others take of its core counts too then
+        spent = now - self._begun if waiting else used - self._used
+        self._begun, self._used = now, used
+        self._spent = KEPT * self._spent + spent
+        self._done = KEPT * self._done + self._taken
+        self._served = KEPT * self._served + self._requests
+        price = self._spent / self._done
+        rule = max(SHARE * self._longest, JOBS * self._spent / self._served)
+        if spent + price * waiting < 0.5 * rule:
+            self._short = now
+        burst = rule / SHARE
+        overload = now - self._short > 2.0 * burst
+        self._room = (rule if overload else burst) / price
+        self._taken, self._requests, self._over = 0.0, 0, False
+        asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        """All is read; now it runs."""
+        self._over = True

@@ -1,0 +1,122 @@
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.admission import BYTES, HEAD, JOBS, Admission
+from app.metrics import Metrics
+
+WAIT = 0.05
+ROOM = WAIT / 1e-6  # candidates that a burst may make wait, before anything was learned
+
+
+class Day:
+    """A clock whose wall and thread a test moves."""
+
+    def __init__(self) -> None:
+        self.wall, self.work = 100.0, 10.0
+
+    def __call__(self) -> tuple[float, float]:
+        return self.wall, self.work
+
+    def spend(self, work: float, rest: float = 0.0) -> None:
+        self.wall, self.work = self.wall + work + rest, self.work + work
+
+
+def admission() -> tuple[Admission, Metrics]:
+    metrics = Metrics()
+    return Admission(metrics, WAIT, Day()), metrics
+
+
+def verdicts(costs: list[int]) -> list[bool]:
+    """Of requests of such costs, in candidates, that are read in one turn of a new process's loop."""
+
+    async def run():
+        taken, _ = admission()
+        return [taken.admits(BYTES * (cost - HEAD)) for cost in costs]
+
+    return asyncio.run(run())
+
+
+def test_whatever_comes_is_taken_where_nothing_waits():
+    assert verdicts([int(100 * ROOM)]) == [True]
+
+
+def test_what_would_wait_longer_than_a_burst_may_is_refused_and_what_still_fits_is_not():
+    assert verdicts([1_000, int(100 * ROOM), 1_000]) == [True, False, True]
+
+
+@given(st.integers(HEAD, 2_000), st.integers(1, 100))
+def test_a_batch_gets_the_verdict_of_as_many_singles_at_equal_cost(cost, number):
+    """Behind another request, for nobody is refused where nothing waits."""
+    first, batch = verdicts([HEAD, number * cost])
+    singles = verdicts([HEAD, *[cost] * number])
+    assert first
+    assert batch == all(singles)
+
+
+def test_a_turn_that_is_over_makes_room():
+    async def run():
+        taken, metrics = admission()
+        full = [taken.admits(int(0.6 * ROOM * BYTES)) for _ in range(2)]
+        await asyncio.sleep(0)
+        return full, taken.admits(0), metrics.admitted.value
+
+    assert asyncio.run(run()) == ([True, False], True, 2)
+
+
+def test_candidates_that_wait_for_the_heads_leave_less_room():
+    async def run():
+        taken, metrics = admission()
+        metrics.candidates_waiting.set(10 * ROOM)
+        full = taken.admits(0)
+        metrics.candidates_waiting.set(0)
+        return full, taken.admits(0)
+
+    assert asyncio.run(run()) == (False, True)
+
+
+def flooded(price: float, turns: int) -> list[int]:
+    """How many requests of 850 candidates each turn takes, if as many come as may and a candidate costs so much."""
+
+    async def run():
+        day, sizes = Day(), []
+        taken = Admission(Metrics(), WAIT, day)
+        for _ in range(turns):
+            number = 0
+            while taken.admits(850 * BYTES):
+                number += 1
+            sizes.append(number)
+            day.spend(number * 1_000 * price)
+            await asyncio.sleep(0)
+        return sizes
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("price", [1e-6, 5e-6])
+def test_what_a_burst_may_wait_is_not_what_overload_may_wait(price):
+    """Ten requests, or a tenth of the longest wait if they cost less."""
+    sizes = flooded(price, 200)
+    assert max(sizes) >= 5 * JOBS
+    assert JOBS - 1 <= sizes[-1] <= 1.5 * JOBS
+
+
+def test_a_price_that_was_wrong_is_learned():
+    cheap, dear = flooded(1e-7, 200)[-1], flooded(1e-5, 200)[-1]
+    assert cheap > 3 * dear
+
+
+def test_when_overload_has_passed_a_burst_is_taken_again():
+    async def run():
+        day, sizes = Day(), []
+        taken = Admission(Metrics(), WAIT, day)
+        for number in [1_000] * 100 + [1] * 3 + [1_000]:
+            sizes.append(sum(taken.admits(850 * BYTES) for _ in range(number)))
+            day.spend(sizes[-1] * 1e-3)
+            await asyncio.sleep(0)
+        return sizes[99], sizes[-1]
+
+    overload, burst = asyncio.run(run())
+    assert burst > 3 * overload

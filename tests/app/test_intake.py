@@ -1,0 +1,117 @@
+"""The door of a real server: whatever overload is, here it is that a crowd of candidates waits for the heads."""
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from app.main import create_app
+from app.server import Server
+from app.service import Service
+
+CROWD = 1e9
+BODY = {"user_id": "gate", "k": 2}
+
+
+@asynccontextmanager
+async def served(settings):
+    """A service behind a real socket, and its address."""
+    ready, service = asyncio.Event(), Service(settings.model_copy(update={"port": 0}))
+    server = Server(create_app(service=service), service.settings, ready.set)
+    running = asyncio.create_task(server.serve())
+    try:
+        await ready.wait()
+        yield service, server.address
+    finally:
+        server.should_exit = True
+        await running
+
+
+def met(settings, ask):
+    """What a crowd meets: the result of a coroutine of the service and a client."""
+
+    async def run():
+        async with served(settings) as (service, address), httpx.AsyncClient(base_url=address) as client:
+            return await ask(service, client)
+
+    return asyncio.run(run())
+
+
+def test_who_comes_when_too_much_waits_is_told_to_come_again(settings):
+    async def ask(service, client):
+        service.metrics.candidates_waiting.set(CROWD)
+        refused = await client.post("/recommend", json=BODY, headers={"X-Request-Id": "gate-1"})
+        service.metrics.candidates_waiting.set(0)
+        return refused, await client.post("/recommend", json=BODY), service.metrics
+
+    refused, taken, metrics = met(settings, ask)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+    assert refused.headers["X-Request-Id"] == refused.json()["request_id"] == "gate-1"
+    assert refused.json()["error_type"] == "overloaded"
+    assert taken.status_code == 200
+    assert metrics.rejected.labels("overloaded").value == 1
+    assert metrics.requests.labels("/recommend", 429).value == 1
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/health", "/metrics", "/info"])
+def test_probes_pass_however_much_waits(settings, path):
+    async def ask(service, client):
+        service.metrics.candidates_waiting.set(CROWD)
+        return await client.get(path)
+
+    assert met(settings, ask).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "head", [{"Connection": "close"}, {"Expect": "100-continue"}, {"Content-Type": "application/x-ndjson"}]
+)
+def test_refusals_reach_callers_of_every_kind(settings, head):
+    async def ask(service, client):
+        service.metrics.candidates_waiting.set(CROWD)
+        return [await client.post("/recommend/batch", json=BODY, headers=head) for _ in range(2)]
+
+    for answer in met(settings, ask):
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
+
+
+def request(name: str) -> bytes:
+    body = b'{"user_id": "gate", "k": 1}'
+    head = (
+        f"POST /recommend HTTP/1.1\r\nHost: x\r\nX-Request-Id: {name}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def test_answers_on_one_connection_keep_the_order_of_their_requests(settings):
+    """The first is taken before the crowd has come, and its body ends when the others come, which are refused."""
+
+    async def ask(service, client):
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        writer.write(request("a")[:-5])
+        while not service.metrics.in_progress.value:
+            await asyncio.sleep(0.01)
+        service.metrics.candidates_waiting.set(CROWD)
+        writer.write(request("a")[-5:] + request("b") + request("c"))
+        found = b""
+        while found.count(b"HTTP/1.1") < 3 or not found.endswith(b"}"):
+            found += await reader.read(65_536)
+        writer.close()
+        await writer.wait_closed()
+        return found
+
+    found = met(settings, ask)
+    assert re.findall(rb"HTTP/1.1 (\d+)", found) == [b"200", b"429", b"429"]
+    assert re.findall(rb"x-request-id: (\w)", found) == [b"a", b"b", b"c"]
+
+
+def test_a_body_that_is_refused_is_read_and_dropped_however_long(settings):
+    async def ask(service, client):
+        service.metrics.candidates_waiting.set(CROWD)
+        refused = await client.post("/recommend", content=b" " * 3_000_000)
+        service.metrics.candidates_waiting.set(0)
+        return refused, await client.post("/recommend", json=BODY)
+
+    refused, taken = met(settings, ask)
+    assert (refused.status_code, taken.status_code) == (429, 200)
