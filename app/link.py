@@ -23,6 +23,7 @@ from app.wire import Told
 log = logging.getLogger(__name__)
 
 READERS = 2
+QUIET = 1.0  # seconds between two lines of log about commands that are refused
 MOST = 10_000  # commands ahead of a call on its line: behind more it would not be answered in time
 FIRST_PING, LAST_PING = 0.05, 1.0  # seconds between pings while away: doubled up to the second
 PING: list[Command] = [("PING",)]
@@ -49,6 +50,7 @@ class Link:
         self._healer: asyncio.Task[None] | None = None
         self._listeners: list[Told] = []
         self._lines: list[Line] = []
+        self._quiet_until = 0.0
         if url is not None:
             address, told = Address(url), self._tell if tracked else None
             self._lines = [Line(address), *(Line(address, told) for _ in range(readers))]
@@ -108,10 +110,15 @@ class Link:
         self.metrics.redis.labels(op).observe(time.perf_counter() - start)
         if refused:
             self.metrics.redis_errors.labels(op).inc(len(refused))
-            log.warning(
-                "Redis refused %d of %d commands of %s: %s", len(refused), len(commands), op, refused[0]
-            )
+            self._complain(op, refused[0])
         return results
+
+    def _complain(self, op: str, refusal: RedisError) -> None:
+        """Log what Redis refuses, but not for each of a thousand requests."""
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + QUIET
+            log.warning("Redis refuses commands of %s: %s", op, refusal)
 
     def _reader(self) -> Line:
         """The first line on which nothing long is ahead, else the one that is free first."""

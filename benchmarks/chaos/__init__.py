@@ -1,1 +1,1 @@
-"""Drills: what the service does under overload, with deadlines and with callers who hang up."""
+"""Drills: what the service does under overload, with deadlines, with callers who hang up, and without Redis."""

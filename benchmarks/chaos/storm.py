@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.speed.link import Link, links, request
+from benchmarks.speed.link import links, request
 from benchmarks.speed.process import on
 
 CONNECTIONS = 256
@@ -63,17 +63,17 @@ def main(url: str, bodies: Path, rate: float, seconds: float) -> None:
     gaps = np.random.default_rng(8).exponential(1.0 / rate, int(rate * seconds))
     gc.freeze()
     gc.disable()
-    told = _run(requests, links(url, CONNECTIONS), np.cumsum(gaps).tolist())
+    told = _run(url, requests, np.cumsum(gaps).tolist())
     sys.stdout.write(json.dumps(told))
 
 
-def _run(requests: list[bytes], opened: list[Link], due: list[float]) -> dict[str, object]:
+def _run(url: str, requests: list[bytes], due: list[float]) -> dict[str, object]:
     clock, total = time.perf_counter, len(due)
     waits, status, told = [0.0] * total, [0] * total, [False] * total
-    idle, busy = list(opened), {}
+    idle, busy = {link.socket.fileno(): link for link in links(url, CONNECTIONS)}, {}
     poll = select.epoll()
-    for link in opened:
-        poll.register(link.socket, select.EPOLLIN)
+    for place in idle:
+        poll.register(place, select.EPOLLIN)
     ready: deque[int] = deque()
     asked, start, end = 0, clock(), due[-1] + LINGER
     while (asked < total or busy or ready) and (now := clock() - start) < end:
@@ -81,11 +81,15 @@ def _run(requests: list[bytes], opened: list[Link], due: list[float]) -> dict[st
             ready.append(asked)
             asked += 1
         while ready and idle:
-            number, link = ready.popleft(), idle.pop()
+            number, place = ready.popleft(), next(iter(idle))  # in turn: the server hangs up on idle ones
+            link = idle.pop(place)
             link.ask(requests[number % len(requests)])
-            busy[link.socket.fileno()] = (number, link)
+            busy[place] = (number, link)
         left = due[asked] - (clock() - start) if asked < total else 0.1
         for place, _ in poll.poll(max(0.0, min(left, 0.1))):
+            if place in idle:  # it did
+                idle.pop(place).socket.close()
+                continue
             number, link = busy[place]
             head = link.answer()
             if head is not None:
@@ -93,7 +97,7 @@ def _run(requests: list[bytes], opened: list[Link], due: list[float]) -> dict[st
                 status[number] = int(head[9:12])
                 told[number] = b"\r\nretry-after:" in head
                 del busy[place]
-                idle.append(link)
+                idle[place] = link
     used = time.process_time() / (clock() - start)
     return {"due": due, "waits": waits, "status": status, "told": told, "used": used}
 

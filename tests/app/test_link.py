@@ -43,6 +43,19 @@ def test_a_command_that_is_refused_is_its_own_result(redis_server):
     assert not away
 
 
+def test_commands_that_are_refused_again_and_again_are_logged_once_a_second(redis_server, caplog):
+    async def run():
+        link = Link(redis_server.url, timeout=2.0, metrics=Metrics())
+        await link.run("test", [("SET", "link:l", "1")])
+        for _ in range(50):
+            await link.run("test", [("LPUSH", "link:l", "1")])
+        await link.close()
+
+    asyncio.run(run())
+    lines = [record for record in caplog.records if "refuses commands of test: WRONGTYPE" in record.message]
+    assert 1 <= len(lines) < 25
+
+
 def test_no_server_at_all_is_away():
     async def run():
         link = Link(None, timeout=0.05, metrics=Metrics())

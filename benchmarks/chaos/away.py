@@ -1,0 +1,255 @@
+"""Redis refused, silent, slow, cut off, full, replaced: what callers notice, and what becomes of their events.
+
+python -m benchmarks.chaos.away [--fault refused]
+"""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import numpy as np
+import typer
+from rich.progress import Progress
+
+from app import keys
+from benchmarks import record
+from benchmarks.chaos.faults import FAULTS, Fault, Store, stored
+from benchmarks.chaos.storm import Storm, storm
+from benchmarks.redis_drill import free
+from benchmarks.speed import asks, bundle, crowd, lineup
+from benchmarks.speed.bundle import Bench
+from benchmarks.speed.crowd import Crowd, moment
+from benchmarks.speed.process import running, wait
+from benchmarks.speed.rig import Cores
+from benchmarks.speed.wrk import run as saturate
+
+CALM, HARM, AFTER = 3.0, 4.0, 6.0  # seconds before, during and after a fault
+SUDDEN = 0.5  # seconds at its beginning in which the breaker opens
+SHARE, CANDIDATES, CONNECTIONS = 0.3, 100, 8
+PAUSE = 0.02  # seconds between two events
+PATIENCE = 20.0
+
+TOLD = (
+    "Requests for known users with 100 candidates at 0.3 of saturation, as they come (Poisson), and an event every "
+    "20 ms, each for a user of its own. A fault begins after 3 s and ends after 7. Added: the p99 of the half second "
+    "in which the fault begins, and of the rest of it, less that of the seconds before. Healed: from the end of the "
+    "fault until /health says ok. Lost: events that were accepted and are not there at the end. Twice: events that "
+    "were sent again after a refusal, by the same id, and are there twice."
+)
+
+
+@dataclass
+class Teller:
+    """Posts an event after another from a thread of its own, and remembers what was said of each."""
+
+    address: str
+    name: str
+    item: str
+    said: dict[str, int] = field(default_factory=dict)  # event id to the last status
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Until `stop`."""
+        with httpx.Client(base_url=self.address, timeout=PATIENCE) as client:
+            while not self._stop.wait(PAUSE):
+                self._post(client, uuid.uuid4().hex)
+
+    def stop(self) -> None:
+        """After the event that it is at."""
+        self._stop.set()
+
+    def user(self, event: str) -> str:
+        """Whom an event is of."""
+        return f"{self.name}-{event}"
+
+    def again(self) -> None:
+        """Send what was refused once more; ends the drill if that is refused too."""
+        with httpx.Client(base_url=self.address, timeout=PATIENCE) as client:
+            for event in [event for event, status in self.said.items() if status != 200]:
+                self._post(client, event)
+                if self.said[event] != 200:
+                    raise SystemExit(f"an event was refused after the fault: {self.said[event]}")
+
+    def _post(self, client: httpx.Client, event: str) -> None:
+        body = {
+            "event_id": event, "user_id": self.user(event), "item_id": self.item, "event": "click",
+            "timestamp": moment(time.time()),
+        }  # fmt: skip
+        self.said[event] = client.post("/events", json={"events": [body]}).status_code
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A service that reaches Redis through the proxy."""
+
+    store: Store
+    address: str
+    file: Path
+    rate: float
+    core: int
+    item: str
+
+
+def measure(bench: Bench, cores: Cores, folder: Path, faults: Sequence[Fault]) -> dict[str, Any]:
+    """Each fault in turn, on one service."""
+    with staged(bench, cores, folder) as stage:
+        return {"rate": stage.rate, "faults": {fault.name: suffer(stage, fault) for fault in faults}}
+
+
+@contextmanager
+def staged(bench: Bench, cores: Cores, folder: Path) -> Iterator[Stage]:
+    """Redis, proxy and service, filled and warm."""
+    folder.mkdir(parents=True, exist_ok=True)
+    proxy, port = free(), free()
+    command = [sys.executable, "-m", "benchmarks.chaos.proxy"]
+    with ExitStack() as stack:
+        store = stack.enter_context(stored(folder, cores.load, command, proxy))
+        found = crowd.gather(bench)
+        _load(bench, found, store, folder)
+        contender = lineup.Contender(lineup.CHORUS, "app")
+        env = lineup.environment(contender, bench, redis=f"redis://127.0.0.1:{proxy}", port=port)
+        program = lineup.command(contender, Path(), port)
+        process = stack.enter_context(running("drill", program, env=env, cores=[cores.server], folder=folder))
+        address = f"http://127.0.0.1:{port}"
+        wait(process, lambda: _health(address) == "ok", 120.0)
+        file = asks.write(asks.ranked(found, CANDIDATES, 500), folder / "asks.jsonl")
+        url = f"{address}/recommend"
+        rates = [
+            saturate(url, file, seconds=3, connections=CONNECTIONS, cores=[cores.load]).rate for _ in range(2)
+        ]
+        yield Stage(store, address, file, SHARE * rates[-1], cores.load, found.item_ids[0])
+
+
+def suffer(stage: Stage, fault: Fault) -> dict[str, Any]:
+    """One fault, under load."""
+    teller = Teller(stage.address, fault.name.replace(" ", "-"), stage.item)
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(teller.run)
+        met = pool.submit(
+            storm,
+            f"{stage.address}/recommend",
+            stage.file,
+            rate=stage.rate,
+            seconds=CALM + HARM + AFTER,
+            core=stage.core,
+        )
+        try:
+            time.sleep(CALM)
+            fault.begin(stage.store)
+            time.sleep(HARM)
+            fault.end(stage.store)
+            healed = _healed(stage.address)
+            seen = met.result()
+        finally:
+            teller.stop()
+    return _waits(seen) | {"healed, s": healed} | _events(stage, teller)
+
+
+def _waits(seen: Storm) -> dict[str, Any]:
+    """Milliseconds of p99, and the answers that were no 200."""
+    ends = {"before": (0.5, CALM), "at once": (CALM, CALM + SUDDEN), "during": (CALM + SUDDEN, CALM + HARM)}
+    p99 = {}
+    for name, (begin, end) in ends.items():
+        chosen = seen.waits[(seen.due >= begin) & (seen.due < end)]
+        p99[name] = float(np.percentile(chosen, 99))
+    return {
+        "requests": len(seen.status),
+        "not 200": int((seen.status != 200).sum()),
+        "p99 before, ms": p99["before"],
+        "added at once, ms": p99["at once"] - p99["before"],
+        "added during, ms": p99["during"] - p99["before"],
+    }
+
+
+def _events(stage: Stage, teller: Teller) -> dict[str, Any]:
+    """What was said of events, and what Redis has of them."""
+    accepted = [event for event, status in teller.said.items() if status == 200]
+    there = _there(stage.store, teller)
+    lost = sum(there[event] == 0 for event in accepted)
+    teller.again()
+    twice = sum(number > 1 for number in _there(stage.store, teller).values())
+    missing = sum(number == 0 for number in _there(stage.store, teller).values())
+    return {
+        "events": len(teller.said),
+        "accepted at first": len(accepted),
+        "lost": lost + missing,
+        "twice": twice,
+        "other than 200 and 503": sum(status not in (200, 503) for status in teller.said.values()),
+    }
+
+
+def _there(store: Store, teller: Teller) -> dict[str, int]:
+    """How often Redis holds each event."""
+    client, events = store.client, list(teller.said)
+    with client.pipeline(transaction=False) as pipe:
+        for event in events:
+            pipe.llen(keys.user(teller.user(event), keys.HISTORY))
+        return dict(zip(events, pipe.execute(), strict=True))
+
+
+def _healed(address: str) -> float:
+    """Seconds until the service says that it is well."""
+    start = time.monotonic()
+    while _health(address) != "ok":
+        if time.monotonic() - start > PATIENCE:
+            raise SystemExit("the service did not heal")
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+def _health(address: str) -> str:
+    try:
+        return str(httpx.get(f"{address}/health", timeout=PATIENCE).json()["status"])
+    except httpx.TransportError:
+        return "gone"
+
+
+def _load(bench: Bench, found: Crowd, store: Store, folder: Path) -> None:
+    """Everybody's history, past the proxy."""
+    path = crowd.histories(found, folder / "histories.jsonl")
+    url = f"redis://127.0.0.1:{store.ports[0]}"
+    env = os.environ | {
+        name: str(value)
+        for name, value in lineup.environment(lineup.chorus(), bench, redis=url, port=0).items()
+    }
+    subprocess.run(
+        [sys.executable, "-m", "app", "load", str(path)], env=env, check=True, stdout=subprocess.PIPE
+    )
+
+
+def main(
+    fault: Annotated[str, typer.Option(help="One of them alone, by its name.")] = "",
+    folder: Annotated[Path, typer.Option(help="Where the bundle is kept.")] = Path("var/bench"),
+) -> None:
+    """Each fault in turn, three and a half minutes; all of them together write chaos-redis.json and .md."""
+    chosen = [each for each in FAULTS if fault in (each.name, "")]
+    if not chosen:
+        raise typer.BadParameter(f"{fault!r} is none of {', '.join(each.name for each in FAULTS)}")
+    free_cores = sorted(os.sched_getaffinity(0))
+    with Progress() as progress:
+        bench = bundle.make(folder.absolute(), progress)
+    found = measure(bench, Cores(free_cores[-1], free_cores[0]), bench.folder / "scratch" / "away", chosen)
+    told = tables(found)
+    typer.echo(told)
+    if chosen == list(FAULTS):
+        record.write("chaos-redis", found, protocol=TOLD, told=told)
+
+
+def tables(found: dict[str, Any]) -> str:
+    """A row a fault."""
+    heads = list(next(iter(found["faults"].values())))
+    return record.table(["fault", *heads], [[name, *row.values()] for name, row in found["faults"].items()])
+
+
+if __name__ == "__main__":
+    typer.run(main)
