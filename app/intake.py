@@ -65,7 +65,7 @@ class Intake(HttpToolsProtocol):
         headers, body = _refusal(self.headers)
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.cycle = DONE
-        self.transport.write(b"%b%b\r\n%b" % (LINE, lines, body))
+        self.transport.writelines([b"%b%b\r\n%b" % (LINE, lines, body)])  # nothing of it waits for a turn
         self.on_response_complete()
 
 

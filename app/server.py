@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.intake import Intake
 from app.service import Service
@@ -56,7 +55,7 @@ class Joined:
             self._transport.write(head)
 
 
-class Http(HttpToolsProtocol):
+class Http(Intake):
     """uvicorn's protocol, its answers joined."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
@@ -72,7 +71,6 @@ class Server(uvicorn.Server):
             http=Http,
             host=settings.host,
             port=settings.port,
-            http=Intake,
             access_log=False,
             log_config=None,
             server_header=False,
