@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.errors import Overloaded
+from app.joined import Joined
 from app.main import BUSY
 from app.service import Service
 from app.trace import request_id
@@ -35,6 +36,10 @@ class Intake(HttpToolsProtocol):
     def __init__(self, config: Any, *given: Any, **named: Any) -> None:
         super().__init__(config, *given, **named)
         self._service: Service = config.app.state.service
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """What is answered here goes out joined."""
+        super().connection_made(cast(asyncio.Transport, Joined(transport)))
 
     def on_headers_complete(self) -> None:
         """A request begins, or is refused."""

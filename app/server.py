@@ -4,12 +4,10 @@ uvicorn closes its listener at SIGTERM at once, while balancers still send; for 
 service is not ready but answers. A second signal ends that stage, a third the open requests.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -21,56 +19,15 @@ from app.settings import Settings
 log = logging.getLogger(__name__)
 
 
-class Joined:
-    """A connection on which the head of an answer waits for its body: one call of the system, one packet.
-
-    It waits for no longer than a turn of the event loop.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._loop = asyncio.get_running_loop()
-        self._head: bytes | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Hold the first of a turn, send it with the second."""
-        if self._head is None:
-            self._head = data
-            self._loop.call_soon(self._flush)
-        else:
-            head, self._head = self._head, None
-            self._transport.write(head + data)
-
-    def close(self) -> None:
-        """Once all is sent."""
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._head is not None:
-            head, self._head = self._head, None
-            self._transport.write(head)
-
-
-class Http(Intake):
-    """uvicorn's protocol, its answers joined."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        super().connection_made(cast(asyncio.Transport, Joined(transport)))
-
-
 class Server(uvicorn.Server):
     """Serves one app until a signal comes or its model is refused; `announce` is called once it is ready."""
 
     def __init__(self, app: FastAPI, settings: Settings, announce: Callable[[], None]) -> None:
         config = uvicorn.Config(
             app,
-            http=Http,
             host=settings.host,
             port=settings.port,
+            http=Intake,
             access_log=False,
             log_config=None,
             server_header=False,
