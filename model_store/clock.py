@@ -3,6 +3,7 @@
 Times are unix seconds (float64, UTC) everywhere; a bundle names one time zone for its users' day.
 """
 
+import math
 from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -35,6 +36,8 @@ class Clock:
 
     def local(self, times: Times) -> Times:
         """Seconds since the epoch as a local wall clock would count them."""
+        if times.size == 1:
+            return np.asarray(times + _offset(self.zone, math.floor(times.item() / 900.0)), dtype=np.float64)
         quarters, inverse = np.unique(np.floor(times / 900.0).astype(np.int64), return_inverse=True)
         offsets = np.array([_offset(self.zone, int(quarter)) for quarter in quarters], dtype=np.float64)
         return np.asarray(times + offsets[inverse].reshape(np.shape(times)), dtype=np.float64)

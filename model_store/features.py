@@ -34,14 +34,16 @@ from numpy.typing import NDArray
 
 from model_store import names
 from model_store.clock import Clock, Times
+from model_store.columns import Columns
 from model_store.counters import Statistics, layout
-from model_store.listwise import FORMS, relative
+from model_store.listwise import FORMS
 from model_store.manifest import Features
 from model_store.moment import Floats, Ints, Met, Moment
 from model_store.names import Name
 
 Value = TypeVar("Value")
-Maker = Callable[[Name, Moment], Floats]  # (n, columns), or (1, columns) where all candidates share them
+Maker = Callable[[Name, Moment, Floats], None]  # writes the values of a feature (V, n)
+Matrix = NDArray[np.float32]
 
 STRENGTH = 10.0  # a rate is pulled towards the usual one as if tried so many times more
 
@@ -50,8 +52,8 @@ STRENGTH = 10.0  # a rate is pulled towards the usual one as if tried so many ti
 class Context:
     """Features of n candidates of G askers: columns that all of an asker share (G, Fs), and those of each (n, Fo)."""
 
-    shared: NDArray[np.float32]
-    own: NDArray[np.float32]
+    shared: Matrix
+    own: Matrix
 
 
 class FeatureSet:
@@ -72,6 +74,10 @@ class FeatureSet:
         self._makers: dict[str, Maker] = {kind: getattr(self, f"_{kind}") for kind in names.KINDS}
         for name in self.names:
             self._windows(name)
+        self._common, self._each = (
+            Columns([name for name in self.names if (name.kind in names.SHARED) == shared], self._width)
+            for shared in (True, False)
+        )
 
     @cached_property
     def width(self) -> int:
@@ -81,137 +87,130 @@ class FeatureSet:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The feature that each column of the matrix belongs to."""
-        return tuple(name.written for name in self.names for _ in range(self._width(name)))
+        return tuple(name.written for name in self.names for _ in range(self._span(name)))
 
     @cached_property
     def own(self) -> Ints:
         """The columns of the matrix that differ by candidate."""
-        return np.flatnonzero(~self._common)
+        return np.flatnonzero(~self._shared)
 
     @cached_property
     def shared(self) -> Ints:
         """The columns of the matrix that all candidates of a list share."""
-        return np.flatnonzero(self._common)
+        return np.flatnonzero(self._shared)
 
     @cached_property
-    def _common(self) -> NDArray[np.bool_]:
-        kinds = [name.kind for name in self.names for _ in range(self._width(name))]
+    def _shared(self) -> NDArray[np.bool_]:
+        kinds = [name.kind for name in self.names for _ in range(self._span(name))]
         return np.isin(np.array(kinds, dtype=str), names.SHARED)
 
-    def context(self, moment: Moment, firsts: Ints) -> Context:
-        """Features of the candidates of G askers; firsts (G,): where those of each begin."""
-        table = self.matrix(moment)
-        return Context(table[np.ix_(firsts, self.shared)], table[:, self.own])
+    def matrix(self, moment: Moment) -> Matrix:
+        """Features of the n candidates, shape (n, width)."""
+        shared, own = (self._made(columns, moment, moment.rows) for columns in (self._common, self._each))
+        return self.rows(shared, own)
 
-    def rows(self, shared: NDArray[np.float32], own: NDArray[np.float32]) -> NDArray[np.float32]:
+    def context(self, moment: Moment, firsts: Ints) -> Context:
+        """The same in two parts; firsts (G,): where the candidates of each asker begin."""
+        few = moment.at(firsts)
+        return Context(
+            self._made(self._common, few, len(firsts)), self._made(self._each, moment, moment.rows)
+        )
+
+    def rows(self, shared: Matrix, own: Matrix) -> Matrix:
         """The matrix (n, width) of its columns (n, Fs) and (n, Fo)."""
         table = np.empty((len(own), self.width), dtype=np.float32)
         table[:, self.shared], table[:, self.own] = shared, own
         return table
 
-    def matrix(self, moment: Moment) -> NDArray[np.float32]:
-        """Features of the n candidates, shape (n, width)."""
-        found: dict[str, Floats] = {}
-        for name in self.names:
-            if name.plain not in found:
-                found[name.plain] = self._makers[name.kind](name, moment)
-        forms = _compared({name.plain: found[name.plain] for name in self.names if name.listed}, moment)
-        table = np.empty((moment.rows, self.width), dtype=np.float32)
-        end = 0
-        for name in self.names:
-            values = found[name.plain]
-            told = forms[name.plain] if name.listed else values
-            begin, end = end, end + told.shape[1]
-            if name.optional:
-                missing = np.isnan(values)
-                table[:, begin:end] = told if name.listed else np.where(missing, 0.0, values)
-                table[:, end] = missing[:, -1]
-                end += 1
-            else:
-                table[:, begin:end] = told
-        return table
+    def _made(self, columns: Columns, moment: Moment, rows: int) -> Matrix:
+        values = np.empty((columns.size, rows))
+        for name, place in columns.places:
+            self._makers[name.kind](name, moment, values[place])
+        return columns.table(values, moment.starts)
 
     def _width(self, name: Name) -> int:
-        wide = {"count": len(self._windows(name)), "rate": len(self._windows(name))}
+        """Values of a feature, not compared."""
         if name.kind == "context":
             return len(self.words[name.argument]) + 1
         if name.kind == "is":
             return len(self.kinds[name.argument]) + 1
-        values = wide.get(name.kind) or names.KINDS[name.kind]
-        return values * (len(FORMS) if name.listed else 1) + name.optional
+        return len(self._windows(name)) if name.kind in ("count", "rate") else names.KINDS[name.kind]
 
-    def _hour(self, _: Name, moment: Moment) -> Floats:
+    def _span(self, name: Name) -> int:
+        """Columns of a feature."""
+        return self._width(name) * (len(FORMS) if name.listed else 1) + name.optional
+
+    def _hour(self, _: Name, moment: Moment, out: Floats) -> None:
         angle = self._clock.hours(moment.now) * (2.0 * np.pi / 24.0)
-        return np.stack([np.sin(angle), np.cos(angle), np.sin(2 * angle), np.cos(2 * angle)], axis=1)
+        out[0], out[1], out[2], out[3] = np.sin(angle), np.cos(angle), np.sin(2 * angle), np.cos(2 * angle)
 
-    def _weekday(self, _: Name, moment: Moment) -> Floats:
+    def _weekday(self, _: Name, moment: Moment, out: Floats) -> None:
         angle = np.floor(self._clock.weekdays(moment.now)) * (2.0 * np.pi / 7.0)
-        return np.stack([np.sin(angle), np.cos(angle)], axis=1)
+        out[0], out[1] = np.sin(angle), np.cos(angle)
 
-    def _item_age(self, _: Name, moment: Moment) -> Floats:
-        seen = moment.statistics.first if moment.statistics else np.full(1, np.nan)
-        return _log_hours(moment.now - np.where(np.isnan(moment.published), seen, moment.published))[:, None]
+    def _item_age(self, _: Name, moment: Moment, out: Floats) -> None:
+        first = moment.published
+        if moment.statistics:
+            first = np.where(np.isnan(first), moment.statistics.first, first)
+        _log_hours(moment.now - first, out[0])
 
-    def _since_last(self, _: Name, moment: Moment) -> Floats:
-        return _log_hours(moment.now - moment.last_event)[:, None]
+    def _since_last(self, _: Name, moment: Moment, out: Floats) -> None:
+        _log_hours(moment.now - moment.last_event, out[0])
 
-    def _history_size(self, _: Name, moment: Moment) -> Floats:
-        return np.asarray(np.log1p(moment.sizes) / 4.0)[:, None]
+    def _history_size(self, _: Name, moment: Moment, out: Floats) -> None:
+        out[0] = np.log1p(moment.sizes) / 4.0
 
-    def _candidates(self, _: Name, moment: Moment) -> Floats:
-        sizes = np.diff(moment.starts, append=moment.rows)
-        told = np.log1p(np.minimum(sizes, self.declared.candidates)) / 4.0
-        return np.asarray(np.repeat(told, sizes))[:, None]
+    def _candidates(self, _: Name, moment: Moment, out: Floats) -> None:
+        out[0] = np.log1p(np.minimum(moment.crowd, self.declared.candidates)) / 4.0
 
-    def _again(self, name: Name, moment: Moment) -> Floats:
-        return _meetings(name, moment.again, moment.now)
+    def _again(self, name: Name, moment: Moment, out: Floats) -> None:
+        _meetings(name, moment.again, moment.now, out)
 
-    def _shown(self, name: Name, moment: Moment) -> Floats:
-        return _meetings(name, moment.shown, moment.now)
+    def _shown(self, name: Name, moment: Moment, out: Floats) -> None:
+        _meetings(name, moment.shown, moment.now, out)
 
-    def _share(self, name: Name, moment: Moment) -> Floats:
-        return _look(moment.shares, name, "the moment's shares")[:, None]
+    def _share(self, name: Name, moment: Moment, out: Floats) -> None:
+        out[0] = _look(moment.shares, name, "the moment's shares")
 
-    def _habit(self, name: Name, moment: Moment) -> Floats:
-        return _look(moment.habits, name, "the moment's habits")[:, None]
+    def _habit(self, name: Name, moment: Moment, out: Floats) -> None:
+        out[0] = _look(moment.habits, name, "the moment's habits")
 
-    def _is(self, name: Name, moment: Moment) -> Floats:
-        places = _look(moment.kinds, name, "the moment's kinds")
-        table = np.zeros((len(places), len(self.kinds[name.argument]) + 2))
-        np.put_along_axis(table, places + 2, 1.0, axis=1)  # the first column is that of padding
-        table[:, 1] = table[:, 2:].sum(axis=1) == 0.0
-        return table[:, 1:]
+    def _is(self, name: Name, moment: Moment, out: Floats) -> None:
+        places = np.ascontiguousarray(_look(moment.kinds, name, "the moment's kinds").T)
+        known = np.arange(len(out) - 1)[:, None]
+        out[1:] = np.logical_or.reduce([each == known for each in places])
+        out[0] = out[1:].max(axis=0, initial=0.0) == 0.0  # none of those that training saw most
 
-    def _number(self, name: Name, moment: Moment) -> Floats:
-        return self._scaled(name, _look(moment.numbers, name, "the moment's numbers"))[:, None]
+    def _number(self, name: Name, moment: Moment, out: Floats) -> None:
+        self._scaled(name, _look(moment.numbers, name, "the moment's numbers"), out[0])
 
-    def _latest(self, name: Name, moment: Moment) -> Floats:
+    def _latest(self, name: Name, moment: Moment, out: Floats) -> None:
         column = self.layout.latest.index(name.argument)
-        return self._scaled(name, _told(name, moment).latest[:, column])[:, None]
+        self._scaled(name, _told(name, moment).latest[:, column], out[0])
 
-    def _context(self, name: Name, moment: Moment) -> Floats:
+    def _context(self, name: Name, moment: Moment, out: Floats) -> None:
         places = np.arange(-1, len(self.words[name.argument]))  # -1: another word, or none
-        words = _look(moment.words, name, "the moment's words")
-        return np.asarray(words[:, None] == places, dtype=np.float64)
+        out[:] = _look(moment.words, name, "the moment's words") == places[:, None]
 
-    def _since(self, name: Name, moment: Moment) -> Floats:
+    def _since(self, name: Name, moment: Moment, out: Floats) -> None:
         last = _told(name, moment).last[:, self._places(name.events)]
-        return _log_hours(moment.now - np.fmax.reduce(last, axis=1))[:, None]
+        _log_hours(moment.now - np.fmax.reduce(last, axis=1), out[0])
 
-    def _count(self, name: Name, moment: Moment) -> Floats:
-        return np.asarray(np.log1p(self._counts(name, name.events, moment)))
+    def _count(self, name: Name, moment: Moment, out: Floats) -> None:
+        np.log1p(self._counts(name, name.events, moment), out=out)
 
-    def _rate(self, name: Name, moment: Moment) -> Floats:
+    def _rate(self, name: Name, moment: Moment, out: Floats) -> None:
         usual = _look(self.declared.rates, name, "the declaration's rates")
         counts, tried = (self._counts(name, events, moment) for events in (name.events, name.tried))
         # divided at once: where nothing was tried both are the same product, and the logarithm is 0
-        return np.asarray(np.log((counts + STRENGTH * usual) / ((tried + STRENGTH) * usual)))
+        np.log((counts + STRENGTH * usual) / ((tried + STRENGTH) * usual), out=out)
 
     def _counts(self, name: Name, events: Sequence[str], moment: Moment) -> Floats:
-        """Events of any of the kinds, (n, windows of the name)."""
+        """Events of any of the kinds, (windows of the name, n)."""
         counts = _told(name, moment).counts
         places = self._windows(name)
-        return np.asarray(sum(counts[:, event, places] for event in self._places(events)))
+        whole = slice(None) if len(places) == counts.shape[2] else places
+        return np.asarray(sum(counts[:, event, whole].T for event in self._places(events)))
 
     def _places(self, events: Sequence[str]) -> list[int]:
         return [self.layout.events.index(event) for event in events]
@@ -224,31 +223,20 @@ class FeatureSet:
             )
         return places
 
-    def _scaled(self, name: Name, values: Floats) -> Floats:
+    def _scaled(self, name: Name, values: Floats, out: Floats) -> None:
         key = f"{name.kind}:{name.argument}"
         if key not in self.declared.scales:
             raise ValueError(f"{name.written}: the declaration's scales lack {key!r}")
         scale = self.declared.scales[key]
         told = np.log1p(np.maximum(values, 0.0)) if scale.log else values
-        return np.asarray(np.clip((told - scale.mean) / scale.std, -5.0, 5.0))
+        np.clip((told - scale.mean) / scale.std, -5.0, 5.0, out=out)
 
 
-def _compared(found: Mapping[str, Floats], moment: Moment) -> dict[str, Floats]:
-    """The columns of each feature (n, C) compared within the lists, (n, 3 C); all features ranked at once."""
-    if not found:
-        return {}
-    ends = np.cumsum([values.shape[1] for values in found.values()])
-    flat = np.empty((ends[-1], moment.rows))
-    for values, end in zip(found.values(), ends, strict=True):
-        flat[end - values.shape[1] : end] = values.T
-    parts = np.split(relative(flat.T, moment.starts), ends[:-1], axis=1)
-    return {plain: part.reshape(moment.rows, -1) for plain, part in zip(found, parts, strict=True)}
-
-
-def _meetings(name: Name, found: Met | None, now: Times) -> Floats:
+def _meetings(name: Name, found: Met | None, now: Times, out: Floats) -> None:
     if found is None:
         raise ValueError(f"{name.written}: the moment does not say how often they met")
-    return np.stack([np.log1p(found.counts), _log_hours(now - found.last)], axis=1)
+    np.log1p(found.counts, out=out[0])
+    _log_hours(now - found.last, out[1])
 
 
 def _look(known: Mapping[str, Value], name: Name, where: str) -> Value:
@@ -263,5 +251,8 @@ def _told(name: Name, moment: Moment) -> Statistics:
     return moment.statistics
 
 
-def _log_hours(seconds: Times) -> Floats:
-    return np.asarray(np.log1p(np.maximum(seconds, 0.0) / 3_600.0) / 4.0, dtype=np.float64)
+def _log_hours(seconds: Times, out: Floats) -> None:
+    np.maximum(seconds, 0.0, out=out)
+    out /= 3_600.0
+    np.log1p(out, out=out)
+    out /= 4.0

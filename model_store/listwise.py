@@ -7,43 +7,57 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 FORMS = ("rank", "gap", "lead")
+BLOCK = 16_384  # values compared at once: what they take is found in a core's cache, and needs no new memory
 
 
 def relative(values: Floats, starts: Ints) -> Floats:
-    """values (n, C), NaN where missing; lists begin at `starts` (L,) and are not empty. Returns (n, C, 3).
+    """values (C, n), NaN where missing; lists begin at `starts` (L,) and are not empty. Returns (C, 3, n).
 
     rank: 0 for the greatest to 1 for the least, equal ones share their mean; gap: to the greatest, 0 or less;
     lead: over the mean. Missing values take no part and stand in the middle: 0.5, 0 and 0.
     """
-    table = np.ascontiguousarray(values.T)  # (C, n): what is compared lies side by side
-    missing = np.isnan(table)
-    keys = np.where(missing, np.inf, -table)
-    order = _sorted(keys, starts)
-    ordered = np.take_along_axis(keys, order, axis=1)
-    sizes = np.diff(starts, append=len(values))
-    known = np.maximum(np.add.reduceat(~missing, starts, axis=1, dtype=np.int64), 1)
+    forms = np.empty((len(values), len(FORMS), values.shape[1]))
+    step = max(1, BLOCK // values.shape[1])
+    for begin in range(0, len(values), step):
+        block = slice(begin, begin + step)
+        _compare(values[block], starts, forms[block])
+    return forms
+
+
+def _compare(values: Floats, starts: Ints, forms: Floats) -> None:
+    """Fill in the forms of some columns."""
+    keys = np.fmin(-values, np.inf)  # fmin and fmax pass over NaN, in less time than a mask takes
+    order = _order(keys, starts)
+    ordered = keys.ravel()[order]
+    known, sizes = ordered < np.inf, np.diff(starts, append=values.shape[1])
+    number = np.maximum(np.add.reduceat(known, starts, axis=1, dtype=np.int64), 1)
+    places = _places(ordered, starts) / _each(np.maximum(number - 1, 1), sizes)
+    ranks = np.empty(values.shape)
+    ranks.ravel()[order] = np.where(known, places, 0.5)
     # summed in order of size: the mean does not depend on the order of the candidates
-    mean = np.add.reduceat(np.where(np.isinf(ordered), 0.0, -ordered), starts, axis=1) / known
-    forms = np.empty((len(table), len(FORMS), len(values)))
-    rank, gap, lead = forms[:, 0], forms[:, 1], forms[:, 2]
-    np.put_along_axis(rank, order, _places(ordered, starts), axis=1)
-    rank /= np.repeat(np.maximum(known - 1, 1), sizes, axis=1)
-    np.add(table, np.repeat(ordered[:, starts], sizes, axis=1), out=gap)
-    np.subtract(table, np.repeat(mean, sizes, axis=1), out=lead)
-    for form, middle in ((rank, 0.5), (gap, 0.0), (lead, 0.0)):
-        form[missing] = middle
-    return forms.transpose(2, 0, 1)
+    mean = np.add.reduceat(np.where(known, -ordered, 0.0), starts, axis=1) / number
+    lead = values - _each(mean, sizes)
+    forms[:, 0] = ranks
+    np.fmin(values + _each(ordered[:, starts], sizes), 0.0, out=forms[:, 1])
+    np.add(np.fmin(lead, 0.0), np.fmax(lead, 0.0), out=forms[:, 2])
 
 
-def _sorted(keys: Floats, starts: Ints) -> Ints:
-    """Order of each row's keys, list after list."""
+def _each(values: NDArray[np.number], sizes: Ints) -> NDArray[np.number]:
+    """Values of lists (..., L) as those of their candidates, (..., n), or (..., 1) if there is one list."""
+    return values if len(sizes) == 1 else np.repeat(values, sizes, axis=-1)
+
+
+def _order(keys: Floats, starts: Ints) -> Ints:
+    """Where each row's keys stand from the least, list after list, as places in all of `keys` (C, n)."""
     order = np.argsort(keys, axis=1)
-    if len(starts) == 1:
-        return order
-    owners = np.zeros(keys.shape[1], dtype=np.int64)
-    owners[starts[1:]] = 1
-    lists = np.argsort(owners.cumsum()[order], axis=1, kind="stable")
-    return np.take_along_axis(order, lists, axis=1)
+    rows, width = keys.shape
+    if len(starts) > 1:
+        owners = np.zeros(width, dtype=np.min_scalar_type(len(starts)))  # short integers are sorted by radix
+        owners[starts[1:]] = 1
+        lists = np.argsort(np.cumsum(owners, dtype=owners.dtype)[order], axis=1, kind="stable")
+        order = np.take_along_axis(order, lists, axis=1)
+    order += (np.arange(rows) * width)[:, None]
+    return order
 
 
 def _places(ordered: Floats, starts: Ints) -> Floats:
@@ -55,6 +69,6 @@ def _places(ordered: Floats, starts: Ints) -> Floats:
     firsts = np.flatnonzero(new)  # of each run of equal keys, through all rows
     lengths = np.diff(firsts, append=rows * width)
     places = np.repeat(firsts + (lengths - 1) / 2.0, lengths).reshape(rows, width)
-    places -= (np.arange(rows) * width)[:, None]
-    places -= np.repeat(starts, np.diff(starts, append=width))
+    lists = _each(starts, np.diff(starts, append=width))
+    places -= (np.arange(rows) * width)[:, None] + lists
     return places

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ class Moment:
     NaN where that is empty; numbers: by column of the
     items, NaN where missing; kinds: by attribute, places (n, K) of the item's values in the known ones, -2 for no
     value or another one; words: by column of the request, places in the known words, -1 for any other.
-    The lists of candidates begin at `starts`: one list if it is left out.
+    The lists of candidates begin at `starts`: one list if it is left out. lengths: of each one's list, if not those.
     """
 
     now: Times
@@ -49,11 +50,37 @@ class Moment:
     kinds: Mapping[str, Ints] = field(default_factory=dict)
     words: Mapping[str, Ints] = field(default_factory=dict)
     starts: Ints = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    lengths: Ints | None = None
 
     @property
     def rows(self) -> int:
         """Number of candidates."""
-        return int(np.broadcast(self.now, self.published, self.last_event, self.sizes).shape[0])
+        return max(len(each) for each in (self.now, self.published, self.last_event, self.sizes))
+
+    @property
+    def crowd(self) -> Ints:
+        """Candidates of each one's list, (n,), or (1,) if there is one list."""
+        if self.lengths is not None:
+            return self.lengths
+        sizes = np.diff(self.starts, append=self.rows)
+        return sizes if len(sizes) == 1 else np.repeat(sizes, sizes)
+
+    def at(self, rows: Ints) -> "Moment":
+        """What all candidates of an asker share, told of one of each, (G,)."""
+        crowd = self.crowd
+
+        def some(each: NDArray[Any]) -> NDArray[Any]:
+            return each if len(each) == 1 else each[rows]
+
+        return Moment(
+            now=some(self.now),
+            published=np.full(len(rows), np.nan),
+            last_event=some(self.last_event),
+            sizes=some(self.sizes),
+            habits={name: some(each) for name, each in self.habits.items()},
+            words={name: some(each) for name, each in self.words.items()},
+            lengths=some(crowd),
+        )
 
 
 def met(items: Ints, past: Ints, times: Times) -> Met:

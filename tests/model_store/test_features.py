@@ -88,7 +88,9 @@ def part(known: Moment, rows) -> Moment:
             return type(value)(*(each[rows] for each in vars(value).values()))
         return value[rows]
 
-    return Moment(**{name: cut(value) for name, value in vars(known).items() if name != "starts"})
+    return Moment(
+        **{name: cut(value) for name, value in vars(known).items() if name not in ("starts", "lengths")}
+    )
 
 
 # the matrix
@@ -155,10 +157,34 @@ def test_lists_made_at_once_are_as_each_alone_bit_for_bit(sizes, seed):
     np.testing.assert_array_equal(found.matrix(known), np.concatenate(alone))
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.booleans(), st.integers(0, 99))
+def test_the_context_is_the_matrix_in_two_parts_bit_for_bit(sizes, apart, seed):
+    """Candidates of an asker are a list, or each is one of its own."""
+    firsts, found = np.cumsum([0, *sizes[:-1]]), features(*ALL)
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    many, few = some(sum(sizes), seed), some(len(sizes), seed)
+    shared = {name: getattr(few, name)[owners] for name in ("now", "last_event", "sizes")}
+    shared |= {
+        name: {each: told[owners] for each, told in getattr(few, name).items()}
+        for name in ("habits", "words")
+    }
+    known = Moment(**vars(many) | shared | {"starts": np.arange(sum(sizes)) if apart else firsts})
+    context, matrix = found.context(known, firsts), found.matrix(known)
+    np.testing.assert_array_equal(context.shared, matrix[firsts][:, found.shared])
+    np.testing.assert_array_equal(context.own, matrix[:, found.own])
+    np.testing.assert_array_equal(found.rows(context.shared[owners], context.own), matrix)
+
+
 def test_an_item_has_a_1_for_each_known_value_and_in_the_first_column_if_it_has_none():
     brands = Attribute.of([["bolt"], ["acme", "bolt"], ["zinc"], []])
     known = moment(4, kinds={"brand": brands.places(("acme", "bolt"))[brands.codes]})
     assert features("is:brand").matrix(known).tolist() == [[0, 0, 1], [0, 1, 1], [1, 0, 0], [1, 0, 0]]
+
+
+def test_no_item_has_a_value_that_is_known_if_none_is():
+    known = moment(2, kinds={"brand": np.array([[OTHER, OTHER], [OTHER, OTHER]])})
+    assert features("is:brand", values={"brand": ()}).matrix(known).tolist() == [[1], [1]]
 
 
 def test_a_habit_is_the_share_of_the_history_and_missing_without_one():

@@ -51,3 +51,24 @@ def test_there_are_as_many_rows_as_the_longest_quantity_has():
 def test_all_candidates_are_one_list_where_nothing_else_is_said():
     one = np.zeros(1)
     assert Moment(now=one, published=one, last_event=one, sizes=one).starts.tolist() == [0]
+
+
+LISTS = np.array([0, 2, 3])  # of 2, 1 and 3 candidates
+
+
+def test_each_candidate_knows_how_long_its_list_is():
+    six = np.zeros(6)
+    assert Moment(now=six, published=six, last_event=six, sizes=six).crowd.tolist() == [6]
+    told = Moment(now=six, published=six, last_event=six, sizes=six, starts=LISTS)
+    assert told.crowd.tolist() == [2, 2, 1, 3, 3, 3]
+
+
+def test_what_candidates_share_is_told_of_one_of_each_asker():
+    six = np.arange(6.0)
+    told = Moment(
+        now=six, published=six, last_event=six + 10, sizes=np.ones(1), starts=LISTS,
+        habits={"click": six + 20}, words={"device": np.arange(6)},
+    ).at(LISTS)  # fmt: skip
+    assert (told.rows, told.now.tolist(), told.last_event.tolist()) == (3, [0, 2, 3], [10, 12, 13])
+    assert (told.sizes.tolist(), told.crowd.tolist()) == ([1], [2, 1, 3])
+    assert (told.habits["click"].tolist(), told.words["device"].tolist()) == ([20, 22, 23], [0, 2, 3])
