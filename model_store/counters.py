@@ -32,11 +32,16 @@ Records = NDArray[np.void]
 def _held() -> NDArray[np.uint32]:
     """1 at the places of a ring that hold the buckets from `low` up to `high` back from the newest.
 
-    By the place of the newest, low and high: (13, 14, 14, 13).
+    A row for each place of the newest, low and high: (13 · 14 · 14, 13).
     """
     places, bounds = np.arange(SLOTS), np.arange(SLOTS + 1)
     back = (places[:, None] - places)[:, None, None, :] % SLOTS
-    return ((back >= bounds[:, None, None]) & (back < bounds[:, None])).astype(np.uint32)
+    return ((back >= bounds[:, None, None]) & (back < bounds[:, None])).astype(np.uint32).reshape(-1, SLOTS)
+
+
+def _row(newest: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The row of HELD."""
+    return (newest * (SLOTS + 1) + low) * (SLOTS + 1) + high
 
 
 HELD = _held()
@@ -110,12 +115,15 @@ class Layout:
         newest = rings["newest"].astype(np.int64)  # (n, E, W)
         current = np.stack([window.bucket(now) for window in self.windows], axis=-1)[:, None, :]
         low = newest - current  # how many buckets back from the newest the window ends
+        counts = np.zeros(newest.shape)
+        live = np.flatnonzero((low > -BUCKETS) & (low < SLOTS))  # of most items, most windows hold nothing
+        newest, low = newest.ravel()[live], low.ravel()[live]
         high = low + BUCKETS
         if before < np.inf:
-            ends = [window.bucket(np.array(before)) for window in self.windows]
-            low = np.maximum(low, newest - np.stack(ends) + 1)
-        held = HELD[newest % SLOTS, np.clip(low, 0, SLOTS), np.clip(high, 0, SLOTS)]  # (n, E, W, 13)
-        counts = np.vecdot(rings["counts"], held).astype(np.float64)
+            ends = np.stack([window.bucket(np.array(before)) for window in self.windows])
+            low = np.maximum(low, newest - ends[live % len(ends)] + 1)
+        held = HELD.take(_row(newest % SLOTS, np.clip(low, 0, SLOTS), np.minimum(high, SLOTS)), axis=0)
+        counts.ravel()[live] = np.vecdot(rings["counts"].reshape(-1, SLOTS).take(live, axis=0), held)
         oldest = (now - MEMORY).reshape(-1, 1)
         told = records["latest"]
         return Statistics(
