@@ -33,7 +33,8 @@ class Ids:
         """Row numbers (n,), -1 for an unknown id."""
         hashes = _hashes(ids)
         rows = self._slots.take(hashes & self._last).astype(np.int64)
-        for place in np.flatnonzero(self._hashes.take(rows) != hashes).tolist():
+        (other,) = (self._hashes.take(rows) != hashes).nonzero()
+        for place in other.tolist():
             rows[place] = self._rows.get(ids[place], -1)
         return rows
 

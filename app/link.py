@@ -54,12 +54,13 @@ class Link:
         if url is not None:
             address, told = Address(url), self._tell if tracked else None
             self._lines = [Line(address), *(Line(address, told) for _ in range(readers))]
+        self._readers = self._lines[1:]
         self.away = url is None
 
     @property
     def tracked(self) -> bool:
         """Whether Redis tells of every change."""
-        return bool(self._lines) and all(line.tracked for line in self._lines[1:])
+        return bool(self._lines) and all(line.tracked for line in self._readers)
 
     def listen(self, told: Told) -> None:
         """Be told the keys that changed after they were read, None: any may have."""
@@ -122,11 +123,11 @@ class Link:
 
     def _reader(self) -> Line:
         """The first line on which nothing long is ahead, else the one that is free first."""
-        readers = self._lines[1:]
         usual = asyncio.get_running_loop().time() + self._timeout
-        return next((line for line in readers if line.due <= usual), None) or min(
-            readers, key=lambda line: line.due
-        )
+        for line in self._readers:
+            if line.due <= usual:
+                return line
+        return min(self._readers, key=lambda line: line.due)
 
     def _tell(self, keys: list[bytes] | None) -> None:
         for told in self._listeners:

@@ -44,7 +44,7 @@ class Model:
     def manifest(self) -> Manifest:
         return self.bundle.manifest
 
-    @property
+    @cached_property
     def label(self) -> str:
         """Name and version, as in X-Model-Version."""
         return f"{self.manifest.name}/{self.manifest.version}"

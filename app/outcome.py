@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, repeat
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from model_store.manifest import ClockKind, Manifest, Task
 from model_store.parts import Rows
 
 TOP_CLASSES = 5
+FEW = 128  # scores that are sorted sooner than the greatest of them are found
 DECIMALS = 6
 SCORE = "score"
 
@@ -30,8 +31,7 @@ Values = TypeVar("Values", Outputs, Scores)
 Buckets = Mapping[ClockKind, Rows]  # the local time bucket of each moment, (n,), or (1,) if it is the same
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """One item of an answer."""
 
     item_id: str
@@ -178,8 +178,12 @@ class Fused:
     def top(self, k: int, among: slice = slice(None)) -> Rows:
         """The k best of some by score, best first; of equals the one given first."""
         scores = self.scores[among]
-        chosen = np.arange(len(scores)) if k >= len(scores) else _greatest(scores, k)
-        return (among.start or 0) + chosen[np.argsort(-scores[chosen], kind="stable")]
+        if len(scores) <= max(k, FEW):
+            best = (-scores).argsort(kind="stable")[:k]
+        else:
+            chosen = _greatest(scores, k)
+            best = chosen[(-scores[chosen]).argsort(kind="stable")]
+        return best + (among.start or 0)
 
     def columns(self) -> dict[str, Column]:
         """All candidates in order as served, a column a task, and `score`."""

@@ -1,7 +1,6 @@
 """From asks and what is known of them to ranked items: features, heads and one score, many asks at once."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -110,7 +109,7 @@ class Ranker:
         items = fused.ranked(picked, explain=asked.explain)
         if asked.explain:
             told = self._moments.told(context, asked.owners[picked], picked)
-            items = [replace(item, features=one) for item, one in zip(items, told, strict=True)]
+            items = [item._replace(features=one) for item, one in zip(items, told, strict=True)]
         rest = iter(items)
         return [list(islice(rest, len(each))) for each in picks]
 

@@ -4,6 +4,7 @@ uvicorn closes its listener at SIGTERM at once, while balancers still send; for 
 service is not ready but answers. A second signal ends that stage, a third the open requests.
 """
 
+import gc
 import logging
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from app.service import Service
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
+
+YOUNG = 10_000  # objects between two looks for cycles: an answer makes a thousand, and cycles are few
 
 
 class Server(uvicorn.Server):
@@ -60,6 +63,7 @@ class Server(uvicorn.Server):
             self.should_exit = True
         elif not self._announced and self._service.label:
             self._announced = True
+            gc.set_threshold(YOUNG)
             self._announce()
         return await super().on_tick(counter)
 

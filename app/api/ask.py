@@ -51,7 +51,8 @@ def moment(context: Context | None) -> float:
 def words(context: Context | None, features: FeatureSet) -> dict[str, int]:
     """Place of the request's word among the known ones of each column that the features read, -1 for another."""
     given = context.words if context else {}
-    check_names(given, ["timestamp", *dict.fromkeys(["device", *features.words])], "context")
+    if given:
+        check_names(given, ["timestamp", *dict.fromkeys(["device", *features.words])], "context")
     return {column: _place(known, given.get(column)) for column, known in features.words.items()}
 
 
@@ -107,7 +108,7 @@ def candidates(
     if given is None:
         return None
     if plain(given):
-        return Candidates.of(given)
+        return Candidates(tuple(dict.fromkeys(given)))
     return Candidates.of(
         each if isinstance(each, str) else candidate(each, manifest, features, f"candidates[{number}].")
         for number, each in enumerate(given)

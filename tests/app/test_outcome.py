@@ -55,8 +55,13 @@ def test_the_best_come_first_and_equals_keep_their_order():
     assert fused().top(2).tolist() == [1, 2]
 
 
-@given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=40), st.integers(1, 45))
-def test_the_best_k_are_the_first_k_of_all_in_order(values, k):
+@given(
+    st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=40),
+    st.integers(1, 45),
+    st.sampled_from([1, 10]),
+)
+def test_the_best_k_are_the_first_k_of_all_in_order(values, k, times):
+    values = times * values  # few are sorted, of many the greatest are sought first
     among = slate(np.zeros((len(values), 8), np.float32), range(len(values)))
     expected = sorted(range(len(values)), key=lambda number: -values[number])[:k]
     assert fused(outputs=clicks(values), among=among).top(k).tolist() == expected
