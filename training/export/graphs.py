@@ -21,7 +21,7 @@ from model_store.manifest import Task
 from training.export import scorer
 from training.model.network import Network
 
-OPSET = 20
+OPSET = 23  # the first with a node for attention: the dozen in its place takes a tenth longer
 
 
 class TextGraph(nn.Module):

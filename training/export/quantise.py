@@ -16,6 +16,8 @@ def quantise(source: Path, target: Path) -> None:
     # the exporter makes two-dimensional layers Gemm: those behind the pooling; the transformer's are MatMul.
     # The quantiser first takes every Gemm apart, into a MatMul of this name and an Add
     kept = [f"{node.name}_MatMul" for node in model.graph.node if node.op_type == "Gemm"]
+    # attention's own products have no weights to quantise
+    kept += [node.name for node in model.graph.node if node.op_type == "Attention"]
     del model.graph.value_info[:]  # stale beside quantised weights; shapes are inferred again
     logging.getLogger().addFilter(_no_advice)
     try:
@@ -25,7 +27,7 @@ def quantise(source: Path, target: Path) -> None:
             per_channel=True,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=kept,
-            extra_options={"MatMulConstBOnly": True},  # attention's own products have no weights to quantise
+            extra_options={"MatMulConstBOnly": True},  # the same where attention is taken apart
         )
     finally:
         logging.getLogger().removeFilter(_no_advice)
