@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import NamedTuple
 
 from app.batcher import Batcher
@@ -16,6 +17,7 @@ from app.candidates import Described
 from app.catalogue import Catalogue
 from app.errors import CacheAway, ServiceError, TooLarge
 from app.metrics import Metrics
+from app.pace import Pace
 from app.register import MOST, Change, Register, Source
 from app.stored import Row
 from app.texts import digest
@@ -84,33 +86,37 @@ class Changes:
         self._tell()
         return there
 
-    async def start(self) -> None:
+    async def start(self, pace: Pace | None = None) -> None:
         """Take over all changes there ever were, then follow; without them, if Redis is away, until it is back."""
         self._metrics.items_followed.set(time.time())
         try:
-            await self.follow()
+            await self.follow(pace)
         except CacheAway:
             log.warning("items put and deleted at runtime are not known until Redis is back")
-        await self.settle()
+        await self.settle(pace)
         self._task = asyncio.create_task(self._keep_following())
 
-    async def follow(self) -> None:
+    async def follow(self, pace: Pace | None = None) -> None:
         """See all changes up to now; what has to be encoded waits. Raises CacheAway."""
-        changes = await self._register.since(self._version, AT_ONCE)
-        while changes:
+        most = pace.few(AT_ONCE) if pace else AT_ONCE
+        while changes := await self._register.since(self._version, most):
             for change in changes:
                 self._apply(change)
             self._version = changes[-1].version
-            changes = await self._register.since(self._version, AT_ONCE)
+            if pace:
+                await pace.rest()
         while self._recent and self._recent[first := next(iter(self._recent))] < self._version - RECENT:
             del self._recent[first]
         self._metrics.items_followed.set(time.time())
         self._tell()
 
-    async def settle(self) -> None:
+    async def settle(self, pace: Pace | None = None) -> None:
         """Encode all that waits."""
+        together = pace.few(TOGETHER) if pace else TOGETHER
         while self._waiting:
-            await self._encode(list(self._waiting)[:TOGETHER])
+            await self._encode(list(islice(self._waiting, together)))
+            if pace:
+                await pace.rest()
 
     def close(self) -> None:
         """Follow no more."""

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from app import cli_keys, golden, histories, keyring, logs
+from app.council import Report
 from app.errors import SettingsError
 from app.main import create_app
 from app.metrics import Metrics
@@ -22,7 +23,7 @@ from app.server import Server
 from app.service import Redis, Service
 from app.settings import Settings
 from app.supervisor import Supervisor
-from app.worker import REFUSED, Report
+from app.worker import REFUSED
 from model_store.errors import ChorusError
 
 log = logging.getLogger(__name__)

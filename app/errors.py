@@ -9,7 +9,8 @@ ChorusError (model_store.errors)
     ├── Forbidden          403  the key does not reach that far; the message names the missing scope
     ├── TooOften           429  the key comes more often than it may; Retry-After says when it may again
     ├── Invalid            422  a field cannot be used; the message names its path and says the fix
-    ├── Unknown            404  no item of that id
+    ├── Unknown            404  no item of that id, no such version
+    ├── Refused            409  another version cannot be served; the one that serves goes on
     ├── TooLarge           413  more bytes, candidates or entries than the limits in /info
     ├── NotReady           503  no model loaded yet, or draining; try again
     ├── Overloaded         429  it would wait too long; try again
@@ -101,10 +102,17 @@ class Invalid(ServiceError):
 
 
 class Unknown(ServiceError):
-    """There is no such item."""
+    """There is no such item, or no such version."""
 
     status = 404
     type = "not_found"
+
+
+class Refused(ServiceError):
+    """Another version cannot be served: it failed a check, or one is being loaded already."""
+
+    status = 409
+    type = "refused"
 
 
 class TooLarge(ServiceError):

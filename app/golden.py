@@ -19,6 +19,7 @@ from app.api.schema import RecommendRequest
 from app.errors import ServiceError
 from app.metrics import Metrics, Stages
 from app.model import Model
+from app.pace import Pace
 from app.question import Ask, Ranking
 from app.settings import Settings
 from model_store.errors import BundleMismatch
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 GOLDEN = "golden.jsonl"
 
 
-async def check(model: Model, settings: Settings, metrics: Metrics) -> None:
+async def check(model: Model, settings: Settings, metrics: Metrics, pace: Pace | None = None) -> None:
     """Answer the golden requests on the path of every request; raises BundleMismatch if one differs."""
     lines = model.bundle.lines(GOLDEN)
     for number, line in enumerate(lines, 1):
@@ -40,6 +41,8 @@ async def check(model: Model, settings: Settings, metrics: Metrics) -> None:
         if isinstance(ranking, ServiceError):
             raise BundleMismatch(f"{where}: {ranking}; export the bundle again")
         _compare(ranking, line["expected"], model.manifest, where)
+        if pace:
+            await pace.rest()
     log.info("%d golden requests answered as expected", len(lines))
 
 

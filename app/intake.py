@@ -22,6 +22,7 @@ from app.trace import request_id
 Headers = Sequence[tuple[bytes, bytes]]
 
 FREE = (b"GET", b"HEAD", b"OPTIONS")
+ADMIN = b"/admin/"  # a version that cannot keep up is rolled back under overload
 UNKNOWN = 16_000  # bytes of a body whose length was not told
 NDJSON = b"application/x-ndjson"
 ROUND = 400_000  # bytes of a stream that are worked on at once
@@ -43,7 +44,8 @@ class Intake(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A request begins, or is refused."""
-        if self.parser.get_method() in FREE or self._service.admission.admits(_size(self.headers)):
+        free = self.parser.get_method() in FREE or self.url.startswith(ADMIN)
+        if free or self._service.admission.admits(_size(self.headers)):
             super().on_headers_complete()
             return
         metrics = self._service.metrics

@@ -66,6 +66,11 @@ class Link:
         """Be told the keys that changed after they were read, None: any may have."""
         self._listeners.append(told)
 
+    def forget(self, told: Told) -> None:
+        """Tell a listener no more."""
+        if told in self._listeners:
+            self._listeners.remove(told)
+
     async def open(self) -> None:
         """Ask once whether it is there; if not, requests do without it until it is."""
         with suppress(CacheAway):
@@ -130,7 +135,7 @@ class Link:
         return min(self._readers, key=lambda line: line.due)
 
     def _tell(self, keys: list[bytes] | None) -> None:
-        for told in self._listeners:
+        for told in tuple(self._listeners):
             told(keys)
 
     def _break(self, error: Exception) -> None:

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import openapi
-from app.api import batch, events, health, info, items, recommend, score
+from app.api import admin, batch, events, health, info, items, recommend, score
 from app.api.reply import reply
 from app.errors import ServiceError
 from app.service import Service
@@ -68,7 +68,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     for family in (recommend, batch, score, events, items):
         app.include_router(family.router)
         app.include_router(family.router, prefix="/v1", include_in_schema=False)
-    for family in (health, info):
+    for family in (health, info, admin):
         app.include_router(family.router)
     app.exception_handler(ServiceError)(_refuse)
     app.exception_handler(HTTPException)(_no_route)

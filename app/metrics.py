@@ -92,6 +92,9 @@ class Metrics:
             "model_info", "1 for the served model.", "max", "name", "version", "precision", "fingerprint"
         )
         self.loads = counters("model_load_total", "Bundles loaded, refused.", "result")
+        self.refused = counters(
+            "model_refused_total", "Bundles refused, by the error that says why.", "error"
+        )
         self.load_seconds = gauge("model_load_duration_seconds", "Seconds from the folder to ready.", "max")
         self.ready = gauge("ready", "1 while the service is ready.", "min")
 

@@ -1,8 +1,8 @@
 """One bundle, opened for serving: checked, its golden requests answered, warmed up."""
 
-import asyncio
 import logging
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +13,7 @@ from app.changes import Changes
 from app.fusion import Fusion
 from app.link import Link
 from app.metrics import Metrics
+from app.pace import Pace
 from app.recommender import Pools, Recommender
 from app.register import Register
 from app.settings import Settings
@@ -61,29 +62,34 @@ class Model:
 
     def close(self) -> None:
         """Let its threads end."""
-        self.changes.close()
-        self.pools.texts.close()
-        self.pools.heads.shutdown(wait=False, cancel_futures=True)
+        _end(self.changes, self.state, self.pools)
+
+    def retire(self) -> None:
+        """Close once the last request that holds it is answered."""
+        weakref.finalize(self, _end, self.changes, self.state, self.pools).atexit = False
 
 
-async def read(settings: Settings) -> tuple[Bundle, Engine, Scorer]:
-    """The bundle that the settings name, and its graphs; raises what is wrong with it."""
-
-    def work() -> tuple[Bundle, Engine, Scorer]:
-        bundle = Shelf(settings.store).open(settings.model, settings.version)
-        engine = Engine(bundle, settings.device)
-        scorer = Scorer(bundle, engine.features)
-        scorer.check(bundle, engine)
-        return bundle, engine, scorer
-
-    return await asyncio.to_thread(work)
+def _end(changes: Changes, state: State, pools: Pools) -> None:
+    changes.close()
+    state.close()
+    pools.texts.close()
+    pools.heads.shutdown(wait=False, cancel_futures=True)
 
 
-async def build(settings: Settings, link: Link, metrics: Metrics) -> Model:
+def read(settings: Settings) -> tuple[Bundle, Engine, Scorer]:
+    """The bundle that the settings name, all of it read, and its graphs; raises what is wrong with it."""
+    bundle = Shelf(settings.store).open(settings.model, settings.version)
+    engine = Engine(bundle, settings.device)
+    scorer = Scorer(bundle, engine.features)
+    scorer.check(bundle, engine)
+    _ = bundle.index, bundle.items.rows  # here, and not when the first request needs them
+    return bundle, engine, scorer
+
+
+async def build(settings: Settings, link: Link, metrics: Metrics, pace: Pace | None = None) -> Model:
     """Open the bundle that the settings name. Its golden requests are not answered yet."""
-    start = time.perf_counter()
-    bundle, engine, scorer = await read(settings)
-    manifest = bundle.manifest
+    start, pace = time.perf_counter(), pace or Pace(beside=False)
+    bundle, engine, scorer = await pace.run(lambda: read(settings))
     threads = max(1, cores() // settings.workers)
     pools = Pools(
         texts=Batcher(
@@ -95,14 +101,20 @@ async def build(settings: Settings, link: Link, metrics: Metrics) -> Model:
         ),
         heads=ThreadPoolExecutor(threads, thread_name_prefix="heads"),
     )
-    catalogue = Catalogue(bundle.items, manifest, scorer.parts, index=bundle.index)
-    changes = Changes(Register(link, manifest), catalogue, manifest, texts=pools.texts, metrics=metrics)
-    state = State(link, settings, manifest, engine.features)
-    recommender = Recommender(
-        engine, scorer, catalogue, state=state, pools=pools, settings=settings, metrics=metrics
-    )
+
+    def assemble() -> Model:
+        manifest = bundle.manifest
+        catalogue = Catalogue(bundle.items, manifest, scorer.parts, index=bundle.index)
+        changes = Changes(Register(link, manifest), catalogue, manifest, texts=pools.texts, metrics=metrics)
+        state = State(link, settings, manifest, engine.features)
+        recommender = Recommender(
+            engine, scorer, catalogue, state=state, pools=pools, settings=settings, metrics=metrics
+        )
+        return Model(bundle, engine, catalogue, changes, state, recommender, pools)
+
+    opened = await pace.run(assemble)
     log.info("opened %s in %.1f s", bundle.folder, time.perf_counter() - start)
-    return Model(bundle, engine, catalogue, changes, state, recommender, pools)
+    return opened
 
 
 def _tokens(settings: Settings, engine: Engine) -> int:

@@ -74,6 +74,10 @@ class Near:
         if self._on:
             link.listen(self.told)
 
+    def close(self) -> None:
+        """Be told of changes no more."""
+        self._link.forget(self.told)
+
     def look(self, users: Sequence[str], shown: Sequence[str], items: Sequence[str]) -> Reading:
         """What is at hand of users, of the lists shown to users, and of items, each asked for once."""
         reading = Reading(users, shown, items)

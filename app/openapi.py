@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from app.api.admin import VersionRequest
 from app.api.batch import BatchRequest
 from app.api.events import EventsRequest
 from app.api.items import DeleteRequest, PutRequest
@@ -22,7 +23,9 @@ REFUSALS = {
     "403": "The key lacks the scope.",
     "429": "Too much is asked for, of the service or by this key; Retry-After says when to come again.",
 }
-BODIES = (RecommendRequest, BatchRequest, ScoreRequest, EventsRequest, PutRequest, DeleteRequest)
+BODIES = (
+    RecommendRequest, BatchRequest, ScoreRequest, EventsRequest, PutRequest, DeleteRequest, VersionRequest,
+)  # fmt: skip
 
 
 def document(app: FastAPI) -> dict[str, Any]:

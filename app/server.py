@@ -4,8 +4,11 @@ uvicorn closes its listener at SIGTERM at once, while balancers still send; for 
 service is not ready but answers. A second signal ends that stage, a third the open requests.
 """
 
+import asyncio
 import gc
 import logging
+import signal
+import socket
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -55,6 +58,11 @@ class Server(uvicorn.Server):
             log.info("draining for %g s", self._drain)
             self._leave = time.monotonic() + self._drain
         self._service.drain()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; SIGHUP asks for the newest version from now on."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._service.renew)
+        await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: is it ready, was it refused, is it time to go?"""

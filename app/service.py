@@ -2,18 +2,18 @@
 
 import asyncio
 import logging
-import time
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable
 
-from app import golden, model, redis_server, warmup
+from app import redis_server
 from app.admission import Admission
-from app.errors import NotReady
+from app.errors import NotReady, ServiceError
 from app.gate import Gate
 from app.link import Link
 from app.metrics import Metrics
 from app.model import Model
 from app.redis_server import RedisServer
 from app.settings import Settings
+from app.versions import Versions, Wish
 from model_store.errors import ChorusError
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,8 @@ class Redis:
 class Service:
     """Everything that one app holds. `start` returns at once; the model loads beside the first requests.
 
-    metrics, embedded: of a worker, what it shares with the others.
+    metrics, embedded: of a worker, what it shares with the others; take: how another version comes to be served,
+    in all workers or in none.
     """
 
     def __init__(
@@ -85,27 +86,31 @@ class Service:
         self.admission = Admission(self.metrics, settings.max_wait_ms / 1_000)
         self.draining = False
         self.failure: ChorusError | None = None
-        self._model: Model | None = None
+        self.versions = Versions(settings, self.metrics)
+        self.take: Callable[[Wish], Awaitable[None]] = self.versions.take
         self._loading: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
 
     @property
     def model(self) -> Model:
         """The served model; NotReady until there is one."""
-        if self._model is None:
+        served = self.versions.served
+        if served is None:
             raise NotReady("; ".join(self.reasons()) or "the model is loading; try again")
-        return self._model
+        return served
 
     @property
     def label(self) -> str | None:
         """X-Model-Version, once there is a model."""
-        return self._model.label if self._model else None
+        served = self.versions.served
+        return served.label if served else None
 
     @property
     def status(self) -> str:
         """One word for /health."""
         if self.draining:
             return "draining"
-        if self._model is None:
+        if self.versions.served is None:
             return "failed" if self.failure else "starting"
         return "degraded" if self.redis.link.away else "ok"
 
@@ -114,7 +119,7 @@ class Service:
         reasons = []
         if self.failure:
             reasons.append(f"the model was refused: {self.failure}")
-        elif self._model is None:
+        elif self.versions.served is None:
             reasons.append("the model is loading; try again")
         if self.draining:
             reasons.append("draining: the service is about to stop")
@@ -134,50 +139,33 @@ class Service:
         if self._loading:
             await asyncio.wait([self._loading])
 
+    def renew(self) -> None:
+        """Serve the newest version, beside the requests; the log says what became of it."""
+        self._renewing = asyncio.create_task(self._renew())
+
     async def stop(self) -> None:
         """Let go of everything."""
         self.drain()
-        if self._loading:
-            self._loading.cancel()
-            await asyncio.wait([self._loading])
-        if self._model:
-            await self._model.state.settle()
-            self._model.close()
+        for task in (self._loading, self._renewing):
+            if task:
+                task.cancel()
+                await asyncio.wait([task])
+        await self.versions.close()
         await self.gate.close()
         await self.redis.close()
 
     async def _load(self) -> None:
         try:
-            await self._open()
+            await self.gate.open()
+            await self.versions.begin(await self.redis.open())
         except ChorusError as error:
-            self._refuse(error)
-        except (
-            Exception
-        ) as error:  # whatever a foreign bundle does to a library, the service says so and ends
-            log.exception("the model could not be opened")
-            self._refuse(ChorusError(f"the model could not be opened: {error}"))
-
-    async def _open(self) -> None:
-        await self.gate.open()
-        start = time.perf_counter()
-        opened = await model.build(self.settings, await self.redis.open(), self.metrics)
-        with ExitStack() as undo:
-            undo.callback(opened.close)
-            await golden.check(opened, self.settings, self.metrics)
-            await warmup.run(opened, self.settings, self.metrics)
-            await opened.changes.start()  # only now: golden requests are answered by the bundle alone
-            undo.pop_all()
-        manifest = opened.manifest
-        labels = (manifest.name, str(manifest.version), manifest.precision, manifest.fingerprint[:16])
-        self.metrics.model.labels(*labels).set(1)
-        if not opened.engine.features.layout.empty:
-            self.metrics.prior.set(manifest.statistics_until)
-        self.metrics.loads.labels("ready").inc()
-        self.metrics.load_seconds.set(time.perf_counter() - start)
-        self._model = opened
+            self.failure = error
+            return
         self.metrics.ready.set(0 if self.draining else 1)
-        log.info("ready: %s, Redis %s", opened.label, self.redis.place)
+        log.info("ready: %s, Redis %s", self.label, self.redis.place)
 
-    def _refuse(self, error: ChorusError) -> None:
-        self.metrics.loads.labels("refused").inc()
-        self.failure = error
+    async def _renew(self) -> None:
+        try:
+            await self.take(Wish())
+        except ServiceError as error:
+            log.error("SIGHUP: %s", error)

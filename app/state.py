@@ -163,6 +163,10 @@ class State:
         """Cache the row of a text by its digest, off the request's path."""
         self._write(keys.text(text, self._model), pack(row))
 
+    def close(self) -> None:
+        """Keep no copies in step any more."""
+        self._near.close()
+
     async def settle(self) -> None:
         """Wait for the writes that are on their way."""
         while self._writes:

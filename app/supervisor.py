@@ -12,16 +12,19 @@ import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 from app import redis_server
-from app.errors import SettingsError
+from app.accord import Accord
+from app.council import Report
+from app.errors import ServiceError, SettingsError
 from app.metrics import Metrics
 from app.settings import Settings
 from app.tally import Tally
-from app.worker import REFUSED, Orders, Report
-from model_store.shelf import Shelf
+from app.versions import Wish
+from app.worker import REFUSED, Orders
 
 log = logging.getLogger(__name__)
 
@@ -44,18 +47,20 @@ class Supervisor:
         self._tallies = [Tally.shared() for _ in range(settings.workers + 1)]
         *self._of_workers, self._metrics = [Metrics(handle) for handle in self._tallies]
         self._processes: dict[int, Process] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._announced = False
         self._leaving = asyncio.Event()
         self._refused = ""
 
     async def run(self) -> int:
         """Serve until a signal comes or the model is refused; the exit code. Raises ChorusError."""
-        settings = self._settings = _pinned(self._settings)
+        settings, self._accord = self._settings, Accord(self._settings)
         self._listening = _listen(settings)
         redis = None if settings.redis_url else await redis_server.start(settings.redis_dir, self._metrics)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._leave)
+        loop.add_signal_handler(signal.SIGHUP, self._renew)
         self._metrics.ready.set(1)  # the least of all processes is shown: it has nothing against it
         url = redis.url if redis else None
         try:
@@ -77,6 +82,21 @@ class Supervisor:
         self._leaving.set()
         self._send(signal.SIGTERM)
 
+    def _renew(self) -> None:
+        """Have all workers serve the newest version; the log says what became of it."""
+        self._do(self._take(Wish()))
+
+    async def _take(self, wish: Wish) -> None:
+        try:
+            await self._accord.take(wish)
+        except ServiceError as error:
+            log.error("SIGHUP: %s", error)
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _send(self, number: signal.Signals) -> None:
         for process in self._processes.values():
             with suppress(ProcessLookupError):
@@ -89,6 +109,7 @@ class Supervisor:
             begun = time.monotonic()
             process = await self._start(number, redis)
             await self._hear(process)
+            self._accord.leave(process)
             code = await process.wait()
             Metrics(self._tallies[number])  # what it counted stays; it is not ready and answers nothing
             if self._leaving.is_set():
@@ -101,30 +122,38 @@ class Supervisor:
             pause = min(2.0 * pause, LAST_PAUSE)
 
     async def _start(self, number: int, redis: str | None) -> Process:
-        orders = Orders(
-            settings=self._settings,
-            number=number,
-            listening=self._listening.fileno(),
-            tallies=tuple(self._tallies),
-            redis=redis,
-        )
-        process = self._processes[number] = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", PROGRAM, stdin=PIPE, stdout=PIPE,
-            pass_fds=(orders.listening, *orders.tallies),
-            start_new_session=True,  # Ctrl-C is for the supervisor
-        )  # fmt: skip
-        if process.stdin:
-            process.stdin.write(f"{json.dumps(sys.path)}\n{orders.model_dump_json()}\n".encode())
+        async with self._accord.turn:
+            orders = Orders(
+                settings=self._accord.settings,
+                number=number,
+                listening=self._listening.fileno(),
+                tallies=tuple(self._tallies),
+                redis=redis,
+            )
+            process = self._processes[number] = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", PROGRAM, stdin=PIPE, stdout=PIPE,
+                pass_fds=(orders.listening, *orders.tallies),
+                start_new_session=True,  # Ctrl-C is for the supervisor
+            )  # fmt: skip
+            if process.stdin:
+                process.stdin.write(f"{json.dumps(sys.path)}\n{orders.model_dump_json()}\n".encode())
+            self._accord.join(process)
         if self._leaving.is_set():  # meanwhile
             process.terminate()
         return process
 
     async def _hear(self, process: Process) -> None:
-        """Wait for what a worker says, and for its end if it was refused."""
-        line = await process.stdout.readline() if process.stdout else b""
-        if not line:
-            return
-        report = Report.model_validate_json(line)
+        """Hear a worker to its end."""
+        while line := await process.stdout.readline() if process.stdout else b"":
+            report = Report.model_validate_json(line)
+            if report.about == "start":
+                self._started(report)
+            elif report.wish is not None:
+                self._do(self._accord.grant(process, report.number, report.wish))
+            else:
+                self._accord.hear(process, report)
+
+    def _started(self, report: Report) -> None:
         if report.refused and self._announced:
             log.error("the model was refused to a worker: %s", report.refused)
         elif report.refused:
@@ -134,12 +163,6 @@ class Supervisor:
             self._announced = True
             host, port = self._listening.getsockname()[:2]
             self._announce(f"http://{host}:{port}", report)
-
-
-def _pinned(settings: Settings) -> Settings:
-    """Of one version: a worker that is replaced later must not serve a newer one than the others."""
-    folder = Shelf(settings.store).find(settings.model, settings.version)
-    return settings.model_copy(update={"model": folder.parent.name, "version": int(folder.name)})
 
 
 def _listen(settings: Settings) -> socket.socket:

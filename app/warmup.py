@@ -19,6 +19,7 @@ from app.errors import ServiceError
 from app.golden import question
 from app.metrics import Metrics, Stages
 from app.model import Model
+from app.pace import Pace
 from app.settings import Settings
 
 WARMUP = "warmup.jsonl"
@@ -27,18 +28,20 @@ ROUNDS = 3
 NOBODY = "chorus:warm-up"  # a user of whom Redis is asked
 
 
-async def run(model: Model, settings: Settings, metrics: Metrics) -> None:
+async def run(model: Model, settings: Settings, metrics: Metrics, pace: Pace) -> None:
     """Do it all. Raises BundleMismatch if a recorded request is none of the bundle's."""
     bodies = model.bundle.lines(WARMUP) if WARMUP in model.manifest.files else []
     for number, body in enumerate(bodies, 1):
         asked = question(body, model, settings, f"{model.bundle.path(WARMUP)} line {number}")
         await model.recommender.rank([asked], Stages(metrics))
+        await pace.rest()
     for body in _bodies(bodies[0] if bodies else {"query": "warm up"}, model, settings):
         await model.state.fetch([NOBODY])
         given = parse(RecommendRequest, json.dumps(body).encode())
         [ranking] = await model.recommender.rank([ask(given, model, settings)], Stages(metrics))
         if not isinstance(ranking, ServiceError):
             to_json([item.body() for item in ranking.items])
+        await pace.rest()
 
 
 def _bodies(body: dict[str, Any], model: Model, settings: Settings) -> Iterator[dict[str, Any]]:

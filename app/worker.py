@@ -1,7 +1,7 @@
 """One of several workers: a process that serves on a socket which the supervisor holds.
 
-It reads its orders from stdin, a line of JSON, and leaves when stdin ends: nobody looks after it then.
-It reports on stdout, a line of JSON, that it is ready or why the model was refused.
+It reads its orders from stdin, lines of JSON, and leaves when stdin ends: nobody looks after it then.
+It reports on stdout, the same way, that it is ready or why the model was refused: see council.py.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from threading import Thread
 from pydantic import BaseModel
 
 from app import logs
+from app.council import Council, Order, Report
 from app.listener import Listener, Peers
 from app.main import create_app
 from app.metrics import Metrics
@@ -37,14 +38,6 @@ class Orders(BaseModel):
     redis: str | None
 
 
-class Report(BaseModel):
-    """What a worker says of itself."""
-
-    serves: str = ""
-    redis: str = ""
-    refused: str = ""
-
-
 class Worker(Server):
     """Serves on a socket that others serve on too."""
 
@@ -52,10 +45,13 @@ class Worker(Server):
         super().__init__(create_app(service=service), service.settings, self._ready)
         self._service = service
         self._peers = peers
+        self._council = Council(service.versions, report)
+        service.take = self._council.take
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections; uvicorn's own way would take as many as it can."""
         await super().startup([])
+        Thread(target=self._obey, args=[asyncio.get_running_loop()], daemon=True).start()
         for each in sockets or ():
             self._listener = Listener(each, self._protocol, self._service.metrics, self._peers)
 
@@ -69,6 +65,12 @@ class Worker(Server):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
 
+    def _obey(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hear the supervisor. When it is gone, leave: the system closes its end of stdin, whatever it died of."""
+        for line in sys.stdin:
+            loop.call_soon_threadsafe(self._council.hear, Order.model_validate_json(line))
+        os.kill(os.getpid(), signal.SIGTERM)
+
     def _ready(self) -> None:
         report(Report(serves=self._service.model.described, redis=self._service.redis.place))
 
@@ -79,12 +81,6 @@ def report(told: Report) -> None:
     sys.stdout.flush()
 
 
-def leave_alone() -> None:
-    """Leave when the supervisor is gone: the system closes its end of stdin, whatever it died of."""
-    os.read(sys.stdin.fileno(), 1)
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 def main() -> None:
     """Serve as ordered; the exit code says whether the model was refused."""
     orders = Orders.model_validate_json(sys.stdin.readline())
@@ -92,7 +88,6 @@ def main() -> None:
     *workers, _ = orders.tallies
     metrics = Metrics(workers[orders.number], orders.tallies)
     service = Service(orders.settings, metrics, embedded=orders.redis)
-    Thread(target=leave_alone, daemon=True).start()
     others = [handle for number, handle in enumerate(workers) if number != orders.number]
     Worker(service, Peers(others)).run([socket.socket(fileno=orders.listening)])
     if service.failure:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from app.api.reply import reply, service_of
 from app.api.schema import ModelName
+from app.versions import Refusal
 
 router = APIRouter(tags=["health"])
 
@@ -28,6 +29,9 @@ class Health(BaseModel):
 
     status: str = Field(description="ok, degraded, starting, draining or failed")
     model: ModelName | None
+    refused: Refusal | None = Field(
+        description="The version that was to take its place, and why it does not."
+    )
     redis: str = Field(description="external, embedded or none; away while it does not answer")
     degraded: list[str]
 
@@ -62,6 +66,7 @@ async def health(request: Request) -> Response:
         {
             "status": service.status,
             "model": {"name": model.name, "version": model.version} if model else None,
+            "refused": service.versions.refusal,
             "redis": "away" if away and service.redis.kind != "none" else service.redis.kind,
             "degraded": without,
         }

@@ -12,6 +12,7 @@ from app.api.schema import MAX_HISTORY, MAX_K
 from app.model import Model
 from app.register import MOST
 from app.settings import Settings
+from app.versions import Refusal
 
 router = APIRouter(tags=["info"])
 
@@ -73,13 +74,19 @@ class Info(BaseModel):
     items: int
     limits: dict[str, int]
     redis: str
+    refused: Refusal | None = Field(
+        description="The version that was to take its place, and why it does not."
+    )
 
 
 @router.get("/info", summary="What is served?", response_model=Info, responses={503: ERRORS[503]})
 async def info(request: Request) -> Response:
     """Model, tasks, names that requests may use, and limits."""
     service = service_of(request)
-    return reply(describe(service.model, service.settings) | {"redis": service.redis.kind})
+    return reply(
+        describe(service.model, service.settings)
+        | {"redis": service.redis.kind, "refused": service.versions.refusal}
+    )
 
 
 def describe(model: Model, settings: Settings) -> dict[str, Any]:

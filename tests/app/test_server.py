@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.live import eventually, process, refused, shown
+from tests.shelves import publish
 
 
 def test_it_says_in_five_lines_where_everything_is_and_ends_with_zero(shelf, redis_server):
@@ -71,6 +72,14 @@ def test_readiness_drops_first_and_requests_are_answered_while_it_drains(shelf, 
         running.send_signal(signal.SIGTERM)  # told twice: no more waiting
         running.communicate(timeout=20)
         assert running.returncode == 0
+
+
+def test_a_hang_up_serves_the_newest_version(bundle, tmp_path, redis_server):
+    publish(bundle, tmp_path)
+    with process(tmp_path, redis_server) as (running, address, _), httpx.Client() as client:
+        publish(bundle, tmp_path)
+        running.send_signal(signal.SIGHUP)
+        eventually(lambda: client.get(f"{address}/info").json()["model"]["version"] == 2)
 
 
 def test_a_damaged_bundle_ends_the_start_with_one_clear_line(bundle, tmp_path, redis_server):

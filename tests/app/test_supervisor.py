@@ -10,18 +10,9 @@ import httpx
 import pytest
 
 from tests.live import eventually, process, refused, shown, value
+from tests.workers import children, workers
 
 BODY = {"user_id": "u1", "k": 2}
-
-
-def children(pid: int) -> set[int]:
-    """Processes that a process has started and that have not ended."""
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return {int(child) for child in found}
-
-
-def workers(pid: int) -> set[int]:
-    return {child for child in children(pid) if "app.worker" in Path(f"/proc/{child}/cmdline").read_text()}
 
 
 @pytest.fixture(scope="module")

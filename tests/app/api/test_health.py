@@ -14,6 +14,7 @@ def test_the_summary_names_the_model_and_redis(client):
     assert summary == {
         "status": "ok",
         "model": {"name": model["name"], "version": model["version"]},
+        "refused": None,
         "redis": "external",
         "degraded": [],
     }

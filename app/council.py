@@ -1,0 +1,91 @@
+"""What a worker and its supervisor say to each other, a line of JSON each, and what the worker does of it.
+
+worker                      supervisor
+  ready, refused ─────────►   once, after its start
+  wish 7: version 3 ──────►   asks all workers
+  ◄──────────── prepare 3     and so do all the others
+  prepared, or why not ───►
+  ◄───── commit, abandon      all workers are ready, or one is not
+  done ───────────────────►
+  ◄──────────── granted 7     or why not
+"""
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+from typing import Literal
+
+from pydantic import BaseModel
+
+from app.errors import Refused, ServiceError, Unknown
+from app.versions import Refusal, Versions, Wish
+
+
+class Report(BaseModel):
+    """What a worker says. refused: why it is not ready, or not prepared."""
+
+    about: Literal["start", "wish", "prepare", "done"] = "start"
+    serves: str = ""
+    redis: str = ""
+    refused: str = ""
+    number: int = 0
+    wish: Wish | None = None
+
+
+class Order(BaseModel):
+    """What a supervisor says. refused: why a wish was not granted, `unknown`: the shelf has no such version."""
+
+    do: Literal["prepare", "commit", "abandon", "granted"]
+    version: int = 0
+    refusal: Refusal | None = None
+    number: int = 0
+    refused: str = ""
+    unknown: bool = False
+
+
+class Council:
+    """A worker's part."""
+
+    def __init__(self, versions: Versions, say: Callable[[Report], None]) -> None:
+        self._versions = versions
+        self._say = say
+        self._numbers = count(1)
+        self._wishes: dict[int, asyncio.Future[Order]] = {}
+        self._preparing: asyncio.Task[None] | None = None
+
+    async def take(self, wish: Wish) -> None:
+        """Serve another version in all workers. Raises Unknown or Refused: then none does."""
+        number = next(self._numbers)
+        answer = self._wishes[number] = asyncio.get_running_loop().create_future()
+        self._say(Report(about="wish", number=number, wish=wish))
+        try:
+            told = await answer
+        finally:
+            del self._wishes[number]
+        if told.refused:
+            raise (Unknown if told.unknown else Refused)(told.refused)
+
+    def hear(self, order: Order) -> None:
+        """Do as told."""
+        if order.do == "prepare":
+            self._preparing = asyncio.create_task(self._prepare(order.version))
+        elif order.do == "granted":
+            if waiting := self._wishes.get(order.number):
+                waiting.set_result(order)
+        else:
+            self._end(order)
+            self._say(Report(about="done"))
+
+    async def _prepare(self, version: int) -> None:
+        try:
+            await self._versions.prepare(version)
+        except ServiceError as error:
+            self._say(Report(about="prepare", refused=str(error)))
+        else:
+            self._say(Report(about="prepare"))
+
+    def _end(self, order: Order) -> None:
+        if order.do == "commit":
+            self._versions.commit()
+        else:
+            self._versions.abandon(order.refusal)

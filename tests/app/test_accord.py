@@ -1,0 +1,79 @@
+"""Several workers change versions together, as real processes, or not at all."""
+
+import os
+import signal
+from functools import partial
+
+import httpx
+import pytest
+
+from tests.admin import HEADERS, keys
+from tests.live import eventually, process
+from tests.shelves import publish
+from tests.workers import workers
+
+get, post = (partial(call, headers=HEADERS, timeout=60) for call in (httpx.get, httpx.post))
+
+
+def versions(address: str) -> set[int]:
+    """Those that are served: each time another worker may be asked."""
+    return {get(f"{address}/info").json()["model"]["version"] for _ in range(8)}
+
+
+@pytest.fixture
+def served(bundle, tmp_path, redis_server):
+    """Two workers that serve the first of two versions."""
+    shelf, options = tmp_path / "shelf", ("--workers", "2", "--version", "1")
+    for _ in range(2):
+        publish(bundle, shelf)
+    with process(shelf, redis_server, *options, CHORUS_API_KEYS_FILE=str(keys(tmp_path))) as told:
+        running, address, _ = told
+        yield running, address, shelf
+
+
+def test_all_workers_serve_the_new_version_and_roll_back_together(served):
+    running, address, _ = served
+    asked = post(f"{address}/admin/versions", json={"version": "newest"})
+    assert (asked.status_code, asked.json()["served"]) == (200, 2)
+    assert versions(address) == {2}
+    assert post(f"{address}/admin/rollback").json()["served"] == 1
+    assert versions(address) == {1}
+    missing = post(f"{address}/admin/versions", json={"version": 9})
+    assert (missing.status_code, missing.json()["error_type"]) == (404, "not_found")
+    assert len(workers(running.pid)) == 2
+
+
+def test_a_worker_that_is_replaced_serves_what_the_others_serve_now(served):
+    running, address, _ = served
+    post(f"{address}/admin/versions", json={"version": 2}).raise_for_status()
+    before = workers(running.pid)
+    os.kill(min(before), signal.SIGKILL)
+    eventually(lambda: len(workers(running.pid) - before) == 1)
+    eventually(lambda: "chorus_ready 1.0" in get(f"{address}/metrics").text)
+    assert versions(address) == {2}
+    assert post(f"{address}/admin/rollback").json()["served"] == 1
+    assert versions(address) == {1}
+
+
+def test_a_version_that_one_worker_does_not_load_is_served_by_none(served):
+    running, address, _ = served
+    running.send_signal(signal.SIGHUP)
+    eventually(lambda: get(f"{address}/admin/versions").json()["loading"] == 2)
+    os.kill(min(workers(running.pid)), signal.SIGKILL)
+
+    def told() -> str:
+        refusal = get(f"{address}/health").json()["refused"]
+        return refusal["error"] if refusal else ""
+
+    eventually(lambda: "a worker ended while it loaded it" in told())
+    assert versions(address) == {1}
+
+
+def test_a_bad_version_is_refused_by_all_and_all_say_why(served, bundle):
+    _, address, shelf = served
+    version = publish(bundle, shelf, lambda draft: (draft / "heads.onnx").write_bytes(b"no graph"))
+    asked = post(f"{address}/admin/versions", json={"version": version})
+    assert (asked.status_code, asked.json()["error_type"]) == (409, "refused")
+    assert versions(address) == {1}
+    told = [get(f"{address}/health").json()["refused"] for _ in range(8)]
+    assert all(each["version"] == version and "could not be opened" in each["error"] for each in told)
