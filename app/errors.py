@@ -5,6 +5,10 @@ ChorusError (model_store.errors)
 ├── RedisRefused                the embedded Redis cannot use its folder; the start stops
 ├── CacheAway                   Redis did not answer; never reaches a caller of /recommend
 └── ServiceError           500  what a caller sees, as {"error", "error_type", "request_id"}
+    ├── Malformed          400  no HTTP that could be answered
+    ├── TooSlow            408  the request did not arrive in time
+    ├── HeadersTooLarge    431  more headers than anybody needs
+    ├── Encoded            415  the body is compressed
     ├── Unauthorized       401  no key, or one that is unknown, revoked or expired
     ├── Forbidden          403  the key does not reach that far; the message names the missing scope
     ├── TooOften           429  the key comes more often than it may; Retry-After says when it may again
@@ -51,6 +55,34 @@ class ServiceError(ChorusError):
         """The error as JSON; entries of a batch carry no id of their own."""
         body = {"error": str(self), "error_type": self.type}
         return body if request_id is None else body | {"request_id": request_id}
+
+
+class Malformed(ServiceError):
+    """No HTTP that could be answered."""
+
+    status = 400
+    type = "malformed"
+
+
+class TooSlow(ServiceError):
+    """The request did not arrive in time."""
+
+    status = 408
+    type = "too_slow"
+
+
+class HeadersTooLarge(ServiceError):
+    """More headers than anybody needs."""
+
+    status = 431
+    type = "headers_too_large"
+
+
+class Encoded(ServiceError):
+    """The body is compressed."""
+
+    status = 415
+    type = "encoded"
 
 
 class Unauthorized(ServiceError):

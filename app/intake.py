@@ -7,16 +7,16 @@ it, no task is made for it, and its body is dropped as it comes. Probes, and all
 import asyncio
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from app.connection import Connection
 from app.errors import Overloaded
 from app.joined import Joined
 from app.main import BUSY
-from app.service import Service
 from app.trace import request_id
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -31,12 +31,8 @@ ERROR = Overloaded("more is asked for than can be answered in time; try again")
 DONE = cast(RequestResponseCycle, SimpleNamespace(response_complete=True, message_event=asyncio.Event()))
 
 
-class Intake(HttpToolsProtocol):
+class Intake(Connection):
     """One connection."""
-
-    def __init__(self, config: Any, *given: Any, **named: Any) -> None:
-        super().__init__(config, *given, **named)
-        self._service: Service = config.app.state.service
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """What is answered here goes out joined."""
@@ -44,11 +40,12 @@ class Intake(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A request begins, or is refused."""
+        self.check_head()
         free = self.parser.get_method() in FREE or self.url.startswith(ADMIN)
-        if free or self._service.admission.admits(_size(self.headers)):
+        if free or self.service.admission.admits(_size(self.headers)):
             super().on_headers_complete()
             return
-        metrics = self._service.metrics
+        metrics = self.service.metrics
         metrics.rejected.labels(ERROR.type).inc()
         metrics.requests.labels(self._endpoint(), ERROR.status).inc()
         if self._plain:

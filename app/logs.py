@@ -22,11 +22,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(form: Literal["text", "json"]) -> None:
-    """Send the service's and uvicorn's lines to stderr in one form; requests are counted, not logged."""
+    """Send the service's and uvicorn's lines to stderr in one form; requests and refusals are counted, not logged."""
     handler = logging.StreamHandler()
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if form == "json" else text)
-    for name, level in (("app", logging.INFO), ("uvicorn", logging.WARNING)):
+    for name, level in (("app", logging.INFO), ("uvicorn", logging.ERROR)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)

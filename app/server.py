@@ -16,6 +16,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from app.connection import Connection
 from app.intake import Intake
 from app.service import Service
 from app.settings import Settings
@@ -34,6 +35,7 @@ class Server(uvicorn.Server):
             host=settings.host,
             port=settings.port,
             http=Intake,
+            ws="none",
             access_log=False,
             log_config=None,
             server_header=False,
@@ -66,7 +68,12 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: is it ready, was it refused, is it time to go?"""
-        self._service.metrics.connections.set(len(self.server_state.connections))
+        connections = self.server_state.connections
+        self._service.metrics.connections.set(len(connections))
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for each in [one for one in connections if isinstance(one, Connection)]:
+                each.look(now)
         if self._service.failure or time.monotonic() >= self._leave:
             self.should_exit = True
         elif not self._announced and self._service.label:

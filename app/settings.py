@@ -83,6 +83,10 @@ class Settings(BaseSettings):
     max_batch: int = Field(256, ge=1, description="Most requests, pairs, texts or events of one call.")
     max_body_bytes: int = Field(4 << 20, ge=1_024, description="Most bytes of a JSON body.")
     max_stream_bytes: int = Field(64 << 20, ge=1_024, description="Most bytes of an NDJSON body.")
+    max_connections: int = Field(4_096, ge=1, description="Most connections of a process; more are hung up.")
+    receive_seconds: float = Field(
+        30.0, gt=0.0, le=3_600.0, description="Longest that a request may take to arrive, its body too."
+    )
     drain_seconds: float = Field(
         0.0, ge=0.0, le=3_600.0, description="Keep serving this long after SIGTERM, not ready."
     )

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, from_json, to_json
 from starlette.requests import ClientDisconnect
 
-from app.errors import Invalid, TooLarge
+from app.errors import Encoded, Invalid, TooLarge
 
 M = TypeVar("M", bound=BaseModel)
 E = TypeVar("E", bound=BaseModel)
@@ -36,7 +36,10 @@ FIXES = {
 
 async def read(request: Request, limit: int) -> bytes:
     """The body; TooLarge as soon as it has more bytes than the limit, whatever its headers say."""
-    announced = dict(request.scope["headers"]).get(b"content-length", b"")
+    headers = dict(request.scope["headers"])
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise Encoded("content-encoding: bodies are taken as they are; send it uncompressed")
+    announced = headers.get(b"content-length", b"")
     if announced.isdigit() and int(announced) > limit:
         raise TooLarge(_large(limit))
     chunks, size, more = [], 0, True

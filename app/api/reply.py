@@ -13,6 +13,7 @@ from app.service import Service
 REFUSED = "Not usable: the message names the field and the fix."
 ERRORS: dict[int | str, dict[str, Any]] = {
     413: {"model": ErrorBody, "description": "More bytes, candidates or entries than the limits in /info."},
+    415: {"model": ErrorBody, "description": "A compressed body."},
     422: {"model": ErrorBody, "description": REFUSED},
     503: {"model": ErrorBody, "description": "No model yet, draining, or an event that could not be stored."},
 }

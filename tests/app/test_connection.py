@@ -1,0 +1,154 @@
+"""Raw sockets against the real process."""
+
+import socket
+import time
+
+import httpx
+import pytest
+
+from tests.live import eventually, process, shown
+
+GOOD = b'POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 24\r\n\r\n{"user_id": "u", "k": 1}'
+
+
+@pytest.fixture(scope="module")
+def port(shelf, redis_server):
+    named = {"CHORUS_RECEIVE_SECONDS": "1.5", "CHORUS_MAX_CONNECTIONS": "20"}
+    with process(shelf, redis_server, **named) as (_, address, _):
+        yield int(address.rpartition(":")[2])
+
+
+def connect(port):
+    return socket.create_connection(("127.0.0.1", port), timeout=20)
+
+
+def heard(talk):
+    """All that comes until it hangs up."""
+    found = b""
+    try:
+        while data := talk.recv(65_536):
+            found += data
+    except ConnectionResetError:
+        pass
+    return found
+
+
+def said(port, *pieces, pause=0.0):
+    with connect(port) as talk:
+        for piece in pieces:
+            try:
+                talk.sendall(piece)
+            except OSError:  # it has hung up
+                break
+            time.sleep(pause)
+        return heard(talk)
+
+
+def refusals(port, reason):
+    with httpx.Client() as client:
+        return shown(client, f"http://127.0.0.1:{port}", f'chorus_rejected_total{{reason="{reason}"}}')
+
+
+BAD = {
+    "no HTTP": ([b"hello\r\n\r\n"], 400, "malformed"),
+    "TLS": ([b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 40], 400, "malformed"),
+    "two lengths": ([GOOD.replace(b"Host: x", b"Content-Length: 3")], 400, "malformed"),
+    "length and chunks": ([GOOD.replace(b"Host: x", b"Transfer-Encoding: chunked")], 400, "malformed"),
+    "bad chunk": (
+        [b"POST /recommend HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"],
+        400,
+        "malformed",
+    ),
+    "NUL in a header": ([b"GET /info HTTP/1.1\r\nHost: x\0y\r\n\r\n"], 400, "malformed"),
+    "a long header": (
+        [b"GET /info HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 40_000 + b"\r\n\r\n"],
+        431,
+        "headers_too_large",
+    ),
+    "many headers": (
+        [b"GET /info HTTP/1.1\r\nHost: x\r\n" + b"X-Y: z\r\n" * 10_000 + b"\r\n"],
+        431,
+        "headers_too_large",
+    ),
+    "a long path": ([b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"], 431, "headers_too_large"),
+    "headers without end": (
+        [b"GET /info HTTP/1.1\r\nX-Long: ", *[b"x" * 65_536] * 64],
+        431,
+        "headers_too_large",
+    ),
+    "blank lines without end": ([b"\r\n" * 32_768] * 8, 431, "headers_too_large"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_read_is_refused_and_hung_up(port, name):
+    pieces, status, reason = BAD[name]
+    before = refusals(port, reason)
+    answer = said(port, *pieces, pause=0.01)
+    if answer:  # who still sends when we hang up may lose the answer
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        assert b'"error_type":"%b"' % reason.encode() in answer
+        assert answer.count(b"HTTP/1.1 %d" % status) == 1
+    assert refusals(port, reason) == before + 1
+    assert said(port, GOOD.replace(b"Host: x", b"Connection: close")).startswith(b"HTTP/1.1 200")
+
+
+SLOW = {
+    "nothing": [],
+    "half a head": [b"GET /info HTTP/1.1\r\nHost:"],
+    "half a body": [GOOD[:-5]],
+    "blank lines": [b"\r\n"] * 12,
+    "drops": [bytes([each]) for each in GOOD[:12]],
+    "half a body after a refusal": [b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 24\r\n\r\n{"],
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_who_takes_too_long_is_hung_up(port, name):
+    before = refusals(port, "too_slow")
+    answer = said(port, *SLOW[name], pause=0.2)
+    assert b"200 OK" not in answer
+    if name in ("half a head", "half a body", "drops"):
+        assert answer.startswith(b"HTTP/1.1 408 ")
+    assert refusals(port, "too_slow") == before + 1
+
+
+def test_a_connection_that_stays_is_not_hung_up_for_its_age(port):
+    with connect(port) as talk:
+        for _ in range(12):
+            talk.sendall(GOOD)
+            assert talk.recv(65_536).startswith(b"HTTP/1.1 200")
+            time.sleep(0.2)
+
+
+def test_requests_that_come_together_are_answered_in_turn(port):
+    long = GOOD.replace(b"Content-Length: 24", b"Content-Length: 50024") + b" " * 50_000
+    last = GOOD.replace(b"Host: x", b"Connection: close")
+    answer = said(port, long + GOOD + last[:40], last[40:], pause=0.1)
+    assert answer.count(b"HTTP/1.1 200 OK") == 3
+
+
+def test_more_connections_than_the_limit_are_hung_up_and_there_is_room_again_later(port):
+    before = refusals(port, "connections")
+    talks = [connect(port) for _ in range(40)]
+    for talk in talks[-5:]:
+        assert heard(talk) == b""
+    for talk in talks:
+        talk.close()
+    eventually(lambda: refusals_or_none(port) is not None)
+    assert refusals(port, "connections") >= before + 15
+
+
+def refusals_or_none(port):
+    try:
+        return refusals(port, "connections")
+    except httpx.TransportError:
+        return None
+
+
+def test_a_compressed_body_is_refused_before_it_is_read(client):
+    for encoding in ("gzip", "br", "identity, gzip"):
+        answer = client.post("/recommend", content=b"\x1f\x8b", headers={"Content-Encoding": encoding})
+        assert (answer.status_code, answer.json()["error_type"]) == (415, "encoded")
+    body = {"user_id": "u1", "k": 1}
+    assert client.post("/recommend", json=body, headers={"Content-Encoding": "identity"}).status_code == 200
