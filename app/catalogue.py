@@ -96,6 +96,9 @@ class Catalogue:
         changed = self._changed.get(item_id, GONE)
         return self.items.rows.get(item_id) if changed == GONE else changed
 
+    def __contains__(self, item_id: str) -> bool:
+        return self._changed.get(item_id, self.items.rows.get(item_id, GONE)) != GONE
+
     def places(self, ids: Sequence[str]) -> Rows:
         """Row numbers of items (n,), -1 for an unknown or deleted one."""
         rows = self._ids.find(ids)

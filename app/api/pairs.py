@@ -126,7 +126,7 @@ def _grouped(
 
 def _candidate(pair: Pair, model: Model) -> str | Described:
     candidate = asks.candidate(pair, model.manifest, model.engine.features)
-    if isinstance(candidate, str) and model.catalogue.row(candidate) is None:
+    if isinstance(candidate, str) and candidate not in model.catalogue:
         raise Invalid(f"item_id: {pair.item_id!r} is not in the catalogue; give its text")
     return candidate
 

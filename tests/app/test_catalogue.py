@@ -263,6 +263,7 @@ def test_whatever_is_put_and_deleted_the_catalogue_holds_what_a_dict_would(bundl
     assert sorted(catalogue.ids) == sorted(model)
     asked = [*items.ids[:3], "new", "newer"]
     rows = catalogue.places(asked)
+    assert [item in catalogue for item in asked] == [item in model for item in asked]
     assert list(Candidates(tuple(asked)).known(rows)) == [item for item in asked if item in model]
     for item, vector in zip(ids, catalogue.vectors(catalogue.places(ids)), strict=True):
         assert np.array_equal(vector, model[item])

@@ -73,6 +73,15 @@ def test_an_item_that_was_put_is_a_candidate_and_is_retrieved_at_once(service, i
         assert metric(client, 'chorus_item_changes_total{change="put",result="stored"}') == 1
 
 
+def test_an_item_that_was_deleted_is_no_pair(service, ids):
+    with running(service) as client:
+        assert client.delete(f"/items/{ids[0]}").status_code == 200
+        pairs = [{"query": "shoes", "item_id": item_id} for item_id in ids[:2]]
+        gone, there = client.post("/score", json={"pairs": pairs}).json()["results"]
+        assert (gone["status"], there["status"]) == (422, 200)
+        assert "is not in the catalogue" in gone["error"]
+
+
 def test_it_is_scored_as_the_same_item_described_in_the_request(service):
     with running(service) as client:
         fields = {"attributes": {"category": ["shoes"]}, "published": "2025-11-01T00:00:00Z"}
