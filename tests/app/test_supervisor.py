@@ -60,7 +60,10 @@ def test_each_worker_has_its_share_of_the_connections(served):
             for name in os.listdir(f"/proc/{worker}/fd")
         )
 
-    before = {worker: held(worker) for worker in workers(pid)}
+    before, last = {worker: held(worker) for worker in workers(pid)}, None
+    while before != last:  # earlier callers' connections are still being closed
+        time.sleep(0.3)
+        before, last = {worker: held(worker) for worker in before}, before
     clients = [httpx.Client() for _ in range(10)]
     try:
         for client in clients:
