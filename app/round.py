@@ -20,7 +20,7 @@ MOST = 8_192  # candidates of a round: enough for its fixed cost to be little of
 
 @dataclass(frozen=True)
 class Round:
-    """n candidates of G asks, ask after ask, that share their columns, their fusion and what was counted live.
+    """n candidates of G asks, ask after ask, that share their columns, their fusion and when live counting began.
 
     sizes (G,): candidates of each ask, none 0; apart: each candidate is a list of its own, not each ask.
     """
@@ -41,8 +41,15 @@ class Round:
 
     @property
     def live(self) -> Live | None:
-        """None if nothing was counted or asked for."""
-        return self.known[0].live
+        """What was counted of the candidates, by each ask's own trip; None if nothing was or none asked."""
+        first = self.known[0].live
+        if first is None or all(one.live is first for one in self.known):
+            return first
+        ids = self.slate.ids
+        records = [
+            one.live.of(ids[part]) for one, part in zip(self.known, self.parts, strict=True) if one.live
+        ]
+        return Live(tuple(ids), np.concatenate(records), first.began)
 
     @cached_property
     def parts(self) -> list[slice]:
@@ -78,7 +85,8 @@ def rounds(
     groups: dict[object, list[int]] = {}
     for number, (ask, one, slate) in enumerate(zip(asks, known, slates, strict=True)):
         if len(slate):
-            key = (id(slate.columns), id(one.live), ask.explain, ask.fusion.key)
+            counted = None if one.live is None else (one.live.began,)
+            key = (id(slate.columns), counted, ask.explain, ask.fusion.key)
             groups.setdefault(key, []).append(number)
     for group in groups.values():
         for numbers in _cut(group, slates):

@@ -7,6 +7,7 @@ from app import round as rounds
 from app.fusion import Fusion
 from app.question import Ask, Known
 from app.slate import Columns, Slate
+from app.state import Live
 from tests.app.test_pasts import past
 
 CLICKS = Fusion("weighted_sum", {"click": 1.0})
@@ -24,9 +25,13 @@ def columns():
 def of(columns, sizes, *, apart=False, **fields):
     """Rounds of asks with so many candidates each; fields: a value for each ask."""
     asks = [Ask(now=float(number), fusion=CLICKS) for number in range(len(sizes))]
+    lives = fields.pop("live", [None] * len(asks))
     for name, values in fields.items():
         asks = [replace(ask, **{name: value}) for ask, value in zip(asks, values, strict=True)]
-    known = [Known(past=past(), user=np.zeros(1), query=None, texts={}, cache="bypass") for _ in asks]
+    known = [
+        Known(past=past(), user=np.zeros(1), query=None, texts={}, cache="bypass", live=live)
+        for live in lives
+    ]
     slates = [Slate(np.arange(size), columns, np.arange(size)) for size in sizes]
     return list(rounds.rounds(asks, known, slates, apart=apart))
 
@@ -58,6 +63,20 @@ def test_asks_that_weigh_or_explain_otherwise_are_other_rounds(columns):
     assert [numbers for numbers, _ in found] == [[0, 2], [1], [3]]
     assert [each.fusion for _, each in found] == [CLICKS, product, CLICKS]
     assert [each.explain for _, each in found] == [False, False, True]
+
+
+def test_asks_of_other_trips_share_a_round_and_keep_what_their_own_trip_counted(columns):
+    def live(began, *counts):
+        return Live(tuple(range(len(counts))), np.array(counts), began)
+
+    lives = [live(5.0, 1, 2, 3), live(5.0, 10, 20), None, live(None, 7), live(5.0, 8)]
+    found = of(columns, [2, 2, 1, 1, 1], live=lives)
+    assert [numbers for numbers, _ in found] == [[0, 1, 4], [2], [3]]
+    joined, none, alone = (each.live for _, each in found)
+    assert (joined.items, joined.began) == ((0, 1, 0, 1, 0), 5.0)
+    assert joined.records.tolist() == [1, 2, 10, 20, 8]
+    assert none is None
+    assert alone is lives[3]
 
 
 def test_a_round_is_bounded_and_an_ask_stays_whole(columns):
