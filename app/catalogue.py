@@ -33,7 +33,7 @@ class Catalogue:
         self, items: Items, manifest: Manifest, parted: Parted, *, index: Index | None = None
     ) -> None:
         self.items = items
-        self._ids = Ids(items.ids, items.rows)
+        self._ids = Ids(items.rows, len(items))
         self._parted = parted
         self._index = Exact(items.vectors) if index is None else index
         self.edition = self.runtime = 0

@@ -1,10 +1,10 @@
 """Records of items side by side in one array, each in a slot of its own: hundreds are gathered in one step."""
 
 from collections.abc import Sequence
-from itertools import repeat
 
 import numpy as np
 
+from app.ids import Ids
 from model_store.counters import Layout, Records
 from model_store.moment import Ints
 
@@ -20,13 +20,13 @@ class Slab:
         self._records = np.zeros(slots, dtype=layout.dtype)  # memory is taken as slots are
         self._records[NOWHERE] = layout.blank(1)[0]
         self._times = np.full(slots, -np.inf)
-        self._slots: dict[str, int] = {}
+        self._slots = Ids({}, slots)
         self._names: list[str] = [""] * slots
         self._free = list(range(slots - 1, NOWHERE, -1))  # the last is taken first
 
     def gather(self, items: Sequence[str], since: float) -> tuple[Records, Ints]:
         """Records of items (n,), and the places (m,) of those that were not put here at that time or later."""
-        slots = np.fromiter(map(self._slots.get, items, repeat(NOWHERE)), np.int64, len(items))
+        slots = np.maximum(self._slots.find(items), NOWHERE)
         missing = np.flatnonzero(self._times.take(slots) < since)
         return self._records.take(slots), missing  # several times as fast as [slots]
 
@@ -35,13 +35,15 @@ class Slab:
         items = items[: len(self._times) - 1]
         while len(self._free) < sum(item not in self._slots for item in items):
             self._empty()
-        slots = [self._slot(item) for item in items]
+        slots = self._slots.find(items)
+        for place in np.flatnonzero(slots < 0).tolist():
+            slots[place] = self._take(items[place])
         self._records.put(slots, records[: len(items)])
         self._times[slots] = time
 
     def drop(self, item: str) -> None:
         """Forget a record, if it is here."""
-        slot = self._slots.pop(item, None)
+        slot = self._slots.pop(item)
         if slot is not None:
             self._times[slot] = -np.inf
             self._free.append(slot)
@@ -55,11 +57,10 @@ class Slab:
     def __len__(self) -> int:
         return len(self._slots)
 
-    def _slot(self, item: str) -> int:
-        slot = self._slots.get(item)
-        if slot is None:
-            slot = self._slots[item] = self._free.pop()
-            self._names[slot] = item
+    def _take(self, item: str) -> int:
+        slot = self._free.pop()
+        self._slots.put(item, slot)
+        self._names[slot] = item
         return slot
 
     def _empty(self) -> None:
