@@ -32,38 +32,44 @@ class Columns:
                 self.size = rows[name.plain].stop
         named = {name.plain: name for name in names}
         self.places = tuple((named[plain], slice(each.start, each.stop)) for plain, each in rows.items())
-        self._told, self._compared, self._missing = _Move(), _Move(), _Move()
+        told, compared, missing = _Move(), _Move(), _Move()
         for name in names:
-            self._add(name, rows[name.plain])
+            found, forms = rows[name.plain], len(FORMS) if name.listed else 1
+            self._width = (compared if name.listed else told).add(found, self._width, len(found) * forms)
+            if name.optional:
+                self._width = missing.add(found[-1:], self._width, 1)
+        self._told, self._compared, self._missing = told.arrays, compared.arrays, missing.arrays
 
     def table(self, values: Floats, starts: Ints) -> NDArray[np.float32]:
         """The columns (n, F) of values (V, n), of lists that begin at `starts`."""
         missing, rows = np.isnan(values), values.shape[1]
         lines = rows // LINE + 1 | 1  # odd, or lines that are read across would share few places of a cache
         columns = np.empty((self._width, lines * LINE), dtype=np.float32)[:, :rows]
-        told = values[self._told.rows]
-        columns[self._told.columns] = np.fmin(told, 0.0) + np.fmax(told, 0.0)  # of NaN both are 0
-        columns[self._missing.columns] = missing[self._missing.rows]
-        if self._compared.rows:
-            forms = relative(values[self._compared.rows], starts)
-            columns[self._compared.columns] = forms.reshape(-1, rows)
+        told, to = self._told
+        known = values[told]
+        columns[to] = np.fmin(known, 0.0) + np.fmax(known, 0.0)  # of NaN both are 0
+        last, to = self._missing
+        columns[to] = missing[last]
+        compared, to = self._compared
+        if len(compared):
+            columns[to] = relative(values[compared], starts).reshape(-1, rows)
         return columns.T
-
-    def _add(self, name: Name, rows: range) -> None:
-        """The columns that stand next."""
-        move, forms = (self._compared, len(FORMS)) if name.listed else (self._told, 1)
-        move.rows += rows
-        move.columns += range(self._width, self._width + len(rows) * forms)
-        self._width += len(rows) * forms
-        if name.optional:
-            self._missing.rows.append(rows[-1])
-            self._missing.columns.append(self._width)
-            self._width += 1
 
 
 class _Move:
     """From which rows of values to which columns."""
 
     def __init__(self) -> None:
-        self.rows: list[int] = []
-        self.columns: list[int] = []
+        self._rows: list[int] = []
+        self._columns: list[int] = []
+
+    def add(self, rows: range, begin: int, count: int) -> int:
+        """Some rows, for so many columns; where these end."""
+        self._rows += rows
+        self._columns += range(begin, begin + count)
+        return begin + count
+
+    @property
+    def arrays(self) -> tuple[Ints, Ints]:
+        """Rows and columns."""
+        return np.array(self._rows, dtype=np.int64), np.array(self._columns, dtype=np.int64)

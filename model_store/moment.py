@@ -62,8 +62,10 @@ class Moment:
         """Candidates of each one's list, (n,), or (1,) if there is one list."""
         if self.lengths is not None:
             return self.lengths
+        if len(self.starts) == 1:
+            return np.array([self.rows])
         sizes = np.diff(self.starts, append=self.rows)
-        return sizes if len(sizes) == 1 else np.repeat(sizes, sizes)
+        return np.repeat(sizes, sizes)
 
     def at(self, rows: Ints) -> "Moment":
         """What all candidates of an asker share, told of one of each, (G,)."""
@@ -74,7 +76,7 @@ class Moment:
 
         return Moment(
             now=some(self.now),
-            published=np.full(len(rows), np.nan),
+            published=some(self.published),
             last_event=some(self.last_event),
             sizes=some(self.sizes),
             habits={name: some(each) for name, each in self.habits.items()},
