@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +91,7 @@ def joined(slates: Sequence[Slate]) -> Slate:
         return slates[0]
     given = None
     if all(slate.given is not None for slate in slates):
-        given = [item for slate in slates for item in slate.given or ()]
+        given = list(chain.from_iterable(slate.given or () for slate in slates))
     rows, places = (
         np.concatenate(parts) for parts in zip(*((s.rows, s.places) for s in slates), strict=True)
     )
