@@ -124,7 +124,8 @@ class Link:
         now = time.monotonic()
         if now >= self._quiet_until:
             self._quiet_until = now + QUIET
-            log.warning("Redis refuses commands of %s: %s", op, refusal)
+            reason = str(refusal).partition(", with args")[0]  # which may be of a user
+            log.warning("Redis refuses commands of %s: %s", op, reason)
 
     def _reader(self) -> Line:
         """The first line on which nothing long is ahead, else the one that is free first."""

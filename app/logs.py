@@ -1,12 +1,29 @@
-"""Log lines on stderr: text to read, or one JSON object a line."""
+"""Log lines on stderr: text to read, or one JSON object a line. They hold nothing of what users sent.
+
+A fault is told by its type and by where it was raised, without its message: that may quote a request.
+"""
 
 import json
 import logging
+import traceback
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 
-class JsonFormatter(logging.Formatter):
+class Discreet(logging.Formatter):
+    """Faults without their messages."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 as logging has it
+        """Where each was raised, and its type; the first cause last."""
+        told, error = [], ei[1]
+        while error is not None:
+            place = "".join(traceback.format_tb(error.__traceback__))
+            told.append(f"{place}{type(error).__module__}.{type(error).__qualname__}")
+            error = error.__cause__ or error.__context__
+        return "\nbecause of\n".join(told)
+
+
+class JsonFormatter(Discreet):
     """{"time", "level", "logger", "message"[, "error"]}, one line a record."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -24,7 +41,7 @@ class JsonFormatter(logging.Formatter):
 def configure(form: Literal["text", "json"]) -> None:
     """Send the service's and uvicorn's lines to stderr in one form; requests and refusals are counted, not logged."""
     handler = logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    text = Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if form == "json" else text)
     for name, level in (("app", logging.INFO), ("uvicorn", logging.ERROR)):
         logger = logging.getLogger(name)

@@ -78,7 +78,7 @@ def _end(changes: Changes, state: State, pools: Pools) -> None:
 
 def read(settings: Settings) -> tuple[Bundle, Engine, Scorer]:
     """The bundle that the settings name, all of it read, and its graphs; raises what is wrong with it."""
-    bundle = Shelf(settings.store).open(settings.model, settings.version)
+    bundle = Shelf(settings.store).open(settings.model, settings.version, settings.pins)
     engine = Engine(bundle, settings.device)
     scorer = Scorer(bundle, engine.features)
     scorer.check(bundle, engine)

@@ -60,7 +60,11 @@ class Redis:
             kept = f"data in {self._settings.redis_dir}" if self._settings.redis_dir else "forgets at exit"
             return f"embedded, {kept}"
         url = self._settings.redis_url
-        return url.rpartition("@")[2] if url else "none: no redis-server here; set CHORUS_REDIS_URL"
+        return (
+            url.rpartition("@")[2].partition("?")[0]
+            if url
+            else "none: no redis-server here; set CHORUS_REDIS_URL"
+        )
 
     async def close(self) -> None:
         """Hang up, and end the embedded server."""

@@ -2,11 +2,12 @@
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.address import Address
@@ -16,6 +17,7 @@ from model_store.shelf import DEFAULT_ROOT
 
 PREFIX = "CHORUS_"
 FOREIGN = {"CHORUS_DATA"}  # where the tests find public data; nothing to the service
+PINS = r"^[0-9a-f]{64}(,[0-9a-f]{64})*$"
 SCHEMES = ("redis://", "rediss://", "unix://")
 
 
@@ -39,6 +41,9 @@ class Settings(BaseSettings):
     version: int | None = Field(None, ge=1, description="Version to serve; the newest if unset.")
     api_keys_file: Path | None = Field(
         None, description="File of API keys; unset, whoever reaches the port may do all but /admin."
+    )
+    bundle_sha256: Annotated[str, StringConstraints(pattern=PINS)] | None = Field(
+        None, description="sha256 of the manifest.json that may be served, several with commas; unset, any."
     )
     device: Device = Field("auto", description="auto, cpu or cuda.")
     max_wait_ms: int = Field(
@@ -93,6 +98,11 @@ class Settings(BaseSettings):
     grace_seconds: int = Field(30, ge=1, description="How long open requests may take to finish after that.")
     log_format: Literal["text", "json"] = Field("text", description="Form of the log lines on stderr.")
 
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """The hashes of the manifests that may be served; none: any may."""
+        return tuple(self.bundle_sha256.split(",")) if self.bundle_sha256 else ()
+
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **given: Any) -> "Settings":
         """Settings of the environment, `given` ones first; SettingsError names what is wrong and the fix."""
@@ -103,7 +113,8 @@ class Settings(BaseSettings):
             first = error.errors()[0]
             name = PREFIX + str(first["loc"][0]).upper()
             reason = first["msg"].removeprefix("Value error, ")
-            raise SettingsError(f"{name}={first['input']}: {reason}") from error
+            told = re.sub(r"//[^/]*@", "//", str(first["input"]))  # without the password of a URL
+            raise SettingsError(f"{name}={told}: {reason}") from None
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:

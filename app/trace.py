@@ -18,6 +18,14 @@ from app.service import Service
 log = logging.getLogger(__name__)
 
 KEY = "chorus.trace"
+SECURE = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+PAGES = ("/docs", "/docs/oauth2-redirect", "/redoc")
+POLICY = (  # what FastAPI's pages load, and nothing else
+    b"default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; worker-src blob:; "
+    b"style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
+    b"font-src https://fonts.gstatic.com; img-src data: https:; connect-src 'self'; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 GOOD_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
@@ -64,7 +72,7 @@ class Tracing:
         async def mark(message: Message) -> None:
             if message["type"] == "http.response.start":
                 trace.status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *self._headers(trace)]
+                message["headers"] = [*message.get("headers", ()), *self._headers(trace, scope["path"])]
             await send(message)
 
         metrics.in_progress.inc()
@@ -86,7 +94,10 @@ class Tracing:
             )
             trace.stages.close()
 
-    def _headers(self, trace: Trace) -> Iterator[tuple[bytes, bytes]]:
+    def _headers(self, trace: Trace, path: str) -> Iterator[tuple[bytes, bytes]]:
+        yield from SECURE
+        if path in PAGES:
+            yield b"content-security-policy", POLICY
         yield b"x-request-id", trace.request_id.encode()
         yield b"server-timing", trace.timing().encode()
         if self._service.label:

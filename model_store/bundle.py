@@ -18,6 +18,7 @@ Opening checks every file against the manifest, and says by name what is wrong.
 
 import hashlib
 import json
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,7 +28,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from model_store import index, items
-from model_store.errors import BundleDamaged, BundleForeign, BundleMismatch, BundleMissing
+from model_store.errors import BundleDamaged, BundleForeign, BundleMismatch, BundleMissing, BundleUnpinned
 from model_store.manifest import FORMAT, FileEntry, Manifest
 
 MANIFEST = "manifest.json"
@@ -41,12 +42,12 @@ class Bundle:
     manifest: Manifest
 
     @classmethod
-    def open(cls, folder: Path) -> "Bundle":
-        """Read the manifest and check every file that it names.
+    def open(cls, folder: Path, pins: Collection[str] = ()) -> "Bundle":
+        """Read the manifest and check every file that it names; pins: sha256 that the manifest may have, if any.
 
-        Raises BundleMissing, BundleForeign or BundleDamaged.
+        Raises BundleMissing, BundleForeign, BundleUnpinned or BundleDamaged.
         """
-        bundle = cls(folder, _manifest(folder))
+        bundle = cls(folder, _manifest(folder, pins))
         files = bundle.manifest.files
         with ThreadPoolExecutor() as pool:  # hashing takes no turn of the interpreter's
             for _ in pool.map(_check, map(folder.joinpath, files), files.values()):
@@ -88,14 +89,17 @@ class Bundle:
             return [json.loads(line) for line in file]
 
 
-def _manifest(folder: Path) -> Manifest:
+def _manifest(folder: Path, pins: Collection[str]) -> Manifest:
     if not folder.is_dir():
         raise BundleMissing(f"{folder} is no folder; publish a bundle with `chorus-train publish`")
     path = folder / MANIFEST
     if not path.is_file():
         raise BundleForeign(f"{folder} has no {MANIFEST}: not a bundle, or one whose copy was cut short")
+    written = path.read_bytes()
+    if pins and (real := hashlib.sha256(written).hexdigest()) not in pins:
+        raise BundleUnpinned(f"{path} has sha256 {real}, which is not pinned; pin it if you trust it")
     try:
-        record = json.loads(path.read_bytes())
+        record = json.loads(written)
     except ValueError as error:
         raise BundleForeign(f"{path} is not JSON ({error}); copy the bundle again") from error
     found = record.get("format") if isinstance(record, dict) else None

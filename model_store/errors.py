@@ -6,6 +6,7 @@ ChorusError                 everything that this project raises on purpose
     ├── BundleMissing       no such folder, name or version
     ├── BundleDamaged       a file is absent, cut short or not the one that the manifest names
     ├── BundleForeign       no manifest, or a manifest of another format
+    ├── BundleUnpinned      its manifest is not one that the operator trusts
     └── BundleMismatch      graphs, dimensions or golden answers are not what the manifest promises
 """
 
@@ -32,6 +33,10 @@ class BundleDamaged(BundleError):
 
 class BundleForeign(BundleError):
     """The folder holds no manifest, or one of a format that this code cannot read."""
+
+
+class BundleUnpinned(BundleError):
+    """Its manifest is not one that the operator trusts."""
 
 
 class BundleMismatch(BundleError):

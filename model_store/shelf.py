@@ -7,7 +7,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +48,9 @@ class Shelf:
             raise BundleMissing(f"{name} has no version {version} in {self.root}; there are: {versions}")
         return self.root / name / str(version or versions[-1])
 
-    def open(self, name: str | None = None, version: int | None = None) -> Bundle:
+    def open(self, name: str | None = None, version: int | None = None, pins: Collection[str] = ()) -> Bundle:
         """`find` and `Bundle.open`."""
-        return Bundle.open(self.find(name, version))
+        return Bundle.open(self.find(name, version), pins)
 
     @contextmanager
     def draft(self, name: str) -> Iterator[Path]:

@@ -33,6 +33,22 @@ def test_a_json_line_is_one_object_with_the_error(capsys):
     assert "ValueError" in record["error"]
 
 
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_fault_is_told_with_its_place_and_causes_and_nothing_of_what_it_quotes(capsys, form):
+    logs.configure(form)
+    user, text = "ecila"[::-1], "s'ecila fo"[::-1]
+    try:
+        try:
+            {}[user]
+        except KeyError as cause:
+            raise ValueError(text) from cause
+    except ValueError:
+        logging.getLogger("app.x").exception("request %s failed", "r1")
+    told = capsys.readouterr().err
+    assert all(word in told for word in ("ValueError", "because of", "KeyError", "test_logs.py", "r1"))
+    assert user not in told
+
+
 def test_a_text_line_names_its_logger(capsys):
     logs.configure("text")
     logging.getLogger("app.link").warning("Redis is away")

@@ -91,6 +91,13 @@ def test_a_damaged_bundle_ends_the_start_with_one_clear_line(bundle, tmp_path, r
     assert "tokenizer.json has" in line
 
 
+def test_a_bundle_that_is_not_pinned_ends_the_start_with_its_hash(bundle, redis_server):
+    environ = {"CHORUS_STORE": str(bundle.parents[1]), "CHORUS_REDIS_URL": redis_server.url}
+    code, [line] = refused(CHORUS_BUNDLE_SHA256="0" * 64, **environ)
+    assert code == 2
+    assert "which is not pinned" in line
+
+
 def test_an_empty_shelf_says_what_to_do(tmp_path, redis_server):
     code, [line] = refused("--store", str(tmp_path), CHORUS_REDIS_URL=redis_server.url)
     assert code == 2

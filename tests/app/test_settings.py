@@ -58,3 +58,17 @@ def test_every_setting_is_explained_in_the_docs(pytestconfig):
     for name, field in Settings.model_fields.items():
         assert f"`{PREFIX}{name.upper()}`" in page
         assert field.description
+
+
+def test_pins_are_hashes_with_commas():
+    one, other = "a" * 64, "0123456789abcdef" * 4
+    assert Settings(bundle_sha256=f"{one},{other}").pins == (one, other)
+    assert Settings().pins == ()
+    with pytest.raises(SettingsError, match="CHORUS_BUNDLE_SHA256"):
+        Settings.load(bundle_sha256=f"{one}, {other}")
+
+
+def test_a_password_in_a_url_is_not_told():
+    with pytest.raises(SettingsError, match="CHORUS_REDIS_URL=redis://host") as error:
+        Settings.load(redis_url="redis://user:se@cret@host/0?colour=red")
+    assert "cret" not in str(error.value)

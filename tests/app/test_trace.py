@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from starlette.testclient import TestClient
 
@@ -57,3 +59,18 @@ def test_a_fault_of_ours_is_one_body_with_an_id_to_quote(settings):
         "request_id": "quote-me",
     }
     assert "Zero" not in answer.text
+
+
+def test_every_answer_forbids_guessing_and_keeping_and_pages_say_what_they_load(client):
+    for answer in (client.get("/info"), client.get("/nothing"), client.post("/recommend", content=b"{")):
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "no-store"
+    for page in ("/docs", "/redoc"):
+        answer = client.get(page)
+        policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
+        assert "frame-ancestors" in policy
+        loaded = set(re.findall(r'(?:src|href)="(https://[^/"]+)', answer.text))
+        allowed = " ".join(policy.values())
+        assert {
+            place for place in loaded if place not in allowed and "https:" not in policy["img-src"]
+        } == set()

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from model_store.bundle import MANIFEST, Bundle, digest
-from model_store.errors import BundleDamaged, BundleError, BundleForeign, BundleMismatch, BundleMissing
+from model_store.errors import (
+    BundleDamaged,
+    BundleError,
+    BundleForeign,
+    BundleMismatch,
+    BundleMissing,
+    BundleUnpinned,
+)
 from model_store.index import CELLS, CENTRES, Cells, Exact
 from model_store.shelf import seal
 
@@ -30,6 +37,18 @@ def test_a_whole_bundle_opens_and_names_every_file_of_its_folder(bundle):
     opened = Bundle.open(bundle)
     assert sorted(opened.manifest.files) == names(bundle)
     assert all(opened.path(name).is_file() for name in opened.manifest.files)
+
+
+def test_a_manifest_that_is_not_pinned_is_refused_with_its_hash(bundle, copy):
+    pin = digest(bundle / MANIFEST)
+    assert Bundle.open(copy, ("0" * 64, pin)).manifest.files
+    (copy / names(copy)[0]).write_bytes(b"of somebody else")
+    seal(
+        copy, Bundle.open(bundle).manifest
+    )  # a shelf that was tampered with: whole, and not what was trusted
+    assert Bundle.open(copy).manifest.files
+    with pytest.raises(BundleUnpinned, match=f"has sha256 {digest(copy / MANIFEST)}, which is not pinned"):
+        Bundle.open(copy, (pin,))
 
 
 def test_any_file_that_is_missing_is_named(bundle, copy):
