@@ -45,6 +45,7 @@ class Admission:
         self._requests = 0
         self._room = 0.0  # candidates that may wait
         self._begun, self._used = clock()
+        self._last = self._used  # when an answer was finished last
         self._short = self._begun  # when the wait was short last
         # what was learned, old turns counting less: seconds, candidates, requests
         self._spent, self._done, self._served = PRICE * HEAD, float(HEAD), 1.0
@@ -62,11 +63,16 @@ class Admission:
         self._admitted.inc()
         return True
 
+    def finished(self) -> None:
+        """A request has been answered."""
+        self._last = self._clock()[1]
+
     def _begin(self) -> None:
         """A new turn: learn from those since the last one, and say how much may wait."""
         (now, used), waiting = self._clock(), self._waiting.value
-        # while candidates wait the thread does not rest; what others take of its core counts too then
-        spent = now - self._begun if waiting else used - self._used
+        # while candidates wait the thread does not rest, and what others take of its core counts too; else what it
+        # does between the last answer and the next request is not for requests
+        spent = now - self._begun if waiting else max(0.0, self._last - self._used)
         self._begun, self._used = now, used
         self._spent = KEPT * self._spent + spent
         self._done = KEPT * self._done + self._taken
@@ -75,7 +81,7 @@ class Admission:
         rule = max(SHARE * self._longest, JOBS * self._spent / self._served)
         if spent + price * waiting < 0.5 * rule:
             self._short = now
-        burst = rule / SHARE
+        burst = max(self._longest, 5.0 * rule)
         overload = now - self._short > 2.0 * burst
         self._room = (rule if overload else burst) / price
         self._taken, self._requests, self._over = 0.0, 0, False

@@ -56,6 +56,7 @@ class Batcher:
         self._most = most
         self._tokens = tokens
         self._waiting, self._together = metrics.waiting, metrics.together
+        self._encodes = metrics.encodes.labels("text")
         self._queue: SimpleQueue[Asked | None] = SimpleQueue()
         self._closed = False
         names = (f"texts-{number}" for number in range(threads))
@@ -97,10 +98,10 @@ class Batcher:
                 late = late if done else time.monotonic() + HELD
                 done.append(self._run(batch))
             if done and (first is None or time.monotonic() >= late):
-                _tell(done)
+                self._tell(done)
                 done = []
         if done:
-            _tell(done)
+            self._tell(done)
 
     def _run(self, batch: Sequence[Job]) -> Done:
         self._together.observe(len(batch))
@@ -125,27 +126,28 @@ class Batcher:
         try:
             while asked := self._queue.get(block=wait):
                 self._waiting.dec()
+                if asked.row.cancelled():  # nobody waits for it any more
+                    continue
                 try:
                     return Job(self._engine.tokenizer.encode(asked.text), asked.row)
                 except Exception as error:  # noqa: BLE001 the same
-                    _tell([Done([asked.row], error)])
+                    self._tell([Done([asked.row], error)])
         except Empty:
             pass
         return None
 
+    def _tell(self, done: Sequence[Done]) -> None:
+        """Hand over what is done on the event loop."""
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            done[0].waiting[0].get_loop().call_soon_threadsafe(self._land, done)
 
-def _tell(done: Sequence[Done]) -> None:
-    """Hand over what is done on the event loop."""
-    with suppress(RuntimeError):  # the loop is closed: nobody waits
-        done[0].waiting[0].get_loop().call_soon_threadsafe(_land, done)
-
-
-def _land(done: Sequence[Done]) -> None:
-    for waiting, rows in done:
-        for number, row in enumerate(waiting):
-            if row.cancelled():
-                continue
-            if isinstance(rows, Exception):
-                row.set_exception(rows)
-            else:
-                row.set_result(rows[number])
+    def _land(self, done: Sequence[Done]) -> None:
+        for waiting, rows in done:
+            self._encodes.inc(0 if isinstance(rows, Exception) else len(waiting))
+            for number, row in enumerate(waiting):
+                if row.cancelled():
+                    continue
+                if isinstance(rows, Exception):
+                    row.set_exception(rows)
+                else:
+                    row.set_result(rows[number])

@@ -57,7 +57,6 @@ class Changes:
         self._manifest = manifest
         self._texts = texts
         self._metrics = metrics
-        self._encodes = metrics.encodes.labels("text")
         self._turn = asyncio.Semaphore(texts.abreast)  # of items: a query waits for a few of them at most
         self._version = 0  # all changes up to it were seen
         self._recent: dict[str, int] = {}  # id to the version that was applied last, in that order
@@ -155,7 +154,6 @@ class Changes:
         waiting = [self._waiting[item] for item in ids]
         texts = (self._texts.encode(each.item.text) for each in waiting)
         rows = await asyncio.gather(*texts, return_exceptions=True)
-        self._encodes.inc(len(rows))
         kept = {}
         for each, row in zip(waiting, rows, strict=True):
             item = each.item
@@ -174,7 +172,6 @@ class Changes:
         if self._digests.get(item.item_id) == digest(item.text):
             return self._catalogue.encoded(item.item_id)
         async with self._turn:
-            self._encodes.inc()
             return await self._texts.encode(item.text)
 
     def _put(self, item: Described, row: Row, version: int) -> None:

@@ -18,6 +18,8 @@ ChorusError (model_store.errors)
     ├── TooLarge           413  more bytes, candidates or entries than the limits in /info
     ├── NotReady           503  no model loaded yet, or draining; try again
     ├── Overloaded         429  it would wait too long; try again
+    ├── Expired            504  the deadline has passed
+    ├── Gone               499  the caller has hung up: for the metrics alone
     ├── NotStored          503  Redis is away and an event or item would be lost; send it again
     └── ModelFailure       500  the model gave a number that is not finite
 """
@@ -168,6 +170,20 @@ class Overloaded(ServiceError):
     status = 429
     type = "overloaded"
     retry_after = 1
+
+
+class Expired(ServiceError):
+    """The deadline has passed; nothing more is done for the request."""
+
+    status = 504
+    type = "timeout"
+
+
+class Gone(ServiceError):
+    """Whoever asked has hung up, and never sees this."""
+
+    status = 499
+    type = "gone"
 
 
 class NotStored(ServiceError):

@@ -17,7 +17,7 @@ from app.connection import Connection
 from app.errors import Overloaded
 from app.joined import Joined
 from app.main import BUSY
-from app.trace import request_id
+from app.trace import KEY, Trace, request_id
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -58,6 +58,14 @@ class Intake(Connection):
     def _endpoint(self) -> str:
         path = self.url.partition(b"?")[0].decode("latin-1").removeprefix("/v1")
         return path if path in BUSY else "other"
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whoever waits for an answer here waits no more."""
+        if self.cycle and not self.cycle.response_complete:
+            trace: Trace | None = self.cycle.scope.get(KEY)  # type: ignore[assignment]
+            if trace and trace.patience:
+                trace.patience.leave()
+        super().connection_lost(exc)
 
     @property
     def _plain(self) -> bool:

@@ -9,10 +9,11 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import openapi
+from app import openapi, patience
 from app.api import admin, batch, events, health, info, items, recommend, score
-from app.api.reply import reply
+from app.api.reply import reply, service_of
 from app.errors import ServiceError
+from app.patience import Patience
 from app.service import Service
 from app.settings import Settings
 from app.trace import Tracing, trace_of
@@ -29,6 +30,8 @@ BUSY: dict[str, Endpoint] = {
     "/events": events.events,
 }
 
+PATIENT = ("/recommend", "/recommend/batch", "/score")  # what changes nothing, and may be left in the middle
+
 
 class App(FastAPI):
     """FastAPI; but the busy endpoints, which it documents, are answered past its layers and its router."""
@@ -37,7 +40,7 @@ class App(FastAPI):
         super().__init__(**told)
         self.state.service = service
         self._direct = {
-            prefix + path: Tracing(_bare(endpoint), service, path)
+            prefix + path: Tracing(_bare(_in_time(endpoint) if path in PATIENT else endpoint), service, path)
             for path, endpoint in BUSY.items()
             for prefix in ("", "/v1")
         }
@@ -88,6 +91,19 @@ def _bare(endpoint: Endpoint) -> ASGIApp:
         await response(scope, receive, send)
 
     return app
+
+
+def _in_time(endpoint: Endpoint) -> Endpoint:
+    """An endpoint for as long as its caller waits."""
+
+    async def work(request: Request) -> Response:
+        service, trace = service_of(request), trace_of(request)
+        seconds = patience.asked(request.scope["headers"], service.settings.request_timeout_ms / 1_000)
+        trace.patience = Patience(trace.stages, service.metrics, trace.start + seconds)
+        with trace.patience:
+            return await endpoint(request)
+
+    return work
 
 
 async def _refuse(request: Request, error: ServiceError) -> Response:

@@ -1,7 +1,7 @@
 """What the process remembers: a bounded table of the newest values, and work already under way."""
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
@@ -38,12 +38,14 @@ class Lru(Generic[K, V]):
 class Flights(Generic[K, V]):
     """Single flight: however many ask for a key at once, the work is done once.
 
-    The work is a task of its own: a caller who goes away neither stops it nor fails the others.
+    The work is a task of its own: a caller who goes away does not fail the others. When all have gone, it is
+    cancelled.
     """
 
     def __init__(self, shared: Callable[[], None]) -> None:
         self._shared = shared
         self._tasks: dict[K, asyncio.Future[V]] = {}
+        self._callers: Counter[K] = Counter()
 
     def __contains__(self, key: K) -> bool:
         return key in self._tasks
@@ -53,7 +55,21 @@ class Flights(Generic[K, V]):
         task = self._tasks.get(key)
         if task is None:
             task = self._tasks[key] = asyncio.ensure_future(work())
-            task.add_done_callback(lambda _: self._tasks.pop(key))
+            task.add_done_callback(lambda task: self._forget(key, task))
         else:
             self._shared()
-        return asyncio.shield(task)
+        self._callers[key] += 1
+        caller = asyncio.shield(task)
+        caller.add_done_callback(lambda caller: self._left(key, task, caller))
+        return caller
+
+    def _left(self, key: K, task: asyncio.Future[V], caller: asyncio.Future[V]) -> None:
+        if caller.cancelled() and not task.done():
+            self._callers[key] -= 1
+            if not self._callers[key]:
+                task.cancel()
+                self._forget(key, task)  # now: whoever asks from here on starts another
+
+    def _forget(self, key: K, task: asyncio.Future[V]) -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key], self._callers[key]

@@ -11,9 +11,11 @@ A count costs 0.1 µs, an observation 0.2, a stage 0.5, finding a child by its l
 
 import time
 from collections.abc import Iterator, Sequence
+from math import inf
 
 from prometheus_client.core import Metric
 
+from app.errors import Expired, Gone
 from app.series import Registry
 from app.tally import Tally
 
@@ -40,6 +42,10 @@ class Metrics:
         self.in_progress = gauge("requests_in_progress", "Requests being answered now.", "sum")
         self.connections = gauge("connections", "Open connections.", "sum")
         self.admitted = counter("admitted_total", "Requests that were not refused for overload at once.")
+        self.expired = counters(
+            "expired_total", "Requests whose deadline passed, by the stage reached.", "stage"
+        )
+        self.abandoned = counter("abandoned_total", "Requests whose caller hung up before the answer.")
         self.rejected = counters("rejected_total", "Requests refused before any work.", "reason")
         self.keys = counters("key_requests_total", "Requests that an API key let in.", "key")
         self.keys_stale = gauge(
@@ -109,13 +115,18 @@ class Metrics:
 
 
 class Stages:
-    """Time spent by one request in each stage, for Server-Timing and, at its end, the histogram."""
+    """Time spent by one request in each stage, for Server-Timing and, at its end, the histogram.
 
-    __slots__ = ("_metrics", "seconds")
+    until: when its caller stops waiting, on `time.perf_counter`: no stage begins after that; -inf: he is gone.
+    """
+
+    __slots__ = ("_metrics", "seconds", "stage", "until")
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self.seconds: dict[str, float] = {}
+        self.stage = "read"
+        self.until = inf
 
     def __call__(self, stage: str) -> "Span":
         """Measures the block that it is with."""
@@ -124,6 +135,12 @@ class Stages:
     def add(self, stage: str, seconds: float) -> None:
         """So much more time of a stage."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    def late(self) -> Expired | Gone:
+        """Why no stage begins any more."""
+        if self.until == -inf:
+            return Gone("the caller has hung up")
+        return Expired(f"the deadline passed in the stage {self.stage}; ask for less, or wait longer")
 
     def close(self) -> None:
         """Count each stage, once a request."""
@@ -141,7 +158,10 @@ class Span:
         self._stage = stage
 
     def __enter__(self) -> None:
-        self._start = time.perf_counter()
+        start = self._start = time.perf_counter()
+        self._stages.stage = self._stage
+        if start > self._stages.until:
+            raise self._stages.late()
 
     def __exit__(self, *_: object) -> None:
         self._stages.add(self._stage, time.perf_counter() - self._start)

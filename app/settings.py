@@ -46,6 +46,9 @@ class Settings(BaseSettings):
         None, description="sha256 of the manifest.json that may be served, several with commas; unset, any."
     )
     device: Device = Field("auto", description="auto, cpu or cuda.")
+    request_timeout_ms: int = Field(
+        5_000, ge=1, le=3_600_000, description="Deadline of a request that names none; 504 when it passes."
+    )
     max_wait_ms: int = Field(
         50,
         ge=1,

@@ -29,7 +29,6 @@ class Texts:
         self._batcher = batcher
         self._share = keep
         self._cache = metrics.cache
-        self._encodes = metrics.encodes.labels("text")
         self._local: Lru[str, Row] = Lru(size)
         self._flights: Flights[str, Row] = Flights(metrics.shared.labels("text").inc)
 
@@ -67,7 +66,6 @@ class Texts:
         return row
 
     def _encode(self, text: str) -> asyncio.Future[Row]:
-        self._encodes.inc()
         row = self._batcher.encode(text)
         row.add_done_callback(partial(self._keep, text))
         return row

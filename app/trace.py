@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import ServiceError
 from app.metrics import Stages
+from app.patience import Patience
 from app.service import Service
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Trace:
     stages: Stages
     start: float = field(default_factory=time.perf_counter)
     cache: str | None = None
+    patience: Patience | None = None
     status: int = 0
 
     def timing(self) -> str:
@@ -89,6 +91,7 @@ class Tracing:
             await _fail(ServiceError("the service failed; quote the request_id"), trace, mark)
         finally:
             metrics.in_progress.dec()
+            self._service.admission.finished()
             metrics.answered(
                 self._endpoint or _endpoint(scope), trace.status, time.perf_counter() - trace.start
             )

@@ -159,9 +159,9 @@ class Users:
         return await self._flights.run(past.digest, lambda: self._encode(past, profile))
 
     async def _encode(self, past: Past, profile: Row | None) -> Row:
-        self._metrics.encodes.labels("user").inc()
         loop = asyncio.get_running_loop()
         vector = await loop.run_in_executor(self._pool, self._engine.user, self._history(past, profile))
+        self._metrics.encodes.labels("user").inc()
         self._local.put(past.digest, vector)
         return vector
 

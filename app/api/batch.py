@@ -20,7 +20,7 @@ from app.api import ask as asks
 from app.api import recommend
 from app.api.body import parse_each, parse_or, read
 from app.api.recommend import answer
-from app.api.reply import giving, reply, service_of, taking
+from app.api.reply import LATE, giving, reply, service_of, taking
 from app.api.schema import AT_LEAST_ONE, Each, RecommendRequest, Strict
 from app.errors import Invalid, ServiceError
 from app.model import Model
@@ -62,7 +62,7 @@ class BatchAnswer(BaseModel):
     "/recommend/batch",
     summary="Rank items for many users",
     openapi_extra=taking(BatchRequest, EXAMPLE),
-    responses=giving(BatchAnswer, ANSWER),
+    responses=giving(BatchAnswer, ANSWER) | LATE,
 )
 async def batch(request: Request) -> Response:
     """Each request succeeds or fails alone; NDJSON in (application/x-ndjson) is NDJSON out, streamed."""

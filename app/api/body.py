@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, from_json, to_json
-from starlette.requests import ClientDisconnect
 
-from app.errors import Encoded, Invalid, TooLarge
+from app.errors import Encoded, Gone, Invalid, TooLarge
 
 M = TypeVar("M", bound=BaseModel)
 E = TypeVar("E", bound=BaseModel)
@@ -46,7 +45,7 @@ async def read(request: Request, limit: int) -> bytes:
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise ClientDisconnect
+            raise Gone("the caller hung up before the end of the body")
         chunks.append(message.get("body", b""))
         size, more = size + len(chunks[-1]), message.get("more_body", False)
         if size > limit:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from app.api.ask import ask
 from app.api.body import parse, read
-from app.api.reply import giving, reply, service_of, taking
+from app.api.reply import LATE, giving, reply, service_of, taking
 from app.api.schema import ModelName, RankedItem, RecommendRequest
 from app.errors import ServiceError
 from app.model import Model
@@ -56,7 +56,7 @@ class RecommendAnswer(BaseModel):
     "/recommend",
     summary="Rank items for a user",
     openapi_extra=taking(RecommendRequest, EXAMPLE),
-    responses=giving(RecommendAnswer, ANSWER),
+    responses=giving(RecommendAnswer, ANSWER) | LATE,
 )
 async def recommend(request: Request) -> Response:
     """Candidates given, or retrieved from the catalogue; every task's value and one score for each."""

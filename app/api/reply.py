@@ -17,6 +17,9 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     422: {"model": ErrorBody, "description": REFUSED},
     503: {"model": ErrorBody, "description": "No model yet, draining, or an event that could not be stored."},
 }
+LATE: dict[int | str, dict[str, Any]] = {
+    504: {"model": ErrorBody, "description": "The deadline has passed; nothing more is done for the request."}
+}
 
 
 def service_of(request: Request) -> Service:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from app.api.body import check_size, parse_each, read
 from app.api.pairs import Pair, ScoreRequest, scored
-from app.api.reply import giving, reply, service_of, taking
+from app.api.reply import LATE, giving, reply, service_of, taking
 from app.api.schema import (
     ModelName,
 )
@@ -59,7 +59,7 @@ class ScoreAnswer(BaseModel):
     "/score",
     summary="Score given pairs and texts",
     openapi_extra=taking(ScoreRequest, EXAMPLE),
-    responses=giving(ScoreAnswer, ANSWER),
+    responses=giving(ScoreAnswer, ANSWER) | LATE,
 )
 async def score(request: Request) -> Response:
     """All tasks for each pair; a pair that cannot be scored does not fail the others."""

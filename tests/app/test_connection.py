@@ -13,7 +13,11 @@ GOOD = b'POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 24\r\n\r\n{"user
 
 @pytest.fixture(scope="module")
 def port(shelf, redis_server):
-    named = {"CHORUS_RECEIVE_SECONDS": "1.5", "CHORUS_MAX_CONNECTIONS": "20"}
+    named = {
+        "CHORUS_RECEIVE_SECONDS": "1.5",
+        "CHORUS_MAX_CONNECTIONS": "20",
+        "CHORUS_MAX_WAIT_MS": "10000",
+    }
     with process(shelf, redis_server, **named) as (_, address, _):
         yield int(address.rpartition(":")[2])
 

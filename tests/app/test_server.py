@@ -26,7 +26,10 @@ def test_it_says_in_five_lines_where_everything_is_and_ends_with_zero(shelf, red
 
 
 def test_a_hundred_who_ask_the_same_at_once_cost_one_run_of_each_encoder(shelf, redis_server):
-    with process(shelf, redis_server) as (_, address, _), httpx.Client() as plain:
+    with (
+        process(shelf, redis_server, CHORUS_MAX_WAIT_MS="10000") as (_, address, _),
+        httpx.Client() as plain,
+    ):
         item = plain.post(f"{address}/recommend", json={"query": "mug", "k": 1}).json()["items"][0]["item_id"]
         event = plain.get(f"{address}/info").json()["events"][0]
         history = [{"item_id": item, "event": event, "timestamp": "2025-09-01T08:00:00Z"}]

@@ -1,0 +1,178 @@
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from app.errors import Expired, Gone, Invalid
+from app.metrics import Metrics, Stages
+from app.patience import MOST, Patience, asked
+from tests.app.test_intake import served
+from tests.live import eventually_async, serving
+
+CROWD = [f"a text of the crowd, number {number}" for number in range(600)]
+
+
+def patient(seconds: float) -> tuple[Patience, Stages, Metrics]:
+    metrics = Metrics()
+    stages = Stages(metrics)
+    return Patience(stages, metrics, time.perf_counter() + seconds), stages, metrics
+
+
+def test_the_header_says_how_long_and_without_it_the_setting_does():
+    assert asked([(b"host", b"x"), (b"x-request-timeout-ms", b"250")], 5.0) == 0.25
+    assert asked([(b"host", b"x")], 5.0) == 5.0
+
+
+@pytest.mark.parametrize(
+    "told", [b"", b"0", b"-1", b"1.5", b"1e3", b"soon", str(MOST + 1).encode(), b"9" * 99]
+)
+def test_a_header_that_is_no_number_of_milliseconds_is_refused(told):
+    with pytest.raises(Invalid, match="X-Request-Timeout-Ms: must be a whole number of milliseconds"):
+        asked([(b"x-request-timeout-ms", told)], 5.0)
+
+
+def test_a_stage_that_is_late_does_not_begin():
+    async def run():
+        patience, stages, metrics = patient(0.0)
+        begun = []
+        with pytest.raises(Expired, match="in the stage heads"), patience, stages("heads"):
+            begun.append("heads")
+        return begun, metrics.expired.labels("heads").value
+
+    assert asyncio.run(run()) == ([], 1)
+
+
+def test_a_wait_ends_with_the_deadline_and_the_task_goes_on():
+    async def run():
+        patience, stages, metrics = patient(0.01)
+        with pytest.raises(Expired), patience, stages("text"):
+            await asyncio.sleep(60)
+        await asyncio.sleep(0)
+        return metrics.expired.labels("text").value, asyncio.current_task().cancelling()
+
+    assert asyncio.run(run()) == (1, 0)
+
+
+def test_nothing_is_late_any_more_once_the_answer_is_made():
+    """A stream goes on after it."""
+
+    async def run():
+        patience, stages, _ = patient(0.01)
+        with patience:
+            pass
+        await asyncio.sleep(0.03)
+        with stages("heads"):
+            return "streamed"
+
+    assert asyncio.run(run()) == "streamed"
+
+
+def test_who_hangs_up_is_counted_and_waits_no_more():
+    async def run():
+        patience, stages, metrics = patient(60.0)
+        asyncio.get_running_loop().call_later(0.01, patience.leave)
+        with pytest.raises(Gone), patience, stages("text"):
+            await asyncio.sleep(60)
+        patience.leave()  # twice: too late
+        await asyncio.sleep(0)
+        return metrics.abandoned.value
+
+    assert asyncio.run(run()) == 1
+
+
+def test_a_cancellation_from_outside_stays_one():
+    async def work():
+        patience, _, _ = patient(60.0)
+        with patience:
+            await asyncio.sleep(60)
+
+    async def run():
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+
+
+@asynccontextmanager
+async def crowded(service):
+    """Many texts stand in line before whoever comes; at the end all are encoded."""
+    texts = service.model.pools.texts
+    rows = [texts.encode(text) for text in CROWD]
+    yield
+    await asyncio.gather(*rows)
+    await asyncio.sleep(0)
+
+
+def encodes(service) -> float:
+    return service.metrics.encodes.labels("text").value
+
+
+def test_a_text_whose_caller_has_expired_in_the_line_is_never_encoded(settings):
+    async def run():
+        async with serving(settings) as (client, service):
+            before = encodes(service)
+            async with crowded(service):
+                answer = await client.post(
+                    "/recommend",
+                    json={"query": "nobody waits for this", "k": 1},
+                    headers={"X-Request-Timeout-Ms": "20"},
+                )
+            expired = service.metrics.expired.labels("text").value
+            return answer, encodes(service) - before, expired
+
+    answer, number, expired = asyncio.run(run())
+    assert answer.status_code == 504
+    assert answer.json()["error_type"] == "timeout"
+    assert (number, expired) == (len(CROWD), 1)
+
+
+def test_a_text_that_somebody_else_wants_too_is_encoded(settings):
+    async def run():
+        async with serving(settings) as (client, service):
+            before = encodes(service)
+            async with crowded(service):
+                body = {"query": "one of two waits for this", "k": 1}
+                short = client.post("/recommend", json=body, headers={"X-Request-Timeout-Ms": "20"})
+                answers = await asyncio.gather(short, client.post("/recommend", json=body))
+            return [answer.status_code for answer in answers], encodes(service) - before
+
+    assert asyncio.run(run()) == ([504, 200], len(CROWD) + 1)
+
+
+def test_a_text_whose_caller_has_hung_up_is_never_encoded(settings):
+    body = b'{"query": "nobody is there for this", "k": 1}'
+    request = b"POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+    async def run():
+        async with served(settings) as (service, address):
+            before, url = encodes(service), httpx.URL(address)
+            async with crowded(service):
+                _, writer = await asyncio.open_connection(url.host, url.port)
+                writer.write(request)
+                await eventually_async(lambda: _is(service.metrics.in_progress.value == 1))
+                writer.close()
+                await eventually_async(lambda: _is(service.metrics.in_progress.value == 0))
+            return encodes(service) - before, service.metrics.abandoned.value
+
+    assert asyncio.run(run()) == (len(CROWD), 1)
+
+
+async def _is(true):
+    return true
+
+
+def test_a_deadline_is_refused_by_name_over_http(client):
+    answer = client.post("/score", json={"texts": ["red"]}, headers={"X-Request-Timeout-Ms": "soon"})
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("X-Request-Timeout-Ms: ")
+
+
+def test_events_have_no_deadline_for_they_may_have_been_stored(client):
+    event = {"user_id": "patience", "item_id": "i1", "event": "click"}
+    answer = client.post("/events", json=event, headers={"X-Request-Timeout-Ms": "soon"})
+    assert answer.status_code == 200
