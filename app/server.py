@@ -46,13 +46,14 @@ class Server(uvicorn.Server):
         self._service: Service = app.state.service
         self._drain = settings.drain_seconds
         self._announce = announce
-        self._announced = False
+        self._announced = self._told = False
         self._leave = float("inf")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Not ready now, gone later; at once if told again."""
         del sig, frame
-        if self.should_exit:
+        told, self._told = self._told, True
+        if told and self.should_exit:  # it may leave of itself, and then hear the first signal
             self.force_exit = True
         elif self._service.draining or self._drain == 0.0:
             self.should_exit = True

@@ -179,7 +179,7 @@ def refused(*options, **variables) -> tuple[int, list[str]]:
         line for line in result.stderr.splitlines() if " ERROR " in line or line.startswith("chorus-serve: ")
     ]
     assert result.stdout == ""
-    assert "Traceback" not in result.stderr
+    assert "Traceback" not in result.stderr, result.stderr
     return result.returncode, lines
 
 
