@@ -12,13 +12,14 @@ RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin chorus \
 
 FROM base AS service-packages
 WORKDIR /source
-COPY pyproject.toml constraints.txt README.md ./
+COPY pyproject.toml service.lock README.md ./
 COPY model_store model_store
 COPY app app
 # tokenizers asks for the Hugging Face client, which only its downloads use: the service reads local files.
 RUN python -m venv --without-pip /opt/chorus \
-    && pip --python /opt/chorus/bin/python install -c constraints.txt . \
-    && pip --python /opt/chorus/bin/python uninstall --yes huggingface_hub hf-xet httpx2 httpcore2 truststore fsspec filelock tqdm PyYAML \
+    && pip --python /opt/chorus/bin/python install --no-deps --require-hashes -r service.lock \
+    && pip --python /opt/chorus/bin/python install --no-deps --no-build-isolation . \
+    && pip --python /opt/chorus/bin/python uninstall --yes setuptools huggingface_hub hf-xet httpx2 httpcore2 truststore fsspec filelock tqdm PyYAML \
     && rm /opt/chorus/bin/chorus-train \
     && find /opt/chorus -depth -type d -name tests -exec rm -rf {} +
 

@@ -24,7 +24,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev demo shop test bench bench-tools lint format clean constraints image image-training compose-up compose-down
+.PHONY: help install install-dev demo shop test bench bench-tools lint format clean constraints lock audit image image-training compose-up compose-down
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /\1\t/' | expand -t 16
@@ -116,6 +116,16 @@ constraints:  ## Write constraints.txt anew: the newest versions that pyproject.
 	{ grep '^#' constraints.txt; build/constraints/bin/python -m pip freeze --all | \
 		grep -vE '^(chorus|pip|wheel)\b' | sed -E 's/\+[a-z0-9]+$$//'; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt
+
+lock:  ## Write service.lock anew: what the service's image installs, of constraints.txt, with hashes
+	$(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install --quiet uv
+	{ grep '^#' service.lock; echo setuptools | build/lock/bin/uv pip compile --quiet pyproject.toml - -c constraints.txt \
+		--generate-hashes --python-version 3.11.9 --python-platform linux --no-header --no-annotate; } > build/service.lock
+	mv build/service.lock service.lock
+
+audit:  ## Ask PyPI's list of advisories for what service.lock names; needs the network, and fails without it
+	$(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet pip-audit
+	build/audit/bin/pip-audit --strict --disable-pip --require-hashes -r service.lock
 
 image:  ## Build the service image
 	docker build -t chorus .
