@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.metrics import Metrics
+from app.pulse import Pulse
 from app.stored import Row
 from model_store.engine import Engine
 
@@ -54,6 +55,7 @@ class Batcher:
     def __init__(self, engine: Engine, metrics: Metrics, *, threads: int, most: int, tokens: int = 0) -> None:
         self._engine = engine
         self._most = most
+        self.pulse = Pulse()
         self._tokens = tokens
         self._waiting, self._together = metrics.waiting, metrics.together
         self._encodes = metrics.encodes.labels("text")
@@ -107,7 +109,8 @@ class Batcher:
         self._together.observe(len(batch))
         waiting = [job.row for job in batch]
         try:
-            return Done(waiting, self._engine.rows([job.tokens for job in batch]))
+            with self.pulse:
+                return Done(waiting, self._engine.rows([job.tokens for job in batch]))
         except Exception as error:  # noqa: BLE001 it is for those who wait
             return Done(waiting, error)
 

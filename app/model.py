@@ -3,7 +3,6 @@
 import logging
 import time
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +13,7 @@ from app.fusion import Fusion
 from app.link import Link
 from app.metrics import Metrics
 from app.pace import Pace
+from app.pulse import Threads
 from app.recommender import Pools, Recommender
 from app.register import Register
 from app.settings import Settings
@@ -99,7 +99,7 @@ async def build(settings: Settings, link: Link, metrics: Metrics, pace: Pace | N
             most=settings.max_waiting_texts,
             tokens=_tokens(settings, engine),
         ),
-        heads=ThreadPoolExecutor(threads, thread_name_prefix="heads"),
+        heads=Threads(threads, "heads"),
     )
 
     def assemble() -> Model:

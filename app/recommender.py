@@ -7,7 +7,6 @@ retrieved items takes one more trip, for all that were retrieved.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -19,6 +18,7 @@ from app.catalogue import Catalogue
 from app.metrics import Metrics, Stages
 from app.moments import Moments
 from app.outcome import Column, Form
+from app.pulse import Threads
 from app.question import Ask, Draft, Known
 from app.ranker import Answer, Ranker
 from app.settings import Settings
@@ -41,7 +41,12 @@ class Pools:
     """Threads for the graphs: a crowd of texts never stands in the way of the heads."""
 
     texts: Batcher
-    heads: Executor
+    heads: Threads
+
+    @property
+    def longest(self) -> float:
+        """Seconds that the longest run under way has lasted."""
+        return max(self.texts.pulse.longest, self.heads.pulse.longest)
 
 
 class Recommender:

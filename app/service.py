@@ -11,6 +11,7 @@ from app.gate import Gate
 from app.link import Link
 from app.metrics import Metrics
 from app.model import Model
+from app.pulse import STUCK_SECONDS
 from app.redis_server import RedisServer
 from app.settings import Settings
 from app.versions import Versions, Wish
@@ -118,6 +119,12 @@ class Service:
             return "failed" if self.failure else "starting"
         return "degraded" if self.redis.link.away else "ok"
 
+    @property
+    def stuck(self) -> float:
+        """Seconds that the longest run of the served model has lasted."""
+        served = self.versions.served
+        return served.pools.longest if served else 0.0
+
     def reasons(self) -> list[str]:
         """Why the service is not ready; empty if it is."""
         reasons = []
@@ -125,6 +132,8 @@ class Service:
             reasons.append(f"the model was refused: {self.failure}")
         elif self.versions.served is None:
             reasons.append("the model is loading; try again")
+        if (stuck := self.stuck) > STUCK_SECONDS:
+            reasons.append(f"an inference has lasted {stuck:.0f} s: its thread hangs")
         if self.draining:
             reasons.append("draining: the service is about to stop")
         return reasons

@@ -1,4 +1,4 @@
-"""Health and metrics. Liveness depends on nothing; readiness says why not."""
+"""Health and metrics. Liveness depends on nothing that a restart would not mend; readiness says why not."""
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from app.api.reply import reply, service_of
 from app.api.schema import ModelName
+from app.pulse import DEAD_SECONDS
 from app.versions import Refusal
 
 router = APIRouter(tags=["health"])
@@ -14,7 +15,7 @@ router = APIRouter(tags=["health"])
 class Liveness(BaseModel):
     """The process answers."""
 
-    status: str = Field(examples=["alive"])
+    status: str = Field(description="alive or stuck", examples=["alive"])
 
 
 class Readiness(BaseModel):
@@ -36,10 +37,16 @@ class Health(BaseModel):
     degraded: list[str]
 
 
-@router.get("/health/live", summary="Is the process alive?", response_model=Liveness)
-async def live() -> Response:
-    """Always 200: neither load nor Redis nor the model matters."""
-    return reply({"status": "alive"})
+@router.get(
+    "/health/live",
+    summary="Is the process alive?",
+    response_model=Liveness,
+    responses={503: {"model": Liveness, "description": "An inference hangs: only a restart helps."}},
+)
+async def live(request: Request) -> Response:
+    """200, whatever load, Redis and the model do; 503 once an inference has hung for a minute."""
+    dead = service_of(request).stuck > DEAD_SECONDS
+    return reply({"status": "stuck" if dead else "alive"}, 503 if dead else 200)
 
 
 @router.get(
