@@ -121,6 +121,7 @@ class Changes:
         """Follow no more."""
         if self._task:
             self._task.cancel()
+            self._task = None  # it knows us: nobody looks for cycles while requests wait
 
     async def _keep_following(self) -> None:
         while True:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from app import loader
+from app import heap, loader
 from app.errors import Refused, Unknown
 from app.link import Link
 from app.metrics import Metrics
@@ -25,6 +25,8 @@ from model_store.errors import BundleMissing, ChorusError
 from model_store.shelf import Shelf
 
 log = logging.getLogger(__name__)
+
+LINGER_SECONDS = 2.0  # after which most requests of a version that was let go are answered
 
 
 class Wish(BaseModel):
@@ -83,13 +85,13 @@ class Versions:
         self.served, self.previous, self.refusal = ready, before, None
         self._tell(ready, before)
         if gone is not None and gone is not ready:
-            gone.retire()
+            self._let_go(gone)
 
     def abandon(self, refusal: Refusal | None = None) -> None:
         """Serve on; what is ready was refused elsewhere."""
         ready, self._ready = self._ready, None
-        if ready is not None and ready not in (self.served, self.previous):
-            ready.retire()
+        if ready is not None and ready is not self.served and ready is not self.previous:
+            self._let_go(ready)
         self.refusal = refusal or self.refusal
 
     def shown(self) -> dict[str, Any]:
@@ -127,6 +129,14 @@ class Versions:
         before = self.previous.manifest.version if self.previous else None
         return found(wish, Shelf(self._settings.store), self._name, before)
 
+    def _let_go(self, model: Model) -> None:
+        model.retire()
+        self._trim()
+
+    def _trim(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(LINGER_SECONDS, loop.run_in_executor, None, heap.trim)
+
     async def _prepare(self, version: int) -> None:
         held = (self.served, self.previous)
         self._ready = next((each for each in held if each and each.manifest.version == version), None)
@@ -139,6 +149,7 @@ class Versions:
                 self._ready = await loader.load(settings, self._link, self._metrics, pace)
         except ChorusError as error:
             self.refusal = Refusal(version=version, error=str(error), time=time.time())
+            self._trim()
             log.error("version %d was refused, the one that serves goes on: %s", version, error)
             raise Refused(f"version {version} was refused: {error}") from error
         finally:

@@ -3,6 +3,7 @@ local requests, place = {}, 0
 
 function init(args)
   local headers = { ["Content-Type"] = "application/json" }
+  headers["X-API-Key"] = os.getenv("SPEED_KEY")
   for line in io.lines(args[1]) do
     requests[#requests + 1] = wrk.format("POST", nil, headers, line)
   end
