@@ -216,3 +216,22 @@ def test_names_of_metrics_and_scopes_are_bounded_by_the_file(served, keys):
     named = set(re.findall(r'chorus_key_requests_total\{key="([^"]*)"\}', text))
     assert named <= {*keys, "slow", "other"}
     assert not [key for key in keys.values() if key in text]
+
+
+def test_every_worker_asks_for_keys_and_follows_their_file(shelf, redis_server, tmp_path):
+    path, secret = tmp_path / "keys", keyring.make()
+    keyring.add(path, described("one", secret, ("recommend",)))
+    with (
+        process(shelf, redis_server, "--workers", "2", CHORUS_API_KEYS_FILE=str(path)) as (_, address, _),
+        httpx.Client() as first,
+        httpx.Client() as second,  # they stay, so each has a worker of its own
+    ):
+
+        def statuses(key):
+            headers = HEADERS["plain"](key)
+            return [each.get(f"{address}/info", headers=headers).status_code for each in (first, second)]
+
+        assert statuses(secret) == [200, 200]
+        assert statuses(secret[:-1]) == [401, 401]
+        keyring.revoke(path, "one")
+        eventually(lambda: statuses(secret) == [401, 401])
