@@ -22,7 +22,7 @@ HEAD = 150  # candidates that cost as much as a request without any
 PRICE = 1e-6  # seconds a candidate, until it is known better
 KEPT = 0.98  # of what was learned, from turn to turn
 SHARE = 0.1  # of the longest wait, where waiting has become the rule
-JOBS = 10  # requests that may wait in any case, however much they cost
+JOBS = 32  # requests that may wait in any case, however much they cost: so many callers may ask without a pause
 
 
 def clock() -> tuple[float, float]:
@@ -81,7 +81,7 @@ class Admission:
         rule = max(SHARE * self._longest, JOBS * self._spent / self._served)
         if spent + price * waiting < 0.5 * rule:
             self._short = now
-        burst = max(self._longest, 5.0 * rule)
+        burst = max(self._longest, 2.0 * rule)
         overload = now - self._short > 2.0 * burst
         self._room = (rule if overload else burst) / price
         self._taken, self._requests, self._over = 0.0, 0, False

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from app.admission import BYTES, HEAD, JOBS, Admission
 from app.metrics import Metrics
 
-WAIT = 0.05
+WAIT = 0.2
 ROOM = WAIT / 1e-6  # candidates that a burst may make wait, before anything was learned
 
 
