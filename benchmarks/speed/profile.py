@@ -17,20 +17,26 @@ FRAME = re.compile(r"(?P<function>.+) \((?P<file>.+):\d+\)$")
 OTHER = "everything else"
 # the innermost frame that one of these knows, by its function and file, decides
 GROUPS: tuple[tuple[str, str], ...] = (
-    ("gather", r"_gathered |model_store/(items|parts)\.py|app/(catalogue|lookup|overlay|slate|slates)\.py"),
+    (
+        "gather",
+        r"_gathered |model_store/(items|parts)\.py|app/(catalogue|ids|lookup|overlay|slate|slates)\.py",
+    ),
     ("heads", r"onnxruntime/|model_store/(engine|scorer)\.py"),
-    ("metrics", r"app/(metrics|series|tally)\.py|prometheus_client/"),
+    ("metrics", r"app/(drift|metrics|series|tally)\.py|prometheus_client/"),
     ("Redis", r"app/(address|copies|keys|ledger|line|link|near|slab|state|stored|wire)\.py|redis/|hiredis/"),
     ("decode and check", r"app/api/(ask|body|schema)\.py|app/candidates\.py|pydantic|msgspec"),
     (
         "context features",
-        r"app/(moments|prior|shown)\.py|model_store/(clock|features|listwise|moment|taste)\.py",
+        r"app/(moments|prior|shown)\.py|model_store/(clock|columns|features|listwise|moment|taste)\.py",
     ),
     ("user and texts", r"app/(batcher|memory|pasts|texts|users)\.py|model_store/(history|text)\.py"),
     ("fusion and top k", r"app/(fusion|outcome)\.py"),
     ("encode", r"app/api/(recommend|reply)\.py"),
-    ("use case", r"app/(model|question|ranker|recommender|round)\.py"),
-    ("HTTP", r"app/(main|server|service|trace|worker)\.py|uvicorn/|httptools/|starlette/|fastapi/|h11/"),
+    ("use case", r"app/(model|patience|question|ranker|recommender|round|turns)\.py"),
+    (
+        "HTTP",
+        r"app/(admission|connection|gate|intake|joined|keyring|main|server|service|trace|worker)\.py|uvicorn/|httptools/|starlette/|fastapi/|h11/",
+    ),
     ("loop and threads", r"asyncio/|uvloop|concurrent/|threading\.py|selectors\.py|queue\.py"),
 )
 
