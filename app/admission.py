@@ -22,7 +22,7 @@ HEAD = 150  # candidates that cost as much as a request without any
 PRICE = 1e-6  # seconds a candidate, until it is known better
 KEPT = 0.98  # of what was learned, from turn to turn
 SHARE = 0.1  # of the longest wait, where waiting has become the rule
-JOBS = 32  # requests that may wait whatever they cost: so many callers may ask without a pause
+JOBS = 16  # requests that may wait whatever they cost: so many callers may ask without a pause
 
 
 def clock() -> tuple[float, float]:
