@@ -24,7 +24,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev demo shop test bench bench-tools lint format clean constraints lock audit image image-training compose-up compose-down
+.PHONY: help install install-dev demo shop test bench chaos bench-tools lint format clean constraints lock audit image image-training compose-up compose-down
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /\1\t/' | expand -t 16
@@ -84,6 +84,9 @@ test: $(TESTED)  ## Run the tests
 
 bench: bench-tools $(BENCHED) $(PEERS)/.with-peers  ## Measure the service beside its limits and its peers, in 20 minutes
 	@$(BIN)/python -m benchmarks.speed --peers $(PEERS)
+
+chaos: bench-tools $(BENCHED)  ## Drills: overload, every fault of Redis, new versions, in 10 minutes
+	@for drill in flood away swap; do $(BIN)/python -m benchmarks.chaos.$$drill; done
 
 bench-tools:
 	@for tool in wrk redis-server taskset; do command -v $$tool >/dev/null || \
