@@ -85,7 +85,7 @@ test: $(TESTED)  ## Run the tests
 bench: bench-tools $(BENCHED) $(PEERS)/.with-peers  ## Measure the service beside its limits and its peers, in 20 minutes
 	@$(BIN)/python -m benchmarks.speed --peers $(PEERS)
 
-chaos: bench-tools $(BENCHED)  ## Drills: overload, every fault of Redis, new versions, in 10 minutes
+chaos: bench-tools $(BENCHED)  ## Drills: overload, every fault of Redis, new versions: many minutes
 	@for drill in flood away swap; do $(BIN)/python -m benchmarks.chaos.$$drill; done
 
 bench-tools:

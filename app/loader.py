@@ -26,7 +26,7 @@ async def load(settings: Settings, link: Link, metrics: Metrics, pace: Pace) -> 
     except ChorusError as error:
         _count(error, metrics)
         raise
-    except Exception as error:
+    except Exception as error:  # a foreign bundle may do anything to a library; the service says so
         log.exception("the model could not be opened")
         _count(error, metrics)
         raise ChorusError(f"the model could not be opened: {error}") from error

@@ -182,7 +182,7 @@ def main(
     swaps: Annotated[int, typer.Option(help="Swaps whose memory is measured.")] = 50,
     folder: Annotated[Path, typer.Option(help="Where the bundle is kept.")] = Path("var/bench"),
 ) -> None:
-    """Two minutes under load, and two for fifty swaps; writes chaos-swap.json and .md if nothing was left out."""
+    """Minutes under load, and more for fifty swaps; writes chaos-swap.json and .md if nothing was left out."""
     free = sorted(os.sched_getaffinity(0))
     with Progress() as progress:
         bench = bundle.make(folder.absolute(), progress)
