@@ -22,7 +22,7 @@ import typer
 from rich.progress import Progress
 
 from benchmarks import boosting
-from benchmarks.quality import RESULTS, git
+from benchmarks.record import RESULTS, git
 from model_store.features import FeatureSet
 from training import config as configs
 from training import pipeline

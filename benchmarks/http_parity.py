@@ -22,7 +22,7 @@ import torch
 import typer
 from rich.progress import Progress
 
-from benchmarks.quality import RESULTS, git
+from benchmarks.record import RESULTS, git
 from model_store.engine import Engine
 from model_store.shelf import Shelf
 from training import pipeline, ranking

@@ -3,14 +3,13 @@
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality import RESULTS, git
-
-__all__ = ["RESULTS", "table", "write"]
+RESULTS = Path(__file__).parent / "results"
 
 
 def write(stem: str, found: Mapping[str, Any], *, protocol: str, told: str, folder: Path = RESULTS) -> None:
@@ -37,3 +36,8 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def git(*arguments: str) -> str:
+    """One line of git."""
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()

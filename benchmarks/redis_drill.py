@@ -23,7 +23,7 @@ import httpx
 import typer
 
 from app.redis_server import binary
-from benchmarks.quality import RESULTS, git
+from benchmarks.record import RESULTS, git
 
 KILLED, STARTED, ENDED = 6.0, 12.0, 20.0  # seconds from the beginning
 

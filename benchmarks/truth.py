@@ -14,7 +14,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from benchmarks.quality import RESULTS, git
+from benchmarks.record import RESULTS, git
 from model_store.engine import Engine
 from model_store.features import Moment, profile, shares
 from model_store.history import History

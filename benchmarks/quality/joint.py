@@ -1,8 +1,6 @@
-"""Quality on real data: one command a data set, from the original files to a committed table.
+"""A data set's shipped configuration, from the original files to a published bundle and its table.
 
-    python -m benchmarks.quality ebnerd|homedepot|movielens|shop [--seed 7] [--no-alone]
-
-Reads CHORUS_DATA (default ../shared/data); writes benchmarks/results/quality-<name>.json and .md.
+python -m benchmarks.quality ebnerd|homedepot|movielens|shop [--no-alone] [--no-publish]
 """
 
 import json
@@ -16,7 +14,8 @@ from typing import Annotated
 
 import typer
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.record import RESULTS, git
+
 FOLDERS = {"ebnerd": "ebnerd-demo", "homedepot": "home-depot", "movielens": "movielens-100k"}
 PROTOCOLS = {
     "ebnerd": "test: the whole published validation week; choices on the last day of the train week. It was met "
@@ -68,12 +67,3 @@ def command(*arguments: str) -> None:
     """Run one of our own commands, from the environment that runs this."""
     program = Path(sys.executable).parent / arguments[0]
     subprocess.run([str(program), *arguments[1:]], check=True)
-
-
-def git(*arguments: str) -> str:
-    """One line of git."""
-    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
-
-
-if __name__ == "__main__":
-    typer.run(main)
