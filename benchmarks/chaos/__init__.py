@@ -1,1 +1,1 @@
-"""Drills: what the service does under overload, with deadlines, with callers who hang up, and without Redis."""
+"""Drills: what must not bring the service down, done to it. See docs/benchmarks.md."""

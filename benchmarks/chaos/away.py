@@ -1,7 +1,4 @@
-"""Redis refused, silent, slow, cut off, full, replaced: what callers notice, and what becomes of their events.
-
-python -m benchmarks.chaos.away [--fault refused]
-"""
+"""Redis refused, silent, slow, cut off, full, replaced: what callers notice, and what becomes of their events."""
 
 import os
 import subprocess
@@ -9,30 +6,30 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import httpx
 import numpy as np
-import typer
-from rich.progress import Progress
 
 from app import keys
-from benchmarks import record
+from benchmarks.chaos.drill import Ground
 from benchmarks.chaos.faults import FAULTS, Fault, Store, stored
 from benchmarks.chaos.storm import Storm, storm
 from benchmarks.redis_drill import free
-from benchmarks.speed import asks, bundle, crowd, lineup
+from benchmarks.speed import asks, crowd, lineup
 from benchmarks.speed.bundle import Bench
 from benchmarks.speed.crowd import Crowd, moment
 from benchmarks.speed.process import running, wait
 from benchmarks.speed.rig import Cores
+from benchmarks.speed.targets import Target
 from benchmarks.speed.wrk import run as saturate
 
+LINE, SECONDS = 2, 270.0
 CALM, HARM, AFTER = 3.0, 4.0, 6.0  # seconds before, during and after a fault
 SUDDEN = 0.5  # seconds at its beginning in which the breaker opens
 SHARE, CANDIDATES, CONNECTIONS = 0.3, 100, 8
@@ -40,7 +37,7 @@ PAUSE = 0.02  # seconds between two events
 PATIENCE = 20.0
 
 TOLD = (
-    "Requests for known users with 100 candidates at 0.3 of saturation, as they come (Poisson), and an event every "
+    "Requests for known users with 100 candidates at 0.3 of saturation, as they come, and an event every "
     "20 ms, each for a user of its own. A fault begins after 3 s and ends after 7. Added: the p99 of the half second "
     "in which the fault begins, and of the rest of it, less that of the seconds before. Healed: from the end of the "
     "fault until /health says ok. Lost: events that were accepted and are not there at the end. Twice: events that "
@@ -100,10 +97,33 @@ class Stage:
     item: str
 
 
-def measure(bench: Bench, cores: Cores, folder: Path, faults: Sequence[Fault]) -> dict[str, Any]:
+def measure(ground: Ground) -> dict[str, Any]:
     """Each fault in turn, on one service."""
-    with staged(bench, cores, folder) as stage:
-        return {"rate": stage.rate, "faults": {fault.name: suffer(stage, fault) for fault in faults}}
+    folder = ground.bench.folder / "scratch" / "away"
+    with staged(ground.bench, ground.cores, folder) as stage:
+        return {"rate": stage.rate, "faults": {fault.name: suffer(stage, fault) for fault in FAULTS}}
+
+
+def bounds(found: Mapping[str, Any]) -> list[Target]:
+    """What line 2 asks for, of the worst fault."""
+    faults = found["faults"].values()
+
+    def most(name: str) -> float:
+        return max(fault[name] for fault in faults)
+
+    lost, twice, not_200, odd = (
+        sum(fault[name] for fault in faults)
+        for name in ("lost", "twice", "not 200", "other than 200 and 503")
+    )
+    return [
+        Target("answers other than 200", not_200, 0, below=True),
+        Target("p99 added while the breaker opens, ms, the most", most("added at once, ms"), 25, below=True),
+        Target("p99 added once it is open, ms, the most", most("added during, ms"), 1, below=True),
+        Target("seconds until healed, the most", most("healed, s"), 5, below=True),
+        Target("events accepted and not stored", lost, 0, below=True),
+        Target("events stored twice", twice, 0, below=True),
+        Target("events answered with other than 200 and 503", odd, 0, below=True),
+    ]
 
 
 @contextmanager
@@ -225,31 +245,3 @@ def _load(bench: Bench, found: Crowd, store: Store, folder: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "app", "load", str(path)], env=env, check=True, stdout=subprocess.PIPE
     )
-
-
-def main(
-    fault: Annotated[str, typer.Option(help="One of them alone, by its name.")] = "",
-    folder: Annotated[Path, typer.Option(help="Where the bundle is kept.")] = Path("var/bench"),
-) -> None:
-    """Each fault in turn, three and a half minutes; all of them together write chaos-redis.json and .md."""
-    chosen = [each for each in FAULTS if fault in (each.name, "")]
-    if not chosen:
-        raise typer.BadParameter(f"{fault!r} is none of {', '.join(each.name for each in FAULTS)}")
-    free_cores = sorted(os.sched_getaffinity(0))
-    with Progress() as progress:
-        bench = bundle.make(folder.absolute(), progress)
-    found = measure(bench, Cores(free_cores[-1], free_cores[0]), bench.folder / "scratch" / "away", chosen)
-    told = tables(found)
-    typer.echo(told)
-    if chosen == list(FAULTS):
-        record.write("chaos-redis", found, protocol=TOLD, told=told)
-
-
-def tables(found: dict[str, Any]) -> str:
-    """A row a fault."""
-    heads = list(next(iter(found["faults"].values())))
-    return record.table(["fault", *heads], [[name, *row.values()] for name, row in found["faults"].items()])
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -17,9 +17,10 @@ from pathlib import Path
 import psutil
 
 MARK = "SPEED_MARK"
+DRILL_MARK = "DRILL_MARK"  # of all that one drill has started
 GONE = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess)
 POLITE = 8.0  # seconds to end by oneself
-KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TERM", "LD_LIBRARY_PATH")
+KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TERM", "LD_LIBRARY_PATH", DRILL_MARK)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Process:
 
     def tree(self) -> list[psutil.Process]:
         """All its processes."""
-        return [process for process in psutil.process_iter() if _mark(process) == self._mark]
+        return marked(MARK, self._mark)
 
     def pinned(self) -> bool:
         """Whether every thread still is where it was put: a library may have moved it."""
@@ -135,8 +136,13 @@ def on(cores: Sequence[int], command: Sequence[str]) -> list[str]:
     return ["taskset", "-c", ",".join(map(str, cores)), *command]
 
 
-def _mark(process: psutil.Process) -> str | None:
-    try:
-        return process.environ().get(MARK)
-    except GONE:
-        return None
+def marked(name: str, mark: str) -> list[psutil.Process]:
+    """All processes that carry a mark by this name."""
+
+    def carried(process: psutil.Process) -> str | None:
+        try:
+            return process.environ().get(name)
+        except GONE:
+            return None
+
+    return [process for process in psutil.process_iter() if carried(process) == mark]

@@ -1,0 +1,8 @@
+"""All drills, in the order in which they are run."""
+
+from collections.abc import Mapping
+
+from benchmarks.chaos import away, flood, late
+from benchmarks.chaos.drill import Drill
+
+DRILLS: Mapping[str, Drill] = {"flood": flood, "away": away, "late": late}
