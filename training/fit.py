@@ -7,6 +7,7 @@ a checkpoint from which the run goes on exactly, and the weights if they are the
 import ast
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,15 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
+from training.balance.made import made
 from training.batches import Batches
 from training.calibrate import calibrate
 from training.dataset import Dataset
 from training.errors import ConfigError
 from training.evaluate import LOWER_IS_BETTER, measure
 from training.losses import Losses
-from training.model.network import Batch, Network
+from training.means import Means
+from training.model.network import Batch, Network, Shared
 from training.predict import labels_of, predict, represent
 from training.run import Run
 from training.sections import TrainingConfig
@@ -47,39 +50,38 @@ def fit(network: Network, dataset: Dataset, texts: Texts, run: Run, progress: Pr
 def _fit(network: Network, dataset: Dataset, texts: Texts, run: Run, progress: Progress) -> State:
     config = dataset.config.training
     batches, losses = Batches(dataset), prepare(network, dataset)
+    balance = made(dataset.config, network)
     optimiser, schedule = _optimiser(network, config, batches.steps(config.batch))
+    parts = {"network": network, "balance": balance, "optimiser": optimiser, "schedule": schedule}
     generator = np.random.default_rng(config.seed)
     torch.manual_seed(config.seed)
-    state = _resume(run, network, optimiser, schedule, generator)
+    state = _resume(run, parts, generator)
     bar = progress.add_task("train", total=config.epochs * batches.steps(config.batch), completed=state.step)
     while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
-        began, total = time.perf_counter(), 0.0
+        began, told, weighed = time.perf_counter(), Means(), Means()
         network.train()
         for batch in batches.epoch(config.batch, generator):
-            loss = joint(network, losses, batch, texts, dataset)
+            shared = network.shared(batch, texts.pooled(batch.texts))
+            found = terms(network, losses, batch, shared)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            weights = balance.backward(found, shared.learned)
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             schedule.step()
-            state.step, total = state.step + 1, total + loss.item()
-            progress.update(
-                bar, advance=1, description=f"train, epoch {state.epoch + 1}, loss {loss.item():.3f}"
-            )
+            balance.follow(partial(_again, network, losses, batch, texts))
+            weighed.add(weights)
+            total = told.add({name: loss.item() for name, loss in found.items()}, balance.own)
+            state.step += 1
+            progress.update(bar, advance=1, description=f"train, epoch {state.epoch + 1}, loss {total:.3f}")
+        balance.turn()
         state.epoch += 1
         value, record = validate(network, dataset, texts, losses)
-        if np.isnan(value):
-            raise ConfigError(
-                f"{config.metric or 'the loss'} is undefined on the validation part: training diverged, or one class "
-                "only; lower the rates, or choose another training.metric or a larger split.validation"
-            )
         if value < state.best:
             state.best, state.best_epoch = value, state.epoch
             run.keep(network)
-        steps = batches.steps(config.batch)
-        run.log({"epoch": state.epoch, "loss": total / steps, "decides": value, **record,
-                 "seconds": round(time.perf_counter() - began, 2)})  # fmt: skip
-        run.checkpoint(_snapshot(network, optimiser, schedule, generator, state))
+        run.log({"epoch": state.epoch, "loss": told.total, "losses": told.means, "weights": weighed.means,
+                 "decides": value, **record, "seconds": round(time.perf_counter() - began, 2)})  # fmt: skip
+        run.checkpoint(_snapshot(parts, generator, state))
     progress.update(bar, completed=config.epochs * batches.steps(config.batch))
     run.best(network)
     calibrate(network, dataset, predict(network, dataset, represent(network, dataset, texts), "validation"))
@@ -98,30 +100,39 @@ def prepare(network: Network, dataset: Dataset) -> Losses:
     return losses
 
 
-def joint(network: Network, losses: Losses, batch: Batch, texts: Texts, dataset: Dataset) -> Tensor:
-    """The weighted sum of all tasks' losses on one batch."""
-    logits = network(batch, texts.pooled(batch.texts))
-    total = torch.zeros(())
-    for task in dataset.tasks:
-        config = dataset.config.tasks[task.name]
-        if task.name in batch.alone:
-            total = total + config.weight * losses.task(
-                task.name, logits[task.name], batch.alone[task.name][1]
-            )
-        elif task.online:
-            labels = batch.labels[task.name]
-            loss = losses.task(task.name, logits[task.name], labels)
-            if task.type == "binary" and config.ranking and labels.shape[1] > 1:
-                loss = loss + losses.ranking(logits[task.name], labels, batch.mask)
-            total = total + config.weight * loss
-    return total
+def terms(network: Network, losses: Losses, batch: Batch, shared: Shared) -> dict[str, Tensor]:
+    """The loss of each task that has labels in the batch and counts."""
+    found = {}
+    for name, logits in network.logits(batch, shared).items():
+        labels = batch.alone[name][1] if name in batch.alone else batch.labels[name]
+        if losses.counts(name) and losses.known(name, labels).any():
+            found[name] = losses.joint(name, logits, labels, batch.mask)
+    return found
+
+
+@torch.no_grad()
+def _again(network: Network, losses: Losses, batch: Batch, texts: Texts) -> dict[str, Tensor]:
+    return terms(network, losses, batch, network.shared(batch, texts.pooled(batch.texts)))
 
 
 @torch.no_grad()
 def validate(
     network: Network, dataset: Dataset, texts: Texts, losses: Losses
 ) -> tuple[float, dict[str, Any]]:
-    """The number that decides (less is better) and what to log: the stated metric, or the mean joint loss."""
+    """The number that decides (less is better) and what to log: the stated metric, or the joint loss.
+
+    ConfigError if it is undefined.
+    """
+    value, record = _decide(network, dataset, texts, losses)
+    if np.isnan(value):
+        raise ConfigError(
+            f"{dataset.config.training.metric or 'the loss'} is undefined on the validation part: training diverged, "
+            "or one class only; lower the rates, or choose another training.metric or a larger split.validation"
+        )
+    return value, record
+
+
+def _decide(network: Network, dataset: Dataset, texts: Texts, losses: Losses) -> tuple[float, dict[str, Any]]:
     predictions = predict(network, dataset, represent(network, dataset, texts), "validation")
     config = dataset.config
     if config.training.metric:
@@ -158,26 +169,21 @@ def _optimiser(
     return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
 
 
-def _snapshot(
-    network: Network, optimiser: Any, schedule: Any, generator: Any, state: State
-) -> dict[str, Any]:
+def _snapshot(parts: dict[str, Any], generator: np.random.Generator, state: State) -> dict[str, Any]:
     return {
-        "network": network.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "schedule": schedule.state_dict(),
+        **{name: part.state_dict() for name, part in parts.items()},
         "torch": torch.get_rng_state(),
         "numpy": str(generator.bit_generator.state),
         "state": vars(state),
     }
 
 
-def _resume(run: Run, network: Network, optimiser: Any, schedule: Any, generator: Any) -> State:
+def _resume(run: Run, parts: dict[str, Any], generator: np.random.Generator) -> State:
     snapshot = run.resumed()
     if snapshot is None:
         return State()
-    network.load_state_dict(snapshot["network"])
-    optimiser.load_state_dict(snapshot["optimiser"])
-    schedule.load_state_dict(snapshot["schedule"])
+    for name, part in parts.items():
+        part.load_state_dict(snapshot[name])
     torch.set_rng_state(snapshot["torch"])
     generator.bit_generator.state = ast.literal_eval(snapshot["numpy"])
     return State(**snapshot["state"])

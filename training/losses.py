@@ -44,12 +44,19 @@ class Losses:
             scale = self._standardise(name, labels[~np.isnan(labels)], config)
         self._scales[name] = max(scale, FLOOR)
 
+    def known(self, name: str, labels: Tensor) -> Tensor:
+        """Which labels (...) of a task are there; all of one with several classes a row."""
+        kind = self._tasks[name].type
+        if kind == "multilabel":
+            return torch.ones(len(labels), dtype=torch.bool)
+        return labels >= 0 if kind == "multiclass" else ~torch.isnan(labels)
+
     def task(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
         """Scaled mean over the labelled rows: logits (..., w), labels (...) or (..., w)."""
         task = self._tasks[name]
         if task.type == "multilabel":
             return functional.binary_cross_entropy_with_logits(logits, labels) / self._scales[name]
-        known = labels >= 0 if task.type == "multiclass" else ~torch.isnan(labels)
+        known = self.known(name, labels)
         if not known.any():
             return logits.sum() * 0.0
         logits, labels = logits[known], labels[known]
@@ -62,6 +69,17 @@ class Losses:
         if task.type == "binary":
             return functional.binary_cross_entropy_with_logits(logits, labels) / self._scales[name]
         return self._regression(name, logits, labels) / self._scales[name]
+
+    def counts(self, name: str) -> bool:
+        """Whether a task has any weight."""
+        return self._configs[name].weight > 0.0
+
+    def joint(self, name: str, logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        """What a task adds to a step: its loss, and how it ranks lists of candidates (B, C) if it does."""
+        loss, task = self.task(name, logits, labels), self._tasks[name]
+        if task.type == "binary" and task.online and self._configs[name].ranking and labels.shape[1] > 1:
+            loss = loss + self.ranking(logits, labels, mask)
+        return loss
 
     @staticmethod
     def ranking(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:

@@ -115,8 +115,8 @@ def _alone(joint: Workbench, run: Run, name: str, progress: Progress) -> dict[st
 
 def _only(config: Config, name: str) -> Config:
     training = config.training
-    if training.metric.partition(":")[0] != name:
-        training = training.model_copy(update={"metric": ""})
+    metric = training.metric if training.metric.partition(":")[0] == name else ""
+    training = training.model_copy(update={"metric": metric, "balance": "fixed"})
     return config.model_copy(update={"tasks": {name: config.tasks[name]}, "training": training})
 
 

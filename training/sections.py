@@ -164,7 +164,10 @@ class ExportConfig(Section):
 
 
 class TrainingConfig(Section):
-    """The optimiser and when it stops. `metric` is `<task>:<metric>` or empty for the sum of the losses."""
+    """The optimiser and when it stops. `metric` is `<task>:<metric>` or empty for the sum of the losses.
+
+    `balance` is how the tasks' losses, or their gradients, are weighed: training/balance/.
+    """
 
     epochs: int = Field(default=6, ge=1)
     batch: int = Field(default=64, ge=1)
@@ -174,5 +177,9 @@ class TrainingConfig(Section):
     warmup: Share = 0.1
     patience: int = Field(default=2, ge=1)
     metric: str = ""
+    balance: Literal[
+        "fixed", "uncertainty", "dwa", "gls", "rlw", "famo", "gradnorm",
+        "pcgrad", "cagrad", "upgrad", "nash_mtl", "mgda",
+    ] = "fixed"  # fmt: skip
     seed: int = 7
     bad_rows: Share = 0.01

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from rich.progress import Progress
 from training.batches import Batches
 from training.errors import ConfigError
 from training.evaluate import measure
-from training.fit import fit, joint, prepare, validate
+from training.fit import fit, prepare, terms, validate
 from training.pipeline import Workbench
 from training.predict import predict, represent
 from training.run import Run
+from training.sections import TrainingConfig
 
 LEARNS = ("heads.", "user.", "text.projection", "text_heads.", "text.pooling.query.weight")
 FOUR = {"training": {"epochs": 4, "patience": 9}}
@@ -159,10 +161,8 @@ def test_a_task_of_weight_0_moves_nothing(workbench):
     bench = workbench(tasks=tasks)
     losses = prepare(bench.network, bench.dataset)
     batch = next(Batches(bench.dataset).epoch(8, np.random.default_rng(0)))
-    joint(bench.network, losses, batch, bench.texts, bench.dataset).backward()
-    towers = bench.network.heads.mix.towers
-    assert towers["dwell"][-1].weight.grad.abs().sum() == 0
-    assert towers["click"][-1].weight.grad.abs().sum() > 0
+    shared = bench.network.shared(batch, bench.texts.pooled(batch.texts))
+    assert set(terms(bench.network, losses, batch, shared)) == {"click"}
 
 
 def test_scales_are_learned_from_the_training_part_alone(workbench):
@@ -199,3 +199,20 @@ def test_a_metric_that_validation_cannot_define_stops_the_run_and_says_so(workbe
 def test_a_run_that_diverges_stops_and_says_so(workbench, train):
     with pytest.raises(ConfigError, match="training diverged"):
         train(workbench(training={"lr_heads": 1e30}))
+
+
+@pytest.mark.parametrize("balance", get_args(TrainingConfig.model_fields["balance"].annotation))
+def test_with_every_balance_the_losses_fall_and_a_killed_run_goes_on_the_same(
+    workbench, train, tmp_path, balance
+):
+    four = {"training": {"epochs": 4, "patience": 9, "balance": balance, "lr_encoder": 1e-3}}
+    model = {"freeze": "last:1"}
+    undisturbed = train(workbench(**four, model=model), "undisturbed")
+    with pytest.raises(Killed):
+        train(workbench(**four, model=model), "checkpoint", Mortal)
+    assert same(train(workbench(**four, model=model), "checkpoint"), undisturbed)
+    records = log(tmp_path, "undisturbed")
+    assert records[-1]["loss"] < records[0]["loss"]
+    assert [record["weights"] for record in log(tmp_path, "checkpoint")] == [r["weights"] for r in records]
+    for record in records:
+        assert set(record["losses"]) == set(record["weights"]) == set(undisturbed.dataset.config.tasks)

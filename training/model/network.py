@@ -40,6 +40,23 @@ class Batch:
     alone: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What the heads read of a batch.
+
+    pair:  users (B, d), queries (B, d) and candidates (B, C, d), or nothing if no task is online
+    texts: task -> pooled texts (n, H) of the tasks that read one text
+    """
+
+    pair: tuple[Tensor, ...]
+    texts: dict[str, Tensor]
+
+    @property
+    def learned(self) -> list[Tensor]:
+        """Those that gradients go through."""
+        return [each for each in (*self.pair, *self.texts.values()) if each.requires_grad]
+
+
 class Network(nn.Module):
     """Shared text encoder, user encoder, heads; `forward` gives logits, `readout` what is served."""
 
@@ -59,14 +76,21 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch, pooled: Tensor) -> dict[str, Tensor]:
         """pooled (U, H) of the batch's texts -> logits: (B, C, w) of online tasks, (n, w) of the others."""
-        logits: dict[str, Tensor] = {}
+        return self.logits(batch, self.shared(batch, pooled))
+
+    def shared(self, batch: Batch, pooled: Tensor) -> Shared:
+        """The representation of a batch, from the pooled (U, H) of its texts."""
+        pair: tuple[Tensor, ...] = ()
         if self.heads.tasks:
             vectors = self.vectors(batch.texts, pooled)
             query = vectors[batch.queries] * batch.query_mask.unsqueeze(-1)
-            logits = self.heads(self.users(batch, vectors), query, vectors[batch.candidates], batch.context)
-        for name, (places, _) in batch.alone.items():
-            logits[name] = self.text_heads(name, pooled[places])
-        return logits
+            pair = (self.users(batch, vectors), query, vectors[batch.candidates])
+        return Shared(pair, {name: pooled[places] for name, (places, _) in batch.alone.items()})
+
+    def logits(self, batch: Batch, shared: Shared) -> dict[str, Tensor]:
+        """What the heads make of it."""
+        logits: dict[str, Tensor] = self.heads(*shared.pair, batch.context) if shared.pair else {}
+        return logits | {name: self.text_heads(name, pooled) for name, pooled in shared.texts.items()}
 
     def vectors(self, texts: Tensor, pooled: Tensor) -> Tensor:
         """Unit vectors (U, d) of texts by number (U,): the first ones are the catalogue's own."""

@@ -1,0 +1,1 @@
+"""How the tasks of one step are weighed against each other."""

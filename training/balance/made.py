@@ -1,0 +1,21 @@
+"""The balance that a configuration asks for."""
+
+from training.balance.average import Average
+from training.balance.balance import Balance
+from training.balance.learned import Famo, GradNorm, Uncertainty
+from training.balance.scalar import SCALARIZERS, Scalar
+from training.balance.surgery import WEIGHTINGS, Surgery
+from training.config import Config
+from training.model.network import Network
+
+ALONE = {
+    "fixed": Balance, "uncertainty": Uncertainty, "dwa": Average, "famo": Famo, "gradnorm": GradNorm,
+}  # fmt: skip
+
+
+def made(config: Config, network: Network) -> Balance:
+    """For the configuration's tasks."""
+    kind, own = config.training.balance, {name: task.weight for name, task in config.tasks.items()}
+    if kind in WEIGHTINGS:
+        return Surgery(own, kind, [*network.heads.parameters(), *network.text_heads.parameters()])
+    return Scalar(own, kind) if kind in SCALARIZERS else ALONE[kind](own)
