@@ -1,28 +1,25 @@
-"""One connection, as uvicorn's HTTP protocol handles it, within limits: how much there is before a body, how long a
-request may take to arrive, how many connections there are.
+"""One connection, as uvicorn's HTTP protocol handles it, within limits: how much there is beside bodies, how long a
+request may take to arrive and an answer to be read, how many connections there are.
 
     the first byte ─▶ the last header ─▶ the last byte of the body        by then all is well, or 408
-    └──── at most HEAD bytes, or 431 ──┘
+    └──── at most HEAD bytes, or 431 ──┘  └─ at most HEAD bytes between two bytes of it, or 431
 
-uvicorn itself waits for ever for a request that does not end, and keeps headers of any length.
+uvicorn itself waits for ever for a request that does not end and for a caller who does not read, keeps headers of any
+length, and has what follows the last chunk of a body for headers of the request.
 """
 
 import os
 from asyncio import Transport
 from typing import Any
 
-from pydantic_core import to_json
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app import refusal
 from app.errors import HeadersTooLarge, Malformed, ServiceError, TooSlow
 from app.service import Service
 
 HEAD = 32_768  # bytes of a request's line and headers
-END = [
-    (b"connection", b"close"),
-    (b"content-type", b"application/json"),
-    (b"x-content-type-options", b"nosniff"),
-]
+BODIES = (b"content-length", b"transfer-encoding")
 
 
 class Connection(HttpToolsProtocol):
@@ -32,7 +29,9 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, *given, **named)
         self.service: Service = config.app.state.service
         self._since: float | None = None  # when the request that arrives began to
-        self._head: int | None = 0  # bytes of its line and headers that came before; None: they are complete
+        self._idle = 0  # bytes that came since a request began or a byte of its body was there
+        self._still = True  # neither has happened with the bytes at hand
+        self._unread, self._read = 0, 0.0  # bytes that wait to be sent, and when some were last
         self._wrong: ServiceError = Malformed("this is no HTTP/1.1 request")
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override] # as uvicorn has it
@@ -44,29 +43,42 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes; a head that has not ended is counted."""
+        """Some bytes; those that bring nothing of a body are counted: of a head, of trailers, between chunks."""
         if self._since is None:
             self._since = self.loop.time()
-        headers = self.headers  # another list for each request
+        self._still = True
         super().data_received(data)
-        if self._head is not None and self.headers is headers:
-            self._head += len(data)
-            if self._head > HEAD:
-                self._refuse(_large())
+        self._idle = self._idle + len(data) if self._still else 0
+        if self._idle > HEAD:
+            self._refuse(_large())
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
-        self._head = 0
+        self._still = False
         if self._since is None:
             self._since = self.loop.time()
 
     def check_head(self) -> None:
-        """To be called when the headers are complete; raises if they are too many, and uvicorn then refuses."""
-        self._head = None
+        """To be called when the headers are complete; raises if they cannot be, and uvicorn then refuses."""
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD:
             self._wrong = _large()
             raise self._wrong
+        if self.parser.should_upgrade() and any(name in BODIES for name, _ in self.headers):
+            self._wrong = Malformed("HTTP/1.1 alone is spoken here; send no Upgrade with a body")
+            raise self._wrong  # the parser takes what follows for another protocol, and then for a request
+        self.headers = self.headers.copy()  # what comes behind the body is no header of the request
+
+    def on_headers_complete(self) -> None:
+        """A request begins; if it would speak something else from here on, it is the last."""
+        super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """Some of a body."""
+        self._still = False
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """All of it is there."""
@@ -79,10 +91,16 @@ class Connection(HttpToolsProtocol):
         self._refuse(self._wrong)
 
     def look(self, now: float) -> None:
-        """Hang up if a request takes too long to arrive."""
-        late = self._since is not None and now - self._since > self.service.settings.receive_seconds
-        if late and not self.flow.read_paused:
+        """Hang up if a request takes too long to arrive, or an answer to be read."""
+        most = self.service.settings.receive_seconds
+        if self._since is not None and now - self._since > most and not self.flow.read_paused:
             self._refuse(TooSlow("the request took too long to arrive; send it faster, or in several"))
+        unread = self.transport.get_write_buffer_size()
+        if unread == 0 or unread != self._unread:
+            self._unread, self._read = unread, now
+        elif now - self._read > most:
+            self._count(TooSlow.type)
+            self.transport.abort()
 
     def _refuse(self, error: ServiceError) -> None:
         """Answer if nobody else does, and hang up."""
@@ -90,9 +108,10 @@ class Connection(HttpToolsProtocol):
             return
         self._count(error.type)
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            body = to_json(error.body(os.urandom(16).hex()))
-            lines = [b"%b: %b\r\n" % header for header in (*END, (b"content-length", b"%d" % len(body)))]
-            self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"\r\n", body]))
+            name, date = os.urandom(16).hex(), self.server_state.default_headers
+            size, said = refusal.body(error, name)
+            headers = [*date, *refusal.own(error), size, *refusal.common(name, self.service), refusal.CLOSE]
+            self.transport.write(refusal.raw(error.status, headers, said))
         self.transport.close()
 
     def _count(self, reason: str) -> None:

@@ -6,28 +6,31 @@ it, no task is made for it, and its body is dropped as it comes. Probes, and all
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import cast
 
-from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from app import refusal
 from app.connection import Connection
 from app.errors import Overloaded
 from app.joined import Joined
 from app.main import BUSY
+from app.refusal import Header
+from app.service import Service
 from app.trace import KEY, Trace, request_id
 
-Headers = Sequence[tuple[bytes, bytes]]
+Headers = Sequence[Header]
 
 FREE = (b"GET", b"HEAD", b"OPTIONS")
 ADMIN = b"/admin/"  # a version that cannot keep up is rolled back under overload
 UNKNOWN = 16_000  # bytes of a body whose length was not told
 NDJSON = b"application/x-ndjson"
 ROUND = 400_000  # bytes of a stream that are worked on at once
-LINE = b"HTTP/1.1 429 Too Many Requests\r\n"
 ERROR = Overloaded("more is asked for than can be answered in time; try again")
+OWN = refusal.own(ERROR)
 DONE = cast(RequestResponseCycle, SimpleNamespace(response_complete=True, message_event=asyncio.Event()))
 
 
@@ -51,7 +54,7 @@ class Intake(Connection):
         if self._plain:
             self._answer()
         else:
-            app, self.app = self.app, _refuse
+            app, self.app = self.app, partial(_refuse, self.service)
             super().on_headers_complete()
             self.app = app
 
@@ -69,34 +72,34 @@ class Intake(Connection):
 
     @property
     def _plain(self) -> bool:
-        """Whether an answer may be written at once: nobody before it waits for his, and the connection stays."""
+        """Whether an answer may be written at once: nobody before it waits for his, those that were written are read,
+        and the connection stays."""
         free = self.cycle is None or self.cycle.response_complete
-        return free and self.parser.should_keep_alive() and not self.expect_100_continue
+        stays = (
+            self.parser.should_keep_alive() and not self.parser.should_upgrade() and not self.service.draining
+        )
+        return free and stays and not self.flow.write_paused and not self.expect_100_continue
 
     def _answer(self) -> None:
-        headers, body = _refusal(self.headers)
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        headers, said = _refusal(self.headers, self.service)
         self.cycle = DONE
-        self.transport.writelines([b"%b%b\r\n%b" % (LINE, lines, body)])  # nothing of it waits for a turn
+        whole = refusal.raw(ERROR.status, [*self.server_state.default_headers, *headers], said)
+        self.transport.writelines([whole])  # nothing of it waits for a turn
         self.on_response_complete()
 
 
-async def _refuse(scope: Scope, _: Receive, send: Send) -> None:
+async def _refuse(service: Service, scope: Scope, _: Receive, send: Send) -> None:
     """The same answer as an app."""
-    headers, body = _refusal(scope["headers"])
+    headers, said = _refusal(scope["headers"], service)
     await send({"type": "http.response.start", "status": ERROR.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": said})
 
 
-def _refusal(headers: Headers) -> tuple[Headers, bytes]:
-    name = request_id(headers)
-    body = to_json(ERROR.body(name))
-    return [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (b"retry-after", b"%d" % ERROR.retry_after),
-        (b"x-request-id", name.encode()),
-    ], body
+def _refusal(sent: Headers, service: Service) -> tuple[Headers, bytes]:
+    name = request_id(sent)
+    size, said = refusal.body(ERROR, name)
+    leave = [refusal.CLOSE] if service.draining else []
+    return [*OWN, size, *refusal.common(name, service), *leave], said
 
 
 def _size(headers: Headers) -> int:

@@ -23,6 +23,14 @@ class Discreet(logging.Formatter):
         return "\nbecause of\n".join(told)
 
 
+class Foreign(logging.Filter):
+    """Of what others say the first line: below it the event loop shows tasks with the errors that they met."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = record.getMessage().partition("\n")[0], ()
+        return True
+
+
 class JsonFormatter(Discreet):
     """{"time", "level", "logger", "message"[, "error"]}, one line a record."""
 
@@ -40,10 +48,16 @@ class JsonFormatter(Discreet):
 
 def configure(form: Literal["text", "json"]) -> None:
     """Send the service's and uvicorn's lines to stderr in one form; requests and refusals are counted, not logged."""
-    handler = logging.StreamHandler()
     text = Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(JsonFormatter() if form == "json" else text)
-    for name, level in (("app", logging.INFO), ("uvicorn", logging.ERROR)):
+    ours, others = logging.StreamHandler(), logging.StreamHandler()
+    others.addFilter(Foreign())
+    for name, handler, level in (
+        ("app", ours, logging.INFO),
+        ("uvicorn", ours, logging.ERROR),
+        ("asyncio", others, logging.ERROR),
+        ("concurrent.futures", others, logging.ERROR),
+    ):
+        handler.setFormatter(JsonFormatter() if form == "json" else text)
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)

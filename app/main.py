@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -66,7 +67,14 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         yield
         await service.stop()
 
-    app = App(service, title="Chorus", version="1", description=DESCRIPTION, lifespan=lifespan)
+    app = App(
+        service,
+        title="Chorus",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,  # to wherever the Host header says, without TLS, key and all
+    )
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
     for family in (recommend, batch, score, events, items):
         app.include_router(family.router)
@@ -116,10 +124,18 @@ async def _refuse(request: Request, error: ServiceError) -> Response:
 
 
 async def _no_route(request: Request, error: HTTPException) -> Response:
-    kind, text = "not_found", f"there is no {request.url.path}; see /docs"
+    path, headers = request.scope["path"], {}
+    kind, text = "not_found", f"there is no {path}; see /docs"
     if error.status_code == 405:
-        kind, text = "validation", f"{request.url.path} does not take {request.method}; see /docs"
+        kind, text = "validation", f"{path} does not take {request.method}; see /docs"
+        headers["Allow"] = ", ".join(sorted(_methods(request.app, path)))
     body = {"error": text, "error_type": kind, "request_id": trace_of(request).request_id}
     response = reply(body, error.status_code)
-    response.headers.update(error.headers or {})
+    response.headers.update(headers)
     return response
+
+
+def _methods(app: FastAPI, path: str) -> set[str]:
+    """All that a path takes: the router knows those of the first route alone."""
+    routes = [each for each in iter_route_contexts(app.routes) if each.path_regex.match(path)]
+    return {method for each in routes for method in each.methods or ()}

@@ -116,7 +116,7 @@ class Settings(BaseSettings):
             first = error.errors()[0]
             name = PREFIX + str(first["loc"][0]).upper()
             reason = first["msg"].removeprefix("Value error, ")
-            told = re.sub(r"//[^/]*@", "//", str(first["input"]))  # without the password of a URL
+            told = re.sub(r"//.*@", "//", str(first["input"]))  # without the password of a URL
             raise SettingsError(f"{name}={told}: {reason}") from None
 
 

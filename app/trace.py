@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from fastapi import Request
-from pydantic_core import to_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import refusal
 from app.errors import ServiceError
 from app.metrics import Stages
 from app.patience import Patience
@@ -19,7 +19,6 @@ from app.service import Service
 log = logging.getLogger(__name__)
 
 KEY = "chorus.trace"
-SECURE = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 PAGES = ("/docs", "/docs/oauth2-redirect", "/redoc")
 POLICY = (  # what FastAPI's pages load, and nothing else
     b"default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; worker-src blob:; "
@@ -98,25 +97,21 @@ class Tracing:
             trace.stages.close()
 
     def _headers(self, trace: Trace, path: str) -> Iterator[tuple[bytes, bytes]]:
-        yield from SECURE
+        yield from refusal.common(trace.request_id, self._service)
         if path in PAGES:
             yield b"content-security-policy", POLICY
-        yield b"x-request-id", trace.request_id.encode()
         yield b"server-timing", trace.timing().encode()
-        if self._service.label:
-            yield b"x-model-version", self._service.label.encode()
         if self._service.draining:
-            yield b"connection", b"close"  # the next request of that caller goes to somebody who stays
+            yield refusal.CLOSE  # the next request of that caller goes to somebody who stays
         if trace.cache:
             yield b"x-cache", trace.cache.encode()
 
 
 async def _fail(error: ServiceError, trace: Trace, send: Send) -> None:
-    body = to_json(error.body(trace.request_id))
-    told = {"content-type": "application/json", "content-length": str(len(body))} | error.headers
-    headers = [(name.lower().encode(), value.encode()) for name, value in told.items()]
+    size, said = refusal.body(error, trace.request_id)
+    headers = [*refusal.own(error), size]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": said})
 
 
 def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:

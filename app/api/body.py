@@ -19,6 +19,7 @@ E = TypeVar("E", bound=BaseModel)
 
 SHOWN = 3  # errors told at once
 MANY = 1_000  # errors beyond which none is looked at: they take longer to tell than to make
+LONGEST = 128  # letters of a name that is told
 PARTS = re.compile(r"[.\[]")  # before each step of a path
 NUL = b"\\u0000"  # the only way to write one in JSON: raw control characters are no JSON
 FIXES = {
@@ -170,7 +171,8 @@ def _sentence(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if fix is None:
         return detail["msg"].removeprefix("Value error, ")
     unknown = detail["type"] == "extra_forbidden"
-    near = difflib.get_close_matches(str(detail["loc"][-1]), _names(model), n=1) if unknown else []
+    name = _short(detail["loc"][-1])
+    near = difflib.get_close_matches(name, _names(model), n=1) if unknown else []
     return f"{fix}, or did you mean {near[0]}?" if near else fix
 
 
@@ -181,10 +183,16 @@ def _path(detail: ErrorDetails, sent: Any) -> str:
         if isinstance(part, int) and isinstance(value, list) and part < len(value):
             path, value = f"{path}[{part}]", value[part]
         elif isinstance(value, dict) and part in value:
-            path, value = f"{path}.{part}" if path else str(part), value[str(part)]
+            path, value = f"{path}.{_short(part)}" if path else _short(part), value[str(part)]
         elif detail["type"] == "missing" and part == detail["loc"][-1]:
             path = f"{path}.{part}" if path else str(part)
     return path
+
+
+def _short(part: int | str) -> str:
+    """A name, or the beginning of one that is longer than any may be."""
+    name = str(part)
+    return name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
 
 
 @cache

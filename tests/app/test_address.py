@@ -56,14 +56,15 @@ def test_user_password_name_and_database_are_those_of_the_url(redis_server):
 
 @pytest.fixture(scope="module")
 def encrypted(tmp_path_factory):
-    """A Redis behind TLS: its URL and the certificate that it shows."""
+    """A Redis behind TLS that asks for certificates: its port, and the folder of the one that it and we show."""
     folder = tmp_path_factory.mktemp("tls")
     command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem "
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout {}key.pem -out {} "
         "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
     )
     try:
-        subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+        for name in (command.format("", "cert.pem"), command.format("other-", "other.pem")):
+            subprocess.run(name.split(), cwd=folder, check=True, capture_output=True)
     except FileNotFoundError:
         pytest.skip("no openssl to make a certificate with")
     try:
@@ -76,14 +77,26 @@ def encrypted(tmp_path_factory):
         port = free.getsockname()[1]
     key, certificate = str(folder / "key.pem"), str(folder / "cert.pem")
     options = ["--tls-port", str(port), "--tls-cert-file", certificate, "--tls-key-file", key]
-    with real_redis(*options, "--tls-auth-clients", "no"):
-        yield f"rediss://localhost:{port}", certificate
+    with real_redis(*options, "--tls-ca-cert-file", certificate):
+        yield port, folder
+
+
+SHOWN = "&ssl_certfile={folder}/cert.pem&ssl_keyfile={folder}/key.pem"
 
 
 @pytest.mark.parametrize(
-    ("options", "there"), [("?ssl_ca_certs={}", True), ("?ssl_cert_reqs=none", True), ("", False)]
+    ("host", "options", "there"),
+    [
+        ("localhost", f"?ssl_ca_certs={{folder}}/cert.pem{SHOWN}", True),
+        ("localhost", f"?ssl_cert_reqs=none{SHOWN}", True),
+        ("127.0.0.1", f"?ssl_cert_reqs=none{SHOWN}", True),
+        ("localhost", f"?{SHOWN[1:]}", False),  # nobody that this machine trusts has signed it
+        ("localhost", f"?ssl_ca_certs={{folder}}/other.pem{SHOWN}", False),
+        ("127.0.0.1", f"?ssl_ca_certs={{folder}}/cert.pem{SHOWN}", False),  # it is not who it says
+        ("localhost", "?ssl_ca_certs={folder}/cert.pem", False),  # it asks for ours
+    ],
 )
-def test_tls_is_checked_as_the_url_says(encrypted, options, there):
-    url, certificate = encrypted
-    told = ask(url + options.format(certificate))
+def test_tls_is_checked_as_the_url_says(encrypted, host, options, there):
+    port, folder = encrypted
+    told = ask(f"rediss://{host}:{port}" + options.format(folder=folder))
     assert (told is not None) == there

@@ -9,6 +9,8 @@ import pytest
 from tests.live import eventually, process, shown
 
 GOOD = b'POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 24\r\n\r\n{"user_id": "u", "k": 1}'
+CHUNKED = b"POST /recommend HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: h2c"
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,29 @@ BAD = {
         "headers_too_large",
     ),
     "blank lines without end": ([b"\r\n" * 32_768] * 8, 431, "headers_too_large"),
+    "trailers without end": ([CHUNKED + b"0\r\n", *[b"X-Y: z\r\n" * 8_000] * 8], 431, "headers_too_large"),
+    "a trailer without end": (
+        [CHUNKED + b"0\r\nX-Y: ", *[b"z" * 65_536] * 8],
+        431,
+        "headers_too_large",
+    ),
+    "a chunk's head without end": (
+        [CHUNKED + b"18;", *[b"z" * 65_536] * 8],
+        431,
+        "headers_too_large",
+    ),
+    "an upgrade with a body": (
+        [GOOD.replace(b"Host: x", UPGRADE)[:-24], b"GET /health/live HTTP/1.1\r\n\r\n"],
+        400,
+        "malformed",
+    ),
+    "an upgrade with chunks": (
+        [CHUNKED.replace(b"Host: x", UPGRADE), b"GET /health/live HTTP/1.1\r\n\r\n"],
+        400,
+        "malformed",
+    ),
+    "CONNECT": ([b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n"], 400, "malformed"),
+    "HTTP/2": ([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], 400, "malformed"),
 }
 
 
@@ -92,7 +117,7 @@ def test_what_cannot_be_read_is_refused_and_hung_up(port, name):
     if answer:  # who still sends when we hang up may lose the answer
         assert answer.startswith(b"HTTP/1.1 %d " % status)
         assert b'"error_type":"%b"' % reason.encode() in answer
-        assert answer.count(b"HTTP/1.1 %d" % status) == 1
+        assert answer.count(b"\r\ndate: ") == 1
     assert refusals(port, reason) == before + 1
     assert said(port, GOOD.replace(b"Host: x", b"Connection: close")).startswith(b"HTTP/1.1 200")
 
@@ -115,6 +140,37 @@ def test_who_takes_too_long_is_hung_up(port, name):
     if name in ("half a head", "half a body", "drops"):
         assert answer.startswith(b"HTTP/1.1 408 ")
     assert refusals(port, "too_slow") == before + 1
+
+
+def test_who_does_not_read_an_answer_is_hung_up(port):
+    before, lines = refusals(port, "too_slow"), b"{\n" * 100_000
+    head = b"Content-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n" % len(lines)
+    with connect(port) as talk:
+        talk.sendall(b"POST /recommend/batch HTTP/1.1\r\nHost: x\r\n" + head + lines)
+        eventually(lambda: refusals(port, "too_slow") == before + 1)
+        assert not heard(talk).endswith(b"0\r\n\r\n")
+
+
+def test_what_comes_behind_a_body_is_no_header(port):
+    body = b'18\r\n{"user_id": "u", "k": 1}\r\n0\r\nX-Request-Id: trailer\r\nX-Request-Timeout-Ms: no\r\n\r\n'
+    answer = said(port, CHUNKED.replace(b"Host: x", b"Connection: close") + body)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"trailer" not in answer
+
+
+def test_a_body_in_chunks_may_be_of_many_and_long(port):
+    last = b'1\r\n{\r\n1\r\n"\r\n16\r\nuser_id": "u", "k": 1}\r\n0\r\n\r\n'
+    chunks = [b"1\r\n \r\n" * 20_000, b"10000\r\n", b" " * 65_536, b"\r\n", last]
+    answer = said(port, CHUNKED.replace(b"Host: x", b"Connection: close"), *chunks, pause=0.02)
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+def test_who_would_speak_something_else_is_answered_once(port):
+    ask = b"GET /health/live HTTP/1.1\r\nHost: x\r\n%b\r\n\r\n" % UPGRADE
+    answer = said(port, ask + GOOD)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in answer
+    assert answer.count(b"HTTP/1.1 ") == 1
 
 
 def test_a_connection_that_stays_is_not_hung_up_for_its_age(port):

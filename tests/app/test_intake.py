@@ -17,13 +17,13 @@ BODY = {"user_id": "gate", "k": 2}
 
 @asynccontextmanager
 async def served(settings):
-    """A service behind a real socket, and its address."""
+    """A service behind a real socket, and its server."""
     ready, service = asyncio.Event(), Service(settings.model_copy(update={"port": 0}))
     server = Server(create_app(service=service), service.settings, ready.set)
     running = asyncio.create_task(server.serve())
     try:
         await ready.wait()
-        yield service, server.address
+        yield service, server
     finally:
         server.should_exit = True
         await running
@@ -33,7 +33,10 @@ def met(settings, ask):
     """What a crowd meets: the result of a coroutine of the service and a client."""
 
     async def run():
-        async with served(settings) as (service, address), httpx.AsyncClient(base_url=address) as client:
+        async with (
+            served(settings) as (service, server),
+            httpx.AsyncClient(base_url=server.address) as client,
+        ):
             return await ask(service, client)
 
     return asyncio.run(run())
@@ -115,3 +118,42 @@ def test_a_body_that_is_refused_is_read_and_dropped_however_long(settings):
 
     refused, taken = met(settings, ask)
     assert (refused.status_code, taken.status_code) == (429, 200)
+
+
+def test_a_refusal_while_draining_ends_the_connection(settings):
+    async def ask(service, client):
+        service.metrics.candidates_waiting.set(CROWD)
+        service.draining = True
+        answer = await client.post("/recommend", json=BODY)
+        service.draining = False
+        return answer
+
+    refused = met(settings, ask)
+    assert (refused.status_code, refused.headers["Connection"]) == (429, "close")
+
+
+def test_refusals_that_nobody_reads_are_not_piled_up_and_none_is_lost(settings):
+    number = 60_000
+
+    async def run():
+        async with served(settings) as (service, server):
+            service.metrics.candidates_waiting.set(CROWD)
+            host, port = server.address.removeprefix("http://").split(":")
+            reader, writer = await asyncio.open_connection(host, int(port), limit=1_024)
+            writer.write(request("a") * number)
+            count = service.metrics.rejected.labels("overloaded")
+            before = -1.0
+            while count.value > before:  # until it waits for us
+                before = count.value
+                await asyncio.sleep(0.2)
+            [connection] = server.server_state.connections
+            held, found = connection.transport.get_write_buffer_size(), 0
+            while found < number:
+                found += (await reader.readuntil(b"}")).count(b"HTTP/1.1 429 ")
+            writer.close()
+            await writer.wait_closed()
+            return before, held
+
+    refused, held = asyncio.run(run())
+    assert refused < number
+    assert held < 1_000_000

@@ -1,3 +1,5 @@
+import asyncio
+import gc
 import json
 import logging
 
@@ -8,7 +10,7 @@ from app import logs
 
 @pytest.fixture(autouse=True)
 def _put_back():
-    names = ("app", "uvicorn")
+    names = ("app", "uvicorn", "asyncio", "concurrent.futures")
     before = [
         (logging.getLogger(n).handlers, logging.getLogger(n).propagate, logging.getLogger(n).level)
         for n in names
@@ -53,3 +55,24 @@ def test_a_text_line_names_its_logger(capsys):
     logs.configure("text")
     logging.getLogger("app.link").warning("Redis is away")
     assert "WARNING app.link: Redis is away" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_what_the_event_loop_says_of_a_lost_task_does_not_show_its_error(capsys, form):
+    logs.configure(form)
+    user = "ecila"[::-1]
+
+    async def lost():
+        raise ValueError(user)
+
+    async def run():
+        task = asyncio.create_task(lost())
+        await asyncio.sleep(0)
+        del task
+        gc.collect()
+
+    asyncio.run(run())
+    told = capsys.readouterr().err
+    assert "Task exception was never retrieved" in told
+    assert "ValueError" in told
+    assert user not in told

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from app.main import create_app
 from app.settings import Settings
 
@@ -22,10 +24,22 @@ def test_a_path_that_is_not_there_is_told_so(client):
     assert "see /docs" in answer.json()["error"]
 
 
-def test_a_method_that_is_not_taken_names_the_ones_that_are(client):
-    answer = client.get("/recommend")
-    assert answer.status_code == 405
-    assert answer.headers["Allow"] == "POST"
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/recommend", "POST"),
+        ("/v1/recommend", "POST"),
+        ("/items/x", "DELETE, GET"),
+        ("/v1/items/x/y", "DELETE, GET"),
+        ("/items/delete", "DELETE, GET, POST"),
+        ("/items", "PUT"),
+        ("/health", "GET"),
+        ("/docs", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_is_not_taken_names_all_that_are(client, path, methods):
+    answer = client.patch(path)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, methods)
 
 
 def test_each_post_has_its_versioned_alias(client):

@@ -34,6 +34,7 @@ BAD = {
         user(candidate=[]),
         "candidate: is no field here; remove it, or did you mean candidates?",
     ),
+    "a field of an endless name": (user(**{"x" * 1_000: 1}), "x" * 128 + "…: is no field here; remove it"),
     "user id a number": ({"user_id": 5}, "user_id: must be a string; put it in quotes"),
     "user id empty": ({"user_id": ""}, "user_id: is empty"),
     "user id too long": ({"user_id": "x" * 257}, "user_id: String should have at most 256"),
