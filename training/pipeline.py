@@ -15,6 +15,7 @@ from training.dataset import SPLITS, Dataset
 from training.datasets import tables
 from training.evaluate import Table, measure, retrieval
 from training.fit import fit
+from training.gates import usage
 from training.model.encoder import identity, load
 from training.model.network import Network
 from training.predict import predict, represent
@@ -76,7 +77,8 @@ def evaluate(bench: Workbench, run: Run, progress: Progress, *, alone: bool) -> 
         found["alone"] = {}
         for task in bench.dataset.tasks:
             found["alone"][task.name] = _alone(bench, run, task.name, progress)
-    record = {"tests": found, "retrieval": _retrieval(bench), "data": facts(bench.dataset)}
+    gates = usage(bench.network, bench.dataset, represent(bench.network, bench.dataset, bench.texts), "test")
+    record = {"tests": found, "retrieval": _retrieval(bench), "gates": gates, "data": facts(bench.dataset)}
     run.write("metrics.json", record)
     return record
 

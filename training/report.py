@@ -48,7 +48,17 @@ def markdown(name: str, record: Mapping[str, Any]) -> str:
     if record["retrieval"]:
         found = ", ".join(f"{metric} {value:.4f}" for metric, value in record["retrieval"].items())
         lines += ["## Retrieval over the whole catalogue, by user vector alone", "", found, ""]
+    if record.get("gates"):
+        lines += ["## What the gates let through", "", *_gates(record["gates"]), ""]
     return "\n".join(lines)
+
+
+def _gates(gates: Mapping[str, Any]) -> Iterator[str]:
+    count = max(len(found["experts"]) for found in gates.values())
+    heads = ["task", *(f"expert {number + 1}" for number in range(count)), "entropy"]
+    yield from (_row(heads), _row(["---"] * len(heads)))
+    for name, found in gates.items():
+        yield _row([name, *(f"{share:.3f}" for share in found["experts"]), f"{found['entropy']:.3f}"])
 
 
 def write(folder: Path, name: str, record: Mapping[str, Any]) -> None:

@@ -125,6 +125,7 @@ class ModelConfig(Section):
     """The network. `encoder`: `all-MiniLM-L6-v2` (packaged), a Hugging Face id, or a local folder.
 
     `item_ids` adds a learned vector to each known item's text vector: for catalogues that change slowly.
+    `experts` are those that all tasks share; with `ple` each task has `own_experts` beside them.
     """
 
     encoder: str = "all-MiniLM-L6-v2"
@@ -132,8 +133,10 @@ class ModelConfig(Section):
     pooling: Literal["mean", "attention"] = "mean"
     max_tokens: int = Field(default=64, ge=8, le=512)
     dimension: int = Field(default=128, ge=8, le=1024)
-    sharing: Literal["shared_bottom", "mmoe"] = "mmoe"
+    sharing: Literal["alone", "shared_bottom", "mmoe", "ple"] = "mmoe"
     experts: int = Field(default=4, ge=1, le=32)
+    own_experts: int = Field(default=1, ge=1, le=8)
+    projections: bool = False
     hidden: int = Field(default=64, ge=8, le=2048)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     vector_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)

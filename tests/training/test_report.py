@@ -17,6 +17,7 @@ RECORD = {
         "mean": {"dwell": {"rmse": 3.0}},
     },
     "retrieval": {"recall@10": 0.25},
+    "gates": {"click": {"experts": [0.25, 0.75, 0.0], "entropy": 0.8113}},
     "data": {"items": 1200, "users": 7, "history_events": 3, "requests": {"train": 10, "test": 2}},
 }
 
@@ -69,3 +70,10 @@ def test_the_terminal_shows_the_same_cells():
     text = console.export_text()
     for _, _, rows in report.tables(RECORD):
         assert all(cell in text for row in rows for cell in row)
+
+
+def test_gates_are_told_by_task_and_expert():
+    text = report.markdown("shop", RECORD)
+    assert "| task | expert 1 | expert 2 | expert 3 | entropy |" in text
+    assert "| click | 0.250 | 0.750 | 0.000 | 0.811 |" in text
+    assert "gates" not in report.markdown("shop", {**RECORD, "gates": {}})

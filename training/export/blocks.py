@@ -1,7 +1,8 @@
 """The first layer's weights as the scorer's graphs hold them: cut into what the experts read, and the rest.
 
 experts   E · hidden columns; each kind of task has its own values
-rest      for each task how far the gates of the other experts are over that of the first: a softmax does not change;
+rest      for each task how far the gates of the other experts that it sees are over that of the first: a softmax does
+          not change;
           then for each task that has them the sloped dot products, as columns in which u⊙i and q⊙i add up
 
 What stands in the rest belongs to one task, so all kinds share a row: where a kind sees nothing, a weight is zero.
@@ -30,7 +31,7 @@ class Blocks:
             task for task in tasks if task.type != "multiclass"
         )  # classes have no single direction
         self.hidden, self.mixed = heads.mix.hidden, heads.mix.experts
-        self.gates = heads.mix.experts - 1 if heads.mix.gated else 0
+        self.gates = heads.mix.choices - 1 if heads.mix.gated else 0
         self.width = self.mixed * self.hidden
         scale = heads.scale
         self.item, self.item_item = scale * weight(heads.item), scale**2 * weight(heads.item_item)
@@ -40,7 +41,7 @@ class Blocks:
         self.context = weight(heads.context)
         self._bias = bias(heads.context)[None]
         self._no_user, self._no_query = array(heads.no_user)[None], array(heads.no_query)[None]
-        self.slopes = {task.name: array(heads.slope[task.name]) for task in self.dotted}
+        self.slopes = {task.name: array(heads.slope[task.name]).reshape(2, -1) for task in self.dotted}
 
     def constant(self, kind: str, *, asked: bool) -> Matrix:
         """What is added for a kind of tasks whatever the inputs are, (1, h)."""
@@ -61,7 +62,7 @@ class Blocks:
         return np.concatenate([*gates, dots], axis=1)
 
     def _gates(self, weights: Matrix, task: Task) -> Matrix:
-        begin = self.width + self.mixed * self._mix.names.index(task.name)
+        begin = self.width + self._mix.choices * self._mix.names.index(task.name)
         columns = weights[:, begin : begin + 1 + self.gates]
         return columns[:, 1:] - columns[:, :1]
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from model_store.manifest import Task
 from training.export.blocks import Matrix, array, bias, layers, weight
@@ -40,7 +41,8 @@ class Towers:
         answers = []
         for kind, value in experts.items():
             tasks, lit = self._groups[kind], self._sheet.node("Relu", value)
-            hidden = self._towers(tasks, self._mixed(lit, gates[kind], len(tasks)) if gates else [lit])
+            mixed = self._mixed(lit, gates[kind], len(tasks)) if gates else self._chosen(lit, tasks)
+            hidden = self._towers(tasks, mixed)
             row = self._sheet.constant(np.concatenate([self._offset(task) for task in tasks]))
             if kind == "pair":
                 row = self._sheet.affine(now, self._told(tasks), row)
@@ -52,7 +54,7 @@ class Towers:
 
     def _parted(self, rest: str) -> tuple[dict[str, str], dict[str, str]]:
         """The gates' shares (n, T · E) and the dot products of each kind."""
-        count = self._experts - 1 if self._heads.mix.gated else 0
+        count = self._heads.mix.choices - 1 if self._heads.mix.gated else 0
         sizes = {kind: len(tasks) for kind, tasks in self._groups.items()}
         dotted = {kind: sum(map(_dotted, tasks)) for kind, tasks in self._groups.items()}
         dotted = {kind: width for kind, width in dotted.items() if width}
@@ -61,20 +63,31 @@ class Towers:
         dots = dict(zip(dotted, parts[len(whole) :], strict=True))
         if not count:
             return {}, dots
-        shares = self._shares(parts[0], sum(sizes.values()))
+        shares = self._shares(parts[0], [task for tasks in self._groups.values() for task in tasks])
         split = self._sheet.split(shares, [size * self._experts for size in sizes.values()])
         return dict(zip(sizes, split, strict=True)), dots
 
-    def _shares(self, gates: str, size: int) -> str:
-        """The softmax of each task's gates (n, T · (E - 1)), that of the first expert being zero: (n, T · E)."""
-        sheet = self._sheet
+    def _shares(self, gates: str, tasks: Sequence[Task]) -> str:
+        """The softmax of each task's gates (n, T · (V - 1)), that of the first expert it sees being zero: (n, T · E).
+
+        It is 0 for experts that the task does not see.
+        """
+        sheet, others = self._sheet, self._heads.mix.choices - 1
         raised = sheet.node("Exp", sheet.node("Clip", gates, "", sheet.constant(STEEP)))
-        each, others = np.eye(size), self._experts - 1
-        own = np.kron(each, np.eye(others, self._experts, k=1)).astype(np.float64)
-        whole = np.kron(each, np.ones((others, self._experts))).astype(np.float64)
-        first = np.tile(np.eye(1, self._experts), size)
+        seen = np.array([self._heads.mix.seen[task.name] for task in tasks])
+        place = np.eye(self._experts)[seen]  # (T, V, E)
+        own = block_diag(*place[:, 1:])
+        whole = np.kron(np.eye(len(tasks)), np.ones((others, self._experts))).astype(np.float64)
+        first = place[:, :1].reshape(1, -1)
         parts = sheet.affine(raised, own, sheet.constant(first))
         return sheet.node("Div", parts, sheet.affine(raised, whole, sheet.constant(np.ones_like(first))))
+
+    def _chosen(self, experts: str, tasks: Sequence[Task]) -> list[str]:
+        """The one expert (n, hidden) of each task, or the one of all."""
+        if self._experts == 1:
+            return [experts]
+        parts = self._sheet.split(experts, [self._hidden] * self._experts)
+        return [parts[self._heads.mix.seen[task.name][0]] for task in tasks]
 
     def _mixed(self, experts: str, shares: str, size: int) -> list[str]:
         """What the gates of each task let through, (n, hidden) each."""

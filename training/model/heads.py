@@ -1,7 +1,8 @@
-"""The heads: one factored pair layer, shared experts, one gate and one tower a task.
+"""The heads: one factored pair layer, experts, one gate and one tower a task.
 
 pair = [u, i, q, u⊙i, q⊙i, i⊙i, c] ─▶ first layer ─▶ E experts ─▶ gate of the task ─▶ tower ─▶ logit
 logit = a·(u·i) + b·(q·i) + tower, whose last layer is zero at first: training begins near the dot product.
+With `model.projections` a and b are a number for each dimension: a task measures u·i and q·i in its own way.
 A `pair` task also has a tower on c alone: what happens now is learned in few steps, and must not wait for the texts.
 
 Every block of the first layer is linear in i or i⊙i once u and q are known. `folded` uses that:
@@ -23,30 +24,51 @@ OUTLIER = 5.0  # spreads from the mean at which a column of the context ends
 
 
 class Towers(nn.Module):
-    """Mixture of shared experts by task gates (MMoE, KDD'18), then a small tower a task."""
+    """Mixture of experts by task gates, then a small tower a task.
 
-    def __init__(self, tasks: Sequence[Task], hidden: int, experts: int, dropout: float) -> None:
+    shared_bottom  one expert for all          mmoe  several, each task with its gate (KDD'18)
+    alone          one expert a task           ple   mmoe's, and experts of each task's own that the gates of
+                                                     others do not see (one layer of CGC, RecSys'20)
+    """
+
+    def __init__(self, tasks: Sequence[Task], config: ModelConfig) -> None:
         super().__init__()
         self.names = [task.name for task in tasks]
-        self.hidden, self.experts = hidden, experts
-        self.gated = experts > 1
-        self.towers = nn.ModuleDict({task.name: _tower(hidden, task.width, dropout) for task in tasks})
+        self.hidden = config.hidden
+        shared = {"alone": 0, "shared_bottom": 1}.get(config.sharing, config.experts)
+        own = {"alone": 1, "ple": config.own_experts}.get(config.sharing, 0)
+        self.experts = max(1, shared + own * len(tasks))
+        self.seen = {  # by each task: the shared experts, then its own
+            name: [*range(shared), *range(shared + own * place, shared + own * (place + 1))]
+            for place, name in enumerate(self.names)
+        }
+        self.choices = shared + own
+        self.gated = self.choices > 1
+        self.towers = nn.ModuleDict(
+            {task.name: _tower(config.hidden, task.width, config.dropout) for task in tasks}
+        )
 
     @property
     def width(self) -> int:
         """Columns that the first layer must give: experts side by side, then the gates of each task."""
-        return self.experts * (self.hidden + (len(self.names) if self.gated else 0))
+        return self.experts * self.hidden + (self.choices * len(self.names) if self.gated else 0)
 
     def forward(self, first: Tensor, name: str) -> Tensor:
         """first (..., width) -> (..., width of the task)."""
-        experts = torch.relu(first[..., : self.experts * self.hidden])
+        seen = self.seen[name]
+        experts = first[..., : self.experts * self.hidden].reshape(
+            *first.shape[:-1], self.experts, self.hidden
+        )
+        experts = torch.relu(experts if len(seen) == self.experts else experts[..., seen, :])
         if not self.gated:
-            return self.towers[name](experts)  # type: ignore[no-any-return]
-        start = self.experts * (self.hidden + self.names.index(name))
-        gate = torch.softmax(first[..., start : start + self.experts], dim=-1)
-        stacked = experts.reshape(*experts.shape[:-1], self.experts, self.hidden)
-        mixed = (stacked * gate.unsqueeze(-1)).sum(dim=-2)
+            return self.towers[name](experts.squeeze(-2))  # type: ignore[no-any-return]
+        mixed = (experts * self.gate(first, name).unsqueeze(-1)).sum(dim=-2)
         return self.towers[name](mixed)  # type: ignore[no-any-return]
+
+    def gate(self, first: Tensor, name: str) -> Tensor:
+        """What a task lets through of each expert that it sees: first (..., width) -> (..., choices)."""
+        start = self.experts * self.hidden + self.choices * self.names.index(name)
+        return torch.softmax(first[..., start : start + self.choices], dim=-1)
 
 
 class PairHeads(nn.Module):
@@ -60,8 +82,7 @@ class PairHeads(nn.Module):
         d = config.dimension
         self.tasks = tuple(tasks)
         self.kinds = tuple(kind for kind in KINDS if any(task.inputs == kind for task in tasks))
-        experts = config.experts if config.sharing == "mmoe" else 1
-        self.mix = Towers(tasks, config.hidden, experts, config.dropout)
+        self.mix = Towers(tasks, config)
         h = self.mix.width
         self.scale = d**0.5  # unit vectors have entries of size d^-1/2; the layers want entries near 1
         self.forget = nn.Dropout(config.vector_dropout)  # few clicks are soon learned by heart from the texts
@@ -80,7 +101,8 @@ class PairHeads(nn.Module):
         self.register_buffer("spread", torch.ones(context))
         self.no_user, self.no_query = nn.Parameter(torch.zeros(h)), nn.Parameter(torch.zeros(h))
         ranked = [task.name for task in tasks if task.type != "multiclass"]
-        self.slope = nn.ParameterDict({name: nn.Parameter(torch.tensor([2.0, 2.0])) for name in ranked})
+        slopes = 2 * d if config.projections else 2  # for the user, then for the query
+        self.slope = nn.ParameterDict({name: nn.Parameter(torch.full((slopes,), 2.0)) for name in ranked})
 
     def standardise(self, context: Tensor) -> None:
         """Learn the columns' mean and spread from contexts (n, F); a column that never varies counts nothing."""
@@ -91,9 +113,19 @@ class PairHeads(nn.Module):
     def forward(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
         """user (B, d), query (B, d; zeros for none), items (B, C, d), context (B, C, F) -> logits (B, C, w)."""
         items = self.forget(items)
-        dots = torch.stack(
-            [(user.unsqueeze(1) * items).sum(-1), (query.unsqueeze(1) * items).sum(-1)], dim=-1
-        )
+        crossed = torch.stack([user.unsqueeze(1) * items, query.unsqueeze(1) * items], dim=-2)
+        first = self._first(user, query, items, context)
+        now = self.now(self._scaled(context))
+        return {task.name: self._logit(task, first[task.inputs], crossed, now) for task in self.tasks}
+
+    def gates(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
+        """What each task lets through of the experts that it sees, (B, C, choices); empty where nothing is gated."""
+        first = self._first(user, query, items, context)
+        gated = self.tasks if self.mix.gated else ()
+        return {task.name: self.mix.gate(first[task.inputs], task.name) for task in gated}
+
+    def _first(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
+        """The first layer (B, C, h) as each kind of tasks sees it."""
         u, q, items = user.unsqueeze(1) * self.scale, query.unsqueeze(1) * self.scale, items * self.scale
         item = self.item(items) + self.item_item(items * items)
         parts = {
@@ -101,13 +133,11 @@ class PairHeads(nn.Module):
             "query": self.query(q) + self.query_item(q * items) + _absent(q) * self.no_query,
             "context": self.context(self._scaled(context)),
         }
-        first = {kind: item + self._seen(kind, parts) for kind in self.kinds}
-        now = self.now(self._scaled(context))
-        return {task.name: self._logit(task, first[task.inputs], dots, now) for task in self.tasks}
+        return {kind: item + self._seen(kind, parts) for kind in self.kinds}
 
     def folded(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
         """The same function for one request: user, query (1, d), items (n, d), context (n, F) -> (n, w)."""
-        dots = torch.cat([items @ user.T, items @ query.T], dim=-1)  # (n, 2)
+        crossed = torch.stack([items * user, items * query], dim=-2)  # (n, 2, d)
         user, query, items = user * self.scale, query * self.scale, items * self.scale
         squares, context = items * items, self._scaled(context)
         first = {}
@@ -125,7 +155,7 @@ class PairHeads(nn.Module):
                 bias = bias + self.query(query) + _absent(query) * self.no_query
             first[kind] = items @ weight.T + squares @ self.item_item.weight.T + bias
         now = self.now(context)
-        return {task.name: self._logit(task, first[task.inputs], dots, now) for task in self.tasks}
+        return {task.name: self._logit(task, first[task.inputs], crossed, now) for task in self.tasks}
 
     def _scaled(self, context: Tensor) -> Tensor:
         return torch.clamp((context - self.mean) / self.spread, -OUTLIER, OUTLIER)
@@ -137,18 +167,18 @@ class PairHeads(nn.Module):
             return parts["user"] + self.no_query + self.context.bias
         return parts["query"] + self.no_user
 
-    def _logit(self, task: Task, first: Tensor, dots: Tensor, now: Tensor) -> Tensor:
+    def _logit(self, task: Task, first: Tensor, crossed: Tensor, now: Tensor) -> Tensor:
         logit = self.mix(first, task.name)
         if task.name in self.told:
             logit = logit + self.told[task.name](now)
         if task.type == "multiclass":  # no single direction for the dot product: the tower alone
             return logit  # type: ignore[no-any-return]
-        slope = self.slope[task.name]
+        slope = self.slope[task.name].unflatten(0, (2, -1))  # (2, 1), or (2, d)
         if task.inputs == "query_item":
-            slope = slope * slope.new_tensor([0.0, 1.0])
+            slope = slope * slope.new_tensor([[0.0], [1.0]])
         elif task.inputs == "user_item":
-            slope = slope * slope.new_tensor([1.0, 0.0])
-        return logit + (dots * slope).sum(dim=-1, keepdim=True)  # type: ignore[no-any-return]
+            slope = slope * slope.new_tensor([[1.0], [0.0]])
+        return logit + (crossed * slope).flatten(-2).sum(dim=-1, keepdim=True)  # type: ignore[no-any-return]
 
 
 class TextHeads(nn.Module):

@@ -14,6 +14,7 @@ from training.cli import app
 RECORD = {
     "tests": {"joint": {}},
     "retrieval": {},
+    "gates": {},
     "data": {"items": 1, "users": 1, "history_events": 1, "requests": {}},
 }
 

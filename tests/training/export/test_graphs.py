@@ -130,3 +130,28 @@ def test_quantiles_are_sorted_and_shifted_inside_the_graph(workbench, tmp_path, 
     assert (logits.diff(dim=1) < 0).any(), "the head itself crosses"
     assert (np.diff(found, axis=1) >= 0).all()
     np.testing.assert_allclose(found, network.readout("dwell", logits), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", [{"sharing": "ple"}, {"sharing": "alone"}, {"projections": True}])
+@torch.no_grad()
+def test_heads_that_share_otherwise_are_what_torch_computes(workbench, tmp_path, model):
+    bench, draw = workbench(model=model), torch.Generator().manual_seed(0)
+    network = bench.network
+    prepare(network, bench.dataset)
+    for parameter in network.heads.parameters():
+        parameter.normal_(std=0.3, generator=draw)
+    network.eval()
+    features = FeatureSet(bench.dataset.features, bench.dataset.clock)
+    graphs.export(network, tmp_path, features)
+    dimension = network.text.projection.out_features
+    user, query, items = (
+        torch.nn.functional.normalize(torch.randn(count, dimension, generator=draw), dim=-1)
+        for count in (1, 1, 40)
+    )
+    feeds = {"user": user, "query": query, "items": items, "context": torch.randn(40, features.width)}
+    session = onnxruntime.InferenceSession(tmp_path / "heads.onnx", providers=[CPU])
+    found = session.run(None, {name: value.numpy() for name, value in feeds.items()})
+    logits = network.heads(user, query, items[None], feeds["context"][None])
+    for values, (name, logit) in zip(found, logits.items(), strict=True):
+        expected = network.readout(name, logit[0]).numpy()
+        np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-4)

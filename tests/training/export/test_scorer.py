@@ -18,6 +18,10 @@ from training.model.readout import Readout
 from training.sections import TaskConfig
 
 D, F, ROWS = 8, 5, 30
+SHARINGS = (
+    {"sharing": "mmoe"}, {"sharing": "mmoe", "experts": 1}, {"sharing": "shared_bottom"}, {"sharing": "alone"},
+    {"sharing": "ple", "experts": 2}, {"sharing": "ple", "experts": 1, "own_experts": 2}, {"projections": True},
+)  # fmt: skip
 OWN = {"some": np.array([1, 3]), "all": np.arange(F), "none": np.arange(0)}
 TASKS = tuple(
     Task(name=f"{kind}_{name}", type=type_, inputs=kind, classes=classes, quantiles=quantiles)
@@ -34,10 +38,10 @@ TASKS = tuple(
 )
 
 
-def made(tasks=TASKS, *, sharing="mmoe", experts=3) -> tuple[PairHeads, Readout]:
+def made(tasks=TASKS, **model) -> tuple[PairHeads, Readout]:
     """Heads and a readout, calibrated, drawn at random."""
     torch.manual_seed(0)
-    model = toy.settings(model={"sharing": sharing, "experts": experts}).model
+    model = toy.settings(model={"experts": 3, **model}).model
     grown = {"grown": "log1p", "levels": "log1p"}
     told = {
         task.name: TaskConfig(
@@ -104,18 +108,19 @@ def compare(
 
 
 @pytest.mark.parametrize("query", [True, False])
-@pytest.mark.parametrize(("sharing", "experts"), [("mmoe", 3), ("mmoe", 1), ("shared_bottom", 3)])
+@pytest.mark.parametrize("model", SHARINGS)
 @torch.no_grad()
-def test_every_kind_and_type_of_task_is_what_torch_computes(tmp_path, sharing, experts, query):
-    compare(tmp_path, *made(sharing=sharing, experts=experts), query=query)
+def test_every_kind_and_type_of_task_is_what_torch_computes(tmp_path, model, query):
+    compare(tmp_path, *made(**model), query=query)
 
 
+@pytest.mark.parametrize("sharing", ["mmoe", "alone", "ple"])
 @pytest.mark.parametrize("query", [True, False])
 @pytest.mark.parametrize("kinds", [KINDS[:1], KINDS[1:2], KINDS[2:], KINDS[:2], KINDS[1:], KINDS[::2]])
 @torch.no_grad()
-def test_kinds_that_no_task_is_of_are_not_missed(tmp_path, kinds, query):
+def test_kinds_that_no_task_is_of_are_not_missed(tmp_path, kinds, query, sharing):
     tasks = [task for task in TASKS if task.inputs in kinds]
-    compare(tmp_path, *made(tasks), query=query)
+    compare(tmp_path, *made(tasks, sharing=sharing), query=query)
 
 
 @pytest.mark.parametrize("query", [True, False])

@@ -14,12 +14,16 @@ TASKS = tuple(
     for type_, classes in TYPES.items()
 )
 ALL = [task.name for task in TASKS]
+SHARINGS = (
+    {"sharing": "mmoe"}, {"sharing": "mmoe", "experts": 1}, {"sharing": "shared_bottom"}, {"sharing": "alone"},
+    {"sharing": "ple", "experts": 2}, {"sharing": "ple", "experts": 1, "own_experts": 2}, {"projections": True},
+)  # fmt: skip
 
 
-def made(tasks=TASKS, *, drawn=True, sharing="mmoe", experts=3) -> PairHeads:
+def made(tasks=TASKS, *, drawn=True, **model) -> PairHeads:
     """Heads whose every parameter matters, or as training begins."""
     torch.manual_seed(0)
-    heads = PairHeads(tasks, toy.settings(model={"sharing": sharing, "experts": experts}).model, F).eval()
+    heads = PairHeads(tasks, toy.settings(model={"experts": 3, **model}).model, F).eval()
     if drawn:
         with torch.no_grad():
             for parameter in heads.parameters():
@@ -57,9 +61,9 @@ def moved(heads: PairHeads, **changed: torch.Tensor) -> set[str]:
 
 @torch.no_grad()
 @pytest.mark.parametrize("query", [True, False])
-@pytest.mark.parametrize(("sharing", "experts"), [("mmoe", 3), ("mmoe", 1), ("shared_bottom", 3)])
-def test_folded_is_forward(sharing, experts, query):
-    heads, known = made(sharing=sharing, experts=experts), request(query=query)
+@pytest.mark.parametrize("model", SHARINGS)
+def test_folded_is_forward(model, query):
+    heads, known = made(**model), request(query=query)
     slow, fast = forward(heads, known), heads.folded(**known)
     assert list(slow) == list(fast) == ALL
     for name, logits in slow.items():
@@ -182,14 +186,20 @@ def test_the_scale_travels_with_the_weights():
 # experts, gates, towers
 
 
+def towers(**model) -> Towers:
+    """Towers of which every layer speaks."""
+    torch.manual_seed(0)
+    mix = Towers(TASKS, toy.settings(model={"experts": 3, **model}).model).eval()
+    for tower in mix.towers.values():
+        torch.nn.init.normal_(tower[-1].weight)
+    return mix
+
+
 @torch.no_grad()
 def test_gates_sum_to_one():
     """Of experts that all say the same, any mixture says it too."""
-    torch.manual_seed(0)
-    mix = Towers(TASKS, hidden=4, experts=3, dropout=0.0)
-    for tower in mix.towers.values():
-        torch.nn.init.normal_(tower[-1].weight)
-    expert, gates = torch.randn(7, 4), 3.0 * torch.randn(7, 3 * len(TASKS))
+    mix = towers(sharing="mmoe")
+    expert, gates = torch.randn(7, 8), 3.0 * torch.randn(7, 3 * len(TASKS))
     for task in TASKS:
         mixed = mix(torch.cat([expert, expert, expert, gates], dim=1), task.name)
         torch.testing.assert_close(mixed, mix.towers[task.name](torch.relu(expert)))
@@ -197,16 +207,69 @@ def test_gates_sum_to_one():
 
 @torch.no_grad()
 def test_a_task_listens_to_its_own_gate_only():
-    torch.manual_seed(0)
-    mix = Towers(TASKS, hidden=4, experts=3, dropout=0.0)
-    for tower in mix.towers.values():
-        torch.nn.init.normal_(tower[-1].weight)
+    mix = towers(sharing="mmoe")
     first = torch.randn(7, mix.width)
     for place, task in enumerate(TASKS):
         other = first.clone()
-        other[:, 3 * 4 + 3 * place] += 2.0
+        other[:, 3 * 8 + 3 * place] += 2.0
         changed = {one.name for one in TASKS if not torch.equal(mix(first, one.name), mix(other, one.name))}
         assert changed == {task.name}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("model", "shared", "own"), [
+    ({"sharing": "alone"}, 0, 1), ({"sharing": "ple", "experts": 2}, 2, 1),
+    ({"sharing": "ple", "experts": 1, "own_experts": 2}, 1, 2), ({"sharing": "mmoe"}, 3, 0),
+])  # fmt: skip
+def test_an_expert_of_one_task_is_not_seen_by_the_others(model, shared, own):
+    mix = towers(**model)
+    assert mix.experts == shared + own * len(TASKS)
+    first = torch.randn(7, mix.width)
+    for expert in range(mix.experts):
+        other = first.clone()
+        other[:, 8 * expert : 8 * (expert + 1)] += 2.0
+        changed = {name for name in ALL if not torch.equal(mix(first, name), mix(other, name))}
+        assert changed == ({ALL[(expert - shared) // own]} if expert >= shared else set(ALL))
+
+
+@torch.no_grad()
+def test_a_mixture_of_ple_is_the_papers_formula():
+    """CGC: the softmax of the gate weighs the shared experts and the task's own, side by side."""
+    mix = towers(sharing="ple", experts=2, own_experts=1)
+    first = torch.randn(7, mix.width)
+    experts = torch.relu(first[:, : 8 * mix.experts]).unflatten(1, (-1, 8))
+    for place, name in enumerate(ALL):
+        begin = 8 * mix.experts + 3 * place
+        gate = torch.softmax(first[:, begin : begin + 3], dim=1)
+        seen = [experts[:, 0], experts[:, 1], experts[:, 2 + place]]
+        mixed = sum(gate[:, [number]] * expert for number, expert in enumerate(seen))
+        torch.testing.assert_close(mix(first, name), mix.towers[name](mixed))
+
+
+@torch.no_grad()
+def test_gates_are_told_as_they_mix():
+    heads, known = made(sharing="ple", experts=2), request()
+    found = heads.gates(known["user"], known["query"], known["items"][None], known["context"][None])
+    assert set(found) == set(ALL)
+    for gate in found.values():
+        assert gate.shape == (1, 6, 3)
+        torch.testing.assert_close(gate.sum(dim=-1), torch.ones(1, 6))
+    single = made(sharing="alone")
+    assert not single.gates(known["user"], known["query"], known["items"][None], known["context"][None])
+
+
+@torch.no_grad()
+def test_a_projection_measures_each_dimension_by_itself():
+    heads, known = made(drawn=False, projections=True), request()
+    before = forward(heads, known)
+    heads.slope["pair_binary"][3] += 1.0
+    heads.slope["pair_binary"][D + 5] += 1.0
+    expected = known["user"][0, 3] * known["items"][:, 3] + known["query"][0, 5] * known["items"][:, 5]
+    moved = forward(heads, known)["pair_binary"] - before["pair_binary"]
+    torch.testing.assert_close(moved[:, 0], expected, rtol=1e-4, atol=1e-5)
+    plain = forward(made(drawn=False), known)
+    for name in ALL:
+        torch.testing.assert_close(before[name], plain[name])
 
 
 def test_a_shared_bottom_is_one_expert_without_gates():
