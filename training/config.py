@@ -167,6 +167,14 @@ def _check_task(config: Config, name: str, task: TaskConfig) -> None:
         raise ValueError(f'tasks.{name}: inputs = "user_item" needs events.user')
     if task.inputs == "pair" and not (config.events.user or config.events.query):
         raise ValueError(f'tasks.{name}: inputs = "pair" needs events.user or events.query')
+    if task.given:
+        first = config.tasks.get(task.given)
+        if first is None or first is task or first.type != "binary" or first.inputs != task.inputs:
+            raise ValueError(
+                f'tasks.{name}: given = {task.given!r} is no other binary task with inputs = "{task.inputs}"'
+            )
+        if first.given:
+            raise ValueError(f"tasks.{name}: given = {task.given!r} has a given of its own; one step is all")
     if task.clock and task.label != config.events.timestamp:
         raise ValueError(f"tasks.{name}: a clock task's label is the timestamp column")
 

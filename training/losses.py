@@ -17,6 +17,7 @@ from model_store.manifest import Task
 from training.model.readout import Readout
 from training.sections import TaskConfig
 
+FOCUS = 2.0  # focal loss' gamma: how little a row counts that is well answered
 FLOOR = 0.05  # a constant predictor that is nearly right must not make its task's loss explode
 
 
@@ -39,7 +40,7 @@ class Losses:
             scale = float(_entropy(labels.mean(axis=0)).mean())
         elif task.type == "binary":
             known = labels[~np.isnan(labels)]
-            scale = float(_entropy(known.mean())) if len(known) else 1.0
+            scale = _surprise(float(known.mean()), config.loss) if len(known) else 1.0
         else:
             scale = self._standardise(name, labels[~np.isnan(labels)], config)
         self._scales[name] = max(scale, FLOOR)
@@ -67,7 +68,7 @@ class Losses:
             return pinball(target, levels, task.quantiles) / self._scales[name]
         logits = logits.squeeze(-1)
         if task.type == "binary":
-            return functional.binary_cross_entropy_with_logits(logits, labels) / self._scales[name]
+            return self._binary(name, logits, labels) / self._scales[name]
         return self._regression(name, logits, labels) / self._scales[name]
 
     def counts(self, name: str) -> bool:
@@ -97,6 +98,12 @@ class Losses:
         surprise = -(functional.log_softmax(scores, dim=1) * chosen).sum(dim=1) / chosen.sum(dim=1)
         uniform = torch.log(shown[mixed].sum(dim=1).to(scores.dtype))
         return surprise.sum() / uniform.sum()
+
+    def _binary(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
+        surprise = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+        if self._configs[name].loss == "focal":  # Lin et al., ICCV 2017
+            surprise = surprise * (1.0 - torch.exp(-surprise)) ** FOCUS
+        return surprise.mean()
 
     def _regression(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
         target = self._readout.standardised(name, labels)
@@ -129,6 +136,18 @@ def pinball(targets: Tensor, levels: Tensor, quantiles: Sequence[float]) -> Tens
     share = levels.new_tensor(quantiles)
     error = targets.unsqueeze(-1) - levels
     return torch.maximum(share * error, (share - 1.0) * error).mean()
+
+
+def _surprise(rate: float, loss: str) -> float:
+    """The least that one chance for all costs where a share `rate` is positive."""
+    if loss != "focal":
+        return float(_entropy(rate))
+    chance = np.linspace(0.001, 0.999, 999)
+    return float(
+        np.min(
+            -rate * (1 - chance) ** FOCUS * np.log(chance) - (1 - rate) * chance**FOCUS * np.log1p(-chance)
+        )
+    )
 
 
 def _entropy(rate: Any) -> Any:

@@ -119,7 +119,8 @@ def _only(config: Config, name: str) -> Config:
     training = config.training
     metric = training.metric if training.metric.partition(":")[0] == name else ""
     training = training.model_copy(update={"metric": metric, "balance": "fixed"})
-    return config.model_copy(update={"tasks": {name: config.tasks[name]}, "training": training})
+    task = config.tasks[name].model_copy(update={"given": None})  # the whole chance, without its first factor
+    return config.model_copy(update={"tasks": {name: task}, "training": training})
 
 
 def _retrieval(bench: Workbench) -> dict[str, float]:

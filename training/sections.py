@@ -10,6 +10,7 @@ from model_store.windows import Window
 Paths = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
+LOSSES = {"mae": "regression", "huber": "regression", "focal": "binary"}  # the type that a loss is for
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -79,7 +80,10 @@ class SplitConfig(Section):
 
 
 class TaskConfig(Section):
-    """One head. `label` is a column of events (of items for `inputs = "item"`)."""
+    """One head. `label` is a column of events (of items for `inputs = "item"`).
+
+    With `given` it is the chance of this after that: a task of that name is the first factor.
+    """
 
     type: TaskType
     label: str
@@ -88,7 +92,8 @@ class TaskConfig(Section):
     clock: ClockKind | None = None
     transform: Literal["none", "log1p"] = "none"
     quantiles: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = Field((0.1, 0.5, 0.9), min_length=1)
-    loss: Literal["default", "mae", "huber"] = "default"
+    loss: Literal["default", "mae", "huber", "focal"] = "default"
+    given: str | None = None
     ranking: bool = True
     weight: float = Field(default=1.0, ge=0.0)
     main: bool = False
@@ -105,6 +110,10 @@ class TaskConfig(Section):
             raise ValueError("transform is for regression and quantile tasks only")
         if self.type == "multilabel" and self.inputs not in ("item", "text"):
             raise ValueError('a multilabel task needs inputs = "item" or "text"')
+        if self.loss != "default" and self.type != LOSSES[self.loss]:
+            raise ValueError(f'loss = "{self.loss}" is for type = "{LOSSES[self.loss]}"')
+        if self.given and (self.type != "binary" or self.inputs in ("item", "text")):
+            raise ValueError("given is for binary tasks that score an item for a user or a query")
         self._check_quantiles()
         return self
 
@@ -117,8 +126,6 @@ class TaskConfig(Section):
             raise ValueError('a quantile task needs inputs = "pair", "user_item" or "query_item"')
         if list(self.quantiles) != sorted(set(self.quantiles)):
             raise ValueError("quantiles must ascend, each once, as in [0.1, 0.5, 0.9]")
-        if self.loss != "default":
-            raise ValueError("loss is for regression tasks; quantiles have their own")
 
 
 class ModelConfig(Section):

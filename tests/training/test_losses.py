@@ -251,3 +251,19 @@ def test_padding_and_rows_without_a_label_are_not_ranked_against():
 
 def test_ranking_does_not_see_the_level_of_an_impression():
     assert rank([[1.0, 0.0, 2.0]], [[1, 0, 0]]) == pytest.approx(rank([[11.0, 10.0, 12.0]], [[1, 0, 0]]))
+
+
+def test_the_focal_loss_is_the_papers_in_units_of_the_best_constant():
+    config = TaskConfig(type="binary", label="x", loss="focal")
+    losses = Losses(TASKS[:1], {"click": config}, Readout(TASKS[:1], {"click": config}))
+    labels = np.array([1.0] + [0.0] * 4)
+    losses.prepare("click", labels)
+    logits, wanted = torch.randn(5, 1), torch.from_numpy(labels).float()
+
+    def by_hand(chance: torch.Tensor) -> torch.Tensor:
+        right = torch.where(wanted > 0, chance, 1 - chance)
+        return (-((1 - right) ** 2) * torch.log(right)).mean()
+
+    best = min(by_hand(torch.full((5,), chance)) for chance in np.linspace(0.01, 0.99, 981))
+    expected = by_hand(torch.sigmoid(logits[:, 0])) / best
+    assert losses.task("click", logits, wanted).item() == pytest.approx(expected.item(), rel=1e-3)

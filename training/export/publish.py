@@ -149,7 +149,8 @@ def _retrieval(bench: Workbench) -> Retrieval:
     if not tasks:  # classes have no dot product in their logits
         return Retrieval()
     first = next((task for task in tasks if task.main), tasks[0])
-    user, query = (max(slope, 0.0) for slope in bench.network.heads.slope[first.name].tolist())
+    slopes = bench.network.heads.slope[first.name].reshape(2, -1).mean(dim=1)  # of all dimensions
+    user, query = (max(slope, 0.0) for slope in slopes.tolist())
     return Retrieval(user_weight=user, query_weight=query)
 
 

@@ -13,7 +13,7 @@ from scipy.linalg import block_diag
 from model_store.manifest import Task
 from training.export.blocks import Matrix, array, bias, layers, weight
 from training.export.sheet import Sheet
-from training.model.heads import TOWER, PairHeads
+from training.model.heads import CERTAIN, TOWER, PairHeads
 from training.model.readout import Readout
 
 STEEP = 80.0  # how far a gate may be over the first one's: float32 knows no more
@@ -23,6 +23,8 @@ def link(task: Task, readout: Readout) -> str:
     """What is put on a task's scaled logits; tasks side by side that have the same are served at once."""
     if task.type == "regression":
         return "1 grown" if readout.log[task.name] else "2 value"
+    if task.name in readout.given:
+        return f"5 product {task.name}"
     alone = {"multiclass": f"3 classes {task.name}", "quantile": f"4 levels {task.name}"}
     return alone.get(task.type, "0 chance")
 
@@ -134,13 +136,38 @@ class Towers:
             plus = plus + bias(self._heads.told[task.name])
         if task.type == "quantile":
             return np.asarray(plus + self._levels(task)[0])
+        if task.name in self._readout.given:
+            return plus
         return np.asarray(self._scale(task) * plus + self._calibration(task)[1])
 
     def _linked(self, tasks: Sequence[Task], logits: str) -> str:
         """Scaled logits as they are served."""
         runs = [list(run) for _, run in groupby(tasks, key=lambda task: link(task, self._readout))]
         parts = self._sheet.split(logits, [sum(task.width for task in run) for run in runs])
-        return self._sheet.joined([self._served(run, part) for run, part in zip(runs, parts, strict=True)])
+        given = {
+            name: self._product(tasks, name, logits)
+            for task in tasks
+            if (name := task.name) in self._readout.given
+        }
+        return self._sheet.joined(
+            [self._served(run, given.get(run[0].name, part)) for run, part in zip(runs, parts, strict=True)]
+        )
+
+    def _product(self, tasks: Sequence[Task], name: str, logits: str) -> str:
+        """Scaled log-odds (n, 1) of a task that is given another, from the logits of all."""
+        sheet, by_name = self._sheet, {task.name: task for task in tasks}
+        starts = dict(zip(by_name, np.cumsum([0, *(task.width for task in tasks)]).tolist(), strict=False))
+        first = by_name[self._readout.given[name]]
+        column = sheet.node("Gather", logits, sheet.constant([starts[first.name]]), axis=1)
+        scale, shift = self._calibration(first)[:2]
+        raw = sheet.node("Div", sheet.node("Sub", column, sheet.constant(shift)), sheet.constant(scale))
+        own = sheet.node("Gather", logits, sheet.constant([starts[name]]), axis=1)
+        chance = sheet.node("Mul", sheet.node("Sigmoid", own), sheet.node("Sigmoid", raw))
+        chance = sheet.node("Clip", chance, *map(sheet.constant, CERTAIN))
+        rest = sheet.node("Log", sheet.node("Sub", sheet.constant(1.0), chance))
+        odds = sheet.node("Sub", sheet.node("Log", chance), rest)
+        scale, shift = self._calibration(by_name[name])[:2]
+        return sheet.node("Add", sheet.node("Mul", odds, sheet.constant(scale)), sheet.constant(shift))
 
     def _served(self, tasks: Sequence[Task], logits: str) -> str:
         sheet, first = self._sheet, tasks[0]
@@ -163,8 +190,9 @@ class Towers:
         return sheet.node("Add", scaled, sheet.constant(offset))
 
     def _scale(self, task: Task) -> float:
-        """Of a task's logits before the link; quantiles are put in order first."""
-        return 1.0 if task.type == "quantile" else float(self._calibration(task)[0])
+        """Of a task's logits before the link; quantiles are put in order first, products are made."""
+        later = task.type == "quantile" or task.name in self._readout.given
+        return 1.0 if later else float(self._calibration(task)[0])
 
     def _calibration(self, task: Task) -> Matrix:
         """scale, shift, low and high."""

@@ -3,6 +3,7 @@
 pair = [u, i, q, u⊙i, q⊙i, i⊙i, c] ─▶ first layer ─▶ E experts ─▶ gate of the task ─▶ tower ─▶ logit
 logit = a·(u·i) + b·(q·i) + tower, whose last layer is zero at first: training begins near the dot product.
 With `model.projections` a and b are a number for each dimension: a task measures u·i and q·i in its own way.
+A task `given` another is the product of two chances: what is said of it is said of everything that was shown.
 A `pair` task also has a tower on c alone: what happens now is learned in few steps, and must not wait for the texts.
 
 Every block of the first layer is linear in i or i⊙i once u and q are known. `folded` uses that:
@@ -10,7 +11,7 @@ one (d, h) product a candidate, whatever the number of blocks; it is what the se
 What a task may not see is zero for it: `user_item` has no q and c, `query_item` no u and c.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from training.sections import ModelConfig
 
 KINDS = ("pair", "user_item", "query_item")
 TOWER = 32
+CERTAIN = (1e-12, 1.0 - 1e-6)  # ends of a product of chances, so that its log-odds are numbers
 OUTLIER = 5.0  # spreads from the mean at which a column of the context ends
 
 
@@ -77,9 +79,17 @@ class PairHeads(nn.Module):
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, tasks: Sequence[Task], config: ModelConfig, context: int) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        config: ModelConfig,
+        context: int,
+        *,
+        given: Mapping[str, str] | None = None,
+    ) -> None:
+        """context: columns; given: task -> the task whose chance its own is multiplied by."""
         super().__init__()
-        d = config.dimension
+        self.given, d = dict(given or {}), config.dimension
         self.tasks = tuple(tasks)
         self.kinds = tuple(kind for kind in KINDS if any(task.inputs == kind for task in tasks))
         self.mix = Towers(tasks, config)
@@ -114,9 +124,7 @@ class PairHeads(nn.Module):
         """user (B, d), query (B, d; zeros for none), items (B, C, d), context (B, C, F) -> logits (B, C, w)."""
         items = self.forget(items)
         crossed = torch.stack([user.unsqueeze(1) * items, query.unsqueeze(1) * items], dim=-2)
-        first = self._first(user, query, items, context)
-        now = self.now(self._scaled(context))
-        return {task.name: self._logit(task, first[task.inputs], crossed, now) for task in self.tasks}
+        return self._logits(self._first(user, query, items, context), crossed, self._scaled(context))
 
     def gates(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
         """What each task lets through of the experts that it sees, (B, C, choices); empty where nothing is gated."""
@@ -154,8 +162,7 @@ class PairHeads(nn.Module):
                 weight = weight + self.query_item.weight * query
                 bias = bias + self.query(query) + _absent(query) * self.no_query
             first[kind] = items @ weight.T + squares @ self.item_item.weight.T + bias
-        now = self.now(context)
-        return {task.name: self._logit(task, first[task.inputs], crossed, now) for task in self.tasks}
+        return self._logits(first, crossed, context)
 
     def _scaled(self, context: Tensor) -> Tensor:
         return torch.clamp((context - self.mean) / self.spread, -OUTLIER, OUTLIER)
@@ -166,6 +173,11 @@ class PairHeads(nn.Module):
         if kind == "user_item":
             return parts["user"] + self.no_query + self.context.bias
         return parts["query"] + self.no_user
+
+    def _logits(self, first: dict[str, Tensor], crossed: Tensor, context: Tensor) -> dict[str, Tensor]:
+        now = self.now(context)
+        found = {task.name: self._logit(task, first[task.inputs], crossed, now) for task in self.tasks}
+        return found | {name: product(found[name], found[parent]) for name, parent in self.given.items()}
 
     def _logit(self, task: Task, first: Tensor, crossed: Tensor, now: Tensor) -> Tensor:
         logit = self.mix(first, task.name)
@@ -191,6 +203,12 @@ class TextHeads(nn.Module):
     def forward(self, name: str, pooled: Tensor) -> Tensor:
         """pooled (B, H) -> logits (B, w)."""
         return self.heads[name](pooled)  # type: ignore[no-any-return]
+
+
+def product(logit: Tensor, given: Tensor) -> Tensor:
+    """Log-odds of the product of two chances that are given as log-odds (ESMM, SIGIR'18)."""
+    chance = torch.clamp(torch.sigmoid(logit) * torch.sigmoid(given), *CERTAIN)
+    return torch.log(chance) - torch.log(1.0 - chance)
 
 
 def _block(width: int, out: int) -> nn.Linear:

@@ -69,9 +69,10 @@ class Network(nn.Module):
         self.tasks = tasks
         self.text = TextEncoder(model, transformer)
         self.user = UserEncoder(model.dimension, 1 + len(config.history.events), model.dropout)
-        self.heads = PairHeads([task for task in tasks if task.online], model, context)
-        self.text_heads = TextHeads([task for task in tasks if not task.online], self.text.width)
         self.readout = Readout(tasks, config.tasks)
+        online = [task for task in tasks if task.online]
+        self.heads = PairHeads(online, model, context, given=self.readout.given)
+        self.text_heads = TextHeads([task for task in tasks if not task.online], self.text.width)
         self.residual = Residual(items, model.dimension) if model.item_ids else None
 
     def forward(self, batch: Batch, pooled: Tensor) -> dict[str, Tensor]:

@@ -26,6 +26,7 @@ class Readout(nn.Module):
         super().__init__()
         self.types = {task.name: task.type for task in tasks}
         self.log = {task.name: configs[task.name].transform == "log1p" for task in tasks}
+        self.given = {task.name: given for task in tasks if (given := configs[task.name].given)}
         for task in tasks:  # scale, shift, low, high
             self.register_buffer(f"affine_{task.name}", torch.tensor([1.0, 0.0, -torch.inf, torch.inf]))
             if task.quantiles:  # begin, shift

@@ -159,6 +159,9 @@ def test_candidates_are_fetched_by_the_slopes_of_the_first_main_task(workbench, 
     bench.network.heads.slope["click"].data[:] = bench.network.heads.slope["click"].new_tensor([3.0, -1.0])
     retrieval = publish.manifest(bench, Run(tmp_path), 0.0).retrieval
     assert (retrieval.user_weight, retrieval.query_weight) == (3.0, 0.0)
+    other = workbench(tasks={"click": {**CLICK, "main": True}}, model={"projections": True})
+    retrieval = publish.manifest(other, Run(tmp_path), 0.0).retrieval
+    assert (retrieval.user_weight, retrieval.query_weight) == (2.0, 2.0)
 
 
 def test_a_bundle_of_classes_alone_has_defaults_too(workbench, tmp_path):

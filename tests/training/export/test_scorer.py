@@ -27,6 +27,7 @@ TASKS = tuple(
     Task(name=f"{kind}_{name}", type=type_, inputs=kind, classes=classes, quantiles=quantiles)
     for kind in reversed(KINDS)  # in another order than that of the columns
     for name, type_, classes, quantiles in (
+        ("after", "binary", (), ()),
         ("grown", "regression", (), ()),
         ("classes", "multiclass", ("a", "b", "c"), ()),
         ("levels", "quantile", (), (0.1, 0.5, 0.9)),
@@ -47,10 +48,12 @@ def made(tasks=TASKS, **model) -> tuple[PairHeads, Readout]:
         task.name: TaskConfig(
             type=task.type, label="any", inputs=task.inputs,
             transform=grown.get(task.name.rpartition("_")[2], "none"),
+            given=task.name.replace("after", "chance") if "after" in task.name else None,
         )
         for task in tasks
     }  # fmt: skip
-    heads, readout = PairHeads(tasks, model, F).eval(), Readout(tasks, told)
+    readout = Readout(tasks, told)
+    heads = PairHeads(tasks, model, F, given=readout.given).eval()
     for number, task in enumerate(tasks):
         scale, shift = 0.3 + 0.1 * number, 0.05 * number
         readout.set(task.name, scale, shift)

@@ -3,7 +3,7 @@ import torch
 
 from model_store.manifest import Task
 from tests.training import toy
-from training.model.heads import OUTLIER, PairHeads, TextHeads, Towers
+from training.model.heads import OUTLIER, PairHeads, TextHeads, Towers, product
 
 D, F = 8, 5
 CLASSES = ("a", "b", "c")
@@ -20,10 +20,10 @@ SHARINGS = (
 )  # fmt: skip
 
 
-def made(tasks=TASKS, *, drawn=True, **model) -> PairHeads:
+def made(tasks=TASKS, *, drawn=True, given=None, **model) -> PairHeads:
     """Heads whose every parameter matters, or as training begins."""
     torch.manual_seed(0)
-    heads = PairHeads(tasks, toy.settings(model={"experts": 3, **model}).model, F).eval()
+    heads = PairHeads(tasks, toy.settings(model={"experts": 3, **model}).model, F, given=given).eval()
     if drawn:
         with torch.no_grad():
             for parameter in heads.parameters():
@@ -313,3 +313,34 @@ def test_text_heads_answer_by_task():
     heads = TextHeads(tasks, 6)
     assert heads("kind", torch.randn(4, 6)).shape == (4, 3)
     assert heads("mood", torch.randn(4, 6)).shape == (4, 1)
+
+
+@torch.no_grad()
+def test_a_task_that_is_given_another_says_the_product_of_both_chances():
+    tasks = [Task(name=name, type="binary") for name in ("buy", "click")]
+    heads, plain, known = made(tasks, given={"buy": "click"}), made(tasks), request()
+    found, factors = forward(heads, known), forward(plain, known)
+    torch.testing.assert_close(found["click"], factors["click"])
+    expected = torch.sigmoid(factors["buy"]) * torch.sigmoid(factors["click"])
+    torch.testing.assert_close(torch.sigmoid(found["buy"]), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(heads.folded(**known)["buy"], found["buy"], rtol=1e-4, atol=1e-4)
+
+
+def test_the_gradient_of_a_product_is_the_papers():
+    """ESMM: d(-log-likelihood)/d(logit of the second) = (p - y) / (1 - p) * (1 - chance of the second)."""
+    logit, given = torch.tensor([0.3, -1.0, 2.0], requires_grad=True), torch.tensor([-0.5, 1.0, 0.2])
+    labels = torch.tensor([1.0, 0.0, 0.0])
+    torch.nn.functional.binary_cross_entropy_with_logits(
+        product(logit, given), labels, reduction="sum"
+    ).backward()
+    own = torch.sigmoid(logit.detach())
+    p = own * torch.sigmoid(given)
+    torch.testing.assert_close(logit.grad, (p - labels) / (1 - p) * (1 - own))
+
+
+def test_a_product_of_certainties_is_a_number():
+    ends = torch.tensor([-200.0, 0.0, 200.0], requires_grad=True)
+    found = product(ends.unsqueeze(1), ends)
+    assert found.isfinite().all()
+    found.sum().backward()
+    assert ends.grad.isfinite().all()
