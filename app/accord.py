@@ -1,4 +1,4 @@
-"""The supervisor's part in a change of versions: all workers serve the new one, or none does.
+"""The supervisor's part in a change of versions: all workers follow, or none does.
 
 A worker that ends while it prepares counts as one that refuses: whatever ended it would end the others. One that
 starts does so before or after, never between; it is told to serve what the others serve.
@@ -12,25 +12,31 @@ from pydantic import BaseModel
 
 from app.council import Order, Report
 from app.errors import Refused, Unknown
+from app.labels import Labels, Wish
 from app.settings import Settings
-from app.versions import Refusal, Wish, found
+from app.versions import Refusal
 from model_store.shelf import Shelf
 
 PATIENCE_SECONDS = 600.0  # for a worker that prepares
 
 
 class Accord:
-    """What all workers serve: `settings` name its version.
+    """What all workers serve.
 
     turn: held while the version changes, and while a worker starts.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = pinned(settings)
+        self._settings = settings
+        self._labels = Labels.of(settings)
         self.turn = asyncio.Lock()
-        self._before: int | None = None
         self._workers: dict[Process, asyncio.Future[Report] | None] = {}
         self._changing = False
+
+    @property
+    def settings(self) -> Settings:
+        """Of a worker that starts now: it must not serve a newer version than the others."""
+        return self._settings.model_copy(update=self._labels.settings)
 
     def join(self, worker: Process) -> None:
         """From now on it has a voice."""
@@ -58,27 +64,25 @@ class Accord:
         _send(worker, order)
 
     async def take(self, wish: Wish) -> None:
-        """Have all workers serve another version. Raises Unknown or Refused: then none does."""
+        """Have it so in all workers. Raises Unknown or Refused: then none does."""
         if self._changing:
             raise Refused("another version is being loaded; try again when it is served or refused")
         self._changing = True
         try:
             async with self.turn:
-                settings = self.settings
-                await self._change(found(wish, Shelf(settings.store), settings.model or "", self._before))
+                await self._change(self._labels.after(wish, Shelf(self._settings.store)))
         finally:
             self._changing = False
 
-    async def _change(self, version: int) -> None:
-        answers = await self._ask(Order(do="prepare", version=version))
+    async def _change(self, labels: Labels) -> None:
+        answers = await self._ask(Order(do="prepare", labels=labels))
         reason = next((each.refused for each in answers if each.refused), "")
         if reason:
-            refusal = Refusal(version=version, error=reason, time=time.time())
+            new = (version for version in labels.active if version not in self._labels.active)
+            refusal = Refusal(version=next(new, labels.stable), error=reason, time=time.time())
             await self._ask(Order(do="abandon", refusal=refusal))
             raise Refused(reason)
-        if version != self.settings.version:
-            self._before = self.settings.version
-            self.settings = self.settings.model_copy(update={"version": version})
+        self._labels = labels
         await self._ask(Order(do="commit"))
 
     async def _ask(self, order: Order) -> list[Report]:
@@ -92,12 +96,6 @@ class Accord:
             await asyncio.wait(waiting, timeout=PATIENCE_SECONDS)
         late = Report(refused=f"a worker did not answer within {PATIENCE_SECONDS:.0f} s")
         return [each.result() if each.done() else late for each in waiting]
-
-
-def pinned(settings: Settings) -> Settings:
-    """Of one version: a worker that is replaced later must not serve a newer one than the others."""
-    folder = Shelf(settings.store).find(settings.model, settings.version)
-    return settings.model_copy(update={"model": folder.parent.name, "version": int(folder.name)})
 
 
 def _send(worker: Process, told: BaseModel) -> None:

@@ -110,7 +110,13 @@ class Connection(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             name, date = os.urandom(16).hex(), self.server_state.default_headers
             size, said = refusal.body(error, name)
-            headers = [*date, *refusal.own(error), size, *refusal.common(name, self.service), refusal.CLOSE]
+            headers = [
+                *date,
+                *refusal.own(error),
+                size,
+                *refusal.common(name, self.service.name),
+                refusal.CLOSE,
+            ]
             self.transport.write(refusal.raw(error.status, headers, said))
         self.transport.close()
 

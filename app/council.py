@@ -3,7 +3,7 @@
 worker                      supervisor
   ready, refused ─────────►   once, after its start
   wish 7: version 3 ──────►   asks all workers
-  ◄──────────── prepare 3     and so do all the others
+  ◄────── prepare labels      and so do all the others
   prepared, or why not ───►
   ◄───── commit, abandon      all workers are ready, or one is not
   done ───────────────────►
@@ -18,7 +18,8 @@ from typing import Literal
 from pydantic import BaseModel
 
 from app.errors import Refused, ServiceError, Unknown
-from app.versions import Refusal, Versions, Wish
+from app.labels import Labels, Wish
+from app.versions import Refusal, Versions
 
 
 class Report(BaseModel):
@@ -33,10 +34,13 @@ class Report(BaseModel):
 
 
 class Order(BaseModel):
-    """What a supervisor says. refused: why a wish was not granted, `unknown`: the shelf has no such version."""
+    """What a supervisor says. labels: to be prepared.
+
+    refused: why a wish was not granted, `unknown`: the shelf has no such version.
+    """
 
     do: Literal["prepare", "commit", "abandon", "granted"]
-    version: int = 0
+    labels: Labels | None = None
     refusal: Refusal | None = None
     number: int = 0
     refused: str = ""
@@ -54,7 +58,7 @@ class Council:
         self._preparing: asyncio.Task[None] | None = None
 
     async def take(self, wish: Wish) -> None:
-        """Serve another version in all workers. Raises Unknown or Refused: then none does."""
+        """Have it so in all workers. Raises Unknown or Refused: then none does."""
         number = next(self._numbers)
         answer = self._wishes[number] = asyncio.get_running_loop().create_future()
         self._say(Report(about="wish", number=number, wish=wish))
@@ -67,8 +71,8 @@ class Council:
 
     def hear(self, order: Order) -> None:
         """Do as told."""
-        if order.do == "prepare":
-            self._preparing = asyncio.create_task(self._prepare(order.version))
+        if order.labels is not None:
+            self._preparing = asyncio.create_task(self._prepare(order.labels))
         elif order.do == "granted":
             if waiting := self._wishes.get(order.number):
                 waiting.set_result(order)
@@ -76,9 +80,9 @@ class Council:
             self._end(order)
             self._say(Report(about="done"))
 
-    async def _prepare(self, version: int) -> None:
+    async def _prepare(self, labels: Labels) -> None:
         try:
-            await self._versions.prepare(version)
+            await self._versions.prepare(labels)
         except ServiceError as error:
             self._say(Report(about="prepare", refused=str(error)))
         else:

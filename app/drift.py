@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from app.labels import Label
 from app.metrics import Metrics
+from app.series import Level, Spread
 from model_store.manifest import Manifest, Task
 
 FEWEST = 1_000  # values before anything is said
@@ -25,11 +27,19 @@ class Drift:
 
     def __init__(self, manifest: Manifest, tasks: Sequence[Task], metrics: Metrics) -> None:
         self._heads = []
+        self._label: Label | None = None
         column = 0
         for task in tasks:
             if task.name in manifest.histograms:
                 self._heads.append(_Head(task, column, manifest.histograms[task.name], metrics))
             column += task.width
+
+    def carry(self, label: Label | None) -> None:
+        """What is counted is said under it from now on; None: nothing is counted."""
+        if label != self._label:
+            for head in self._heads:
+                head.carry(label)
+        self._label = label
 
     def observe(self, outputs: NDArray[np.float32]) -> None:
         """Count one of the candidates by chance, of outputs (n, W) that are finite."""
@@ -48,15 +58,27 @@ class _Head:
         self._shares = _smooth(np.array(trained["shares"]) * WINDOW)
         self._counts = [0.0] * len(trained["shares"])
         self._seen = 0
-        self._values = metrics.values.labels(task.name)
-        self._drift = metrics.drift.labels(task.name)
+        self._name, self._metrics = task.name, metrics
+        self._said: tuple[Spread, Level] | None = None
+
+    def carry(self, label: Label | None) -> None:
+        if self._said:
+            self._said[1].set(0.0)
+        said = (self._name, label)
+        self._said = (
+            (self._metrics.values.labels(*said), self._metrics.drift.labels(*said)) if label else None
+        )
 
     def count(self, value: float) -> None:
-        self._values.observe((value - self._low) / self._range)
+        said = self._said  # another thread may change it
+        if said is None:
+            return
+        values, drift = said
+        values.observe((value - self._low) / self._range)
         self._counts[bisect_right(self._inner, value)] += 1.0
         self._seen += 1
         if self._seen >= FEWEST and self._seen % EVERY == 0:
-            self._drift.set(index(_smooth(np.array(self._counts)), self._shares))
+            drift.set(index(_smooth(np.array(self._counts)), self._shares))
         if self._seen == WINDOW:
             self._counts = [count / 2.0 for count in self._counts]
             self._seen //= 2

@@ -99,7 +99,7 @@ def _refusal(sent: Headers, service: Service) -> tuple[Headers, bytes]:
     name = request_id(sent)
     size, said = refusal.body(ERROR, name)
     leave = [refusal.CLOSE] if service.draining else []
-    return [*OWN, size, *refusal.common(name, service), *leave], said
+    return [*OWN, size, *refusal.common(name, service.name), *leave], said
 
 
 def _size(headers: Headers) -> int:

@@ -4,6 +4,7 @@ chorus:{u:<user>}:history           list, newest first, of ["<item>","<event>",<
 chorus:{u:<user>}:profile           the user's record, a JSON object
 chorus:{u:<user>}:shown             list, newest first, of the lists shown to the user (shown.py)
 chorus:{u:<user>}:event:<id>        an event already taken, for a day; <user> is empty for nobody's
+chorus:{u:<user>}:counted:<layout>:<id>  the same, by a version that counts otherwise than the stable one
 chorus:{u:<user>}:vector:<model>    digest of the history that it was computed from (16 bytes) + vector
 chorus:text:<model>:<digest>        vector and item-only outputs of one text
 chorus:{i:<bundle>}:log             items put and deleted at runtime, by the version of their last change
@@ -35,6 +36,11 @@ def owner(key: bytes) -> str | None:
 def event(name: str, event_id: str) -> str:
     """The mark of an event that was taken."""
     return user(name, f"event:{event_id}")
+
+
+def counted(name: str, layout: str, event_id: str) -> str:
+    """The mark of an event that was counted for a version that stands beside."""
+    return user(name, f"counted:{layout}:{event_id}")
 
 
 def vector(name: str, model: str) -> str:

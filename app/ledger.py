@@ -149,33 +149,57 @@ class Ledger:
         self._record: Command = (record.itemsize, len(layout.latest), int(longest) + RECORD_SECONDS)
         self._steps = tuple(window.step for window in layout.windows)
 
-    def commands(self, events: Sequence[StoredEvent]) -> list[Command]:
-        """One command an event; the first brings the script, so that Redis knows it for the others."""
-        return [self._take(event, first=not number) for number, event in enumerate(events)]
+    def commands(self, events: Sequence[StoredEvent], beside: Sequence["Ledger"] = ()) -> list[Command]:
+        """One command an event; the first brings the script, so that Redis knows it for the others.
 
-    def _take(self, event: StoredEvent, *, first: bool) -> Command:
-        user, time, part = event.user or "", event.time, self._parts.get(event.event, -1)
-        told = event.items if part >= 0 or event.values else ()
+        Then what versions beside this one read of the events and this one does not write.
+        """
+        keep = max(each._limit for each in (self, *beside))
+        commands = [self._take(event, keep, script=not number) for number, event in enumerate(events)]
+        for other in beside:
+            if not other._within(self):
+                commands += [other._take(event, keep, beside=self) for event in events]
+        return commands
+
+    def _within(self, other: "Ledger") -> bool:
+        """Whether another one writes all that this one would."""
+        return self._layout == other._layout and self._kept <= other._kept and self._shown <= other._shown
+
+    def _take(
+        self, event: StoredEvent, keep: int, *, script: bool = False, beside: "Ledger | None" = None
+    ) -> Command:
+        user, time, layout = event.user or "", event.time, self._layout
+        counted = beside is None or layout != beside._layout
+        part = self._parts.get(event.event, -1) if counted else -1
+        values = [
+            (self._columns[name], value)
+            for name, value in event.values.items()
+            if counted and name in self._columns
+        ]
+        identity = event.event_id or ""
         names = (
-            keys.event(user, event.event_id or ""),
+            keys.event(user, identity) if beside is None else keys.counted(user, layout, identity),
             keys.user(user, keys.HISTORY),
             keys.user(user, keys.SHOWN),
-            keys.began(self._layout),
-            *(keys.record(self._layout, item) for item in told),
+            keys.began(layout),
+            *(keys.record(layout, item) for item in (event.items if part >= 0 or values else ())),
         )
-        kept = event.user is not None and event.event in self._kept
+        kept = self._keeps(event) and not (beside and beside._keeps(event))
         history = entry((event.items[0], event.event, time)) if kept else ""
-        shows = shown.pack(time, event.items) if event.user is not None and self._lists(event) else b""
-        values = ((self._columns[name], value) for name, value in event.values.items())
+        shows = self._lists(event) and not (beside and beside._lists(event))
+        lists = shown.pack(time, event.items) if shows else b""
         return (
-            *(("EVAL", TAKE) if first else ("EVALSHA", SHA)), len(names), *names,
-            time, EVENT_SECONDS if event.event_id else 0,
-            history, self._limit, self._seconds, shows, shown.KEPT, shown.SECONDS,
+            *(("EVAL", TAKE) if script else ("EVALSHA", SHA)), len(names), *names,
+            time, EVENT_SECONDS if identity else 0,
+            history, keep, self._seconds, lists, shown.KEPT, shown.SECONDS,
             *self._record, part, len(self._steps), *self._steps, *chain.from_iterable(values),
         )  # fmt: skip
 
+    def _keeps(self, event: StoredEvent) -> bool:
+        return event.user is not None and event.event in self._kept
+
     def _lists(self, event: StoredEvent) -> bool:
-        return self._shown and event.event == VIEW
+        return event.user is not None and self._shown and event.event == VIEW
 
 
 def entry(record: Record) -> str:

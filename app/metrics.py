@@ -87,15 +87,39 @@ class Metrics:
             "items_followed_age_seconds", "Time since the slowest process knew all changes of items.", "lag"
         )
         self.unknown = counter("history_unknown_items_total", "History events of items not in the catalogue.")
-        self.scores = histogram("score", "Fused score of the first item of an answer.", bounds=UNIT)
+        self.answers = counters(
+            "answers_total", "Answers of a version, by its label and the status.", "label", "code"
+        )
+        self.answered_in = histograms(
+            "answer_duration_seconds",
+            "Time of those, from the first byte to the last.",
+            "label",
+            bounds=SECONDS,
+        )
+        self.scores = histograms("score", "Fused score of the first item of an answer.", "label", bounds=UNIT)
         self.values = histograms(
-            "task_value", "What a head answered of a candidate, 0 to 1 over its range.", "task", bounds=UNIT
+            "task_value",
+            "What a head answered of a candidate, 0 to 1 over its range.",
+            "task",
+            "label",
+            bounds=UNIT,
         )
         self.drift = gauges(
-            "task_drift", "Population stability index of a head's values against training.", "max", "task"
+            "task_drift",
+            "Population stability index of a head's values against training.",
+            "max",
+            "task",
+            "label",
         )
         self.model = gauges(
-            "model_info", "1 for the served model.", "max", "name", "version", "precision", "fingerprint"
+            "model_info",
+            "1 for each version that is stable, canary or shadow.",
+            "max",
+            "name",
+            "version",
+            "precision",
+            "fingerprint",
+            "label",
         )
         self.loads = counters("model_load_total", "Bundles loaded, refused.", "result")
         self.refused = counters(

@@ -46,7 +46,7 @@ class Model:
         return self.bundle.manifest
 
     @cached_property
-    def label(self) -> str:
+    def name(self) -> str:
         """Name and version, as in X-Model-Version."""
         return f"{self.manifest.name}/{self.manifest.version}"
 
@@ -58,7 +58,7 @@ class Model:
     @property
     def described(self) -> str:
         """For people."""
-        return f"{self.label} ({self.manifest.precision}, {self.engine.device})"
+        return f"{self.name} ({self.manifest.precision}, {self.engine.device})"
 
     def close(self) -> None:
         """Let its threads end."""

@@ -149,7 +149,8 @@ class Scoring:
         names, found = [name for name in NAMES if name in frame.columns], []
         for some in frame[numbers].select(names).iter_slices(AT_ONCE) if len(numbers) else ():
             pairs = [_pair(row) for row in some.iter_rows(named=True)]
-            results, without = await scored(pairs, self._given, self._model, Stages(self._metrics))
+            stages = Stages(self._metrics)
+            _, results, without = await scored(pairs, self._given, lambda _: self._model, stages)
             self.summary.away += len(pairs) if without else 0
             found += [self._cells(result) for result in results]
         return [pl.DataFrame(found, schema=self.schema).insert_column(0, numbers)] if found else []

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from app.api.admin import VersionRequest
+from app.api.admin import DropRequest, VersionRequest
 from app.api.batch import BatchRequest
 from app.api.events import EventsRequest
 from app.api.items import DeleteRequest, PutRequest
@@ -25,6 +25,7 @@ REFUSALS = {
 }
 BODIES = (
     RecommendRequest, BatchRequest, ScoreRequest, EventsRequest, PutRequest, DeleteRequest, VersionRequest,
+    DropRequest,
 )  # fmt: skip
 
 

@@ -9,11 +9,13 @@ from app.candidates import Candidates
 from app.catalogue import Catalogue
 from app.drift import Drift
 from app.errors import ModelFailure, ServiceError
+from app.labels import Label
 from app.metrics import Metrics
 from app.moments import Moments
 from app.outcome import Column, Fused, Outcomes, Outputs, Ranked
 from app.question import Ask, Known, Ranking
 from app.round import Round, rounds, stretches
+from app.series import Spread
 from app.slate import Slate
 from app.slates import Slates
 from model_store.clock import Clock
@@ -44,15 +46,22 @@ class Ranker:
         self._metrics = metrics
         self._outcomes = Outcomes(scorer.manifest, scorer.tasks, clock)
         self._drift = Drift(scorer.manifest, scorer.tasks, metrics)
+        self._scores: Spread | None = None
+
+    def carry(self, label: Label | None) -> None:
+        """What scores are counted under from now on; None: they are not."""
+        self._scores = self._metrics.scores.labels(label) if label else None
+        self._drift.carry(label)
 
     def best(self, asks: Sequence[Ask], known: Sequence[Known]) -> list[Answer]:
         """The best k of each ask; one that fails does not fail the others."""
         chosen = [self._slates.chosen(ask, one) for ask, one in zip(asks, known, strict=True)]
         slates, unknown = [slate for slate, _ in chosen], [missing for _, missing in chosen]
         found = self._ranked(asks, known, slates, apart=False)
-        for items in found:
-            if isinstance(items, list) and items:
-                self._metrics.scores.observe(items[0].score)
+        if scores := self._scores:
+            for items in found:
+                if isinstance(items, list) and items:
+                    scores.observe(items[0].score)
         return [_answer(*parts) for parts in zip(found, unknown, known, strict=True)]
 
     def all(self, asks: Sequence[Ask], known: Sequence[Known]) -> list[Answer]:

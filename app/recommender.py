@@ -15,6 +15,7 @@ import numpy as np
 
 from app.batcher import Batcher
 from app.catalogue import Catalogue
+from app.labels import Label
 from app.metrics import Metrics, Stages
 from app.moments import Moments
 from app.outcome import Column, Form
@@ -77,6 +78,10 @@ class Recommender:
         self._all = Turns(self._ranker.all, metrics.candidates_waiting, most=AT_ONCE)
         self._texts = Texts(pools.texts, metrics, size=settings.local_cache, keep=state.keep_text)
         self._users = Users(engine, catalogue, pool=pools.heads, metrics=metrics, size=settings.local_cache)
+
+    def carry(self, label: Label | None) -> None:
+        """What its answers are counted under from now on; None: they are not."""
+        self._ranker.carry(label)
 
     async def rank(self, asks: Sequence[Ask], stages: Stages) -> list[Answer]:
         """The best k of each ask; one that fails does not fail the others."""

@@ -10,7 +10,6 @@ from pydantic_core import to_json
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from app.errors import ServiceError
-from app.service import Service
 
 Header = tuple[bytes, bytes]
 
@@ -18,11 +17,11 @@ SECURE: tuple[Header, ...] = ((b"x-content-type-options", b"nosniff"), (b"cache-
 CLOSE: Header = (b"connection", b"close")
 
 
-def common(name: str, service: Service) -> list[Header]:
+def common(name: str, version: str | None) -> list[Header]:
     """Headers of every answer; name: the request's id."""
     headers = [*SECURE, (b"x-request-id", name.encode())]
-    if label := service.label:
-        headers.append((b"x-model-version", label.encode()))
+    if version:
+        headers.append((b"x-model-version", version.encode()))
     return headers
 
 

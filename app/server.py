@@ -77,7 +77,7 @@ class Server(uvicorn.Server):
                 each.look(now)
         if self._service.failure or time.monotonic() >= self._leave:
             self.should_exit = True
-        elif not self._announced and self._service.label:
+        elif not self._announced and self._service.name:
             self._announced = True
             gc.set_threshold(YOUNG)
             self._announce()

@@ -6,15 +6,17 @@ from collections.abc import Awaitable, Callable
 
 from app import redis_server
 from app.admission import Admission
+from app.choice import Choice
 from app.errors import NotReady, ServiceError
 from app.gate import Gate
+from app.labels import Wish
 from app.link import Link
 from app.metrics import Metrics
 from app.model import Model
 from app.pulse import STUCK_SECONDS
 from app.redis_server import RedisServer
 from app.settings import Settings
-from app.versions import Versions, Wish
+from app.versions import Versions
 from model_store.errors import ChorusError
 
 log = logging.getLogger(__name__)
@@ -77,8 +79,8 @@ class Redis:
 class Service:
     """Everything that one app holds. `start` returns at once; the model loads beside the first requests.
 
-    metrics, embedded: of a worker, what it shares with the others; take: how another version comes to be served,
-    in all workers or in none.
+    metrics, embedded: of a worker, what it shares with the others; take: how versions change, in all workers or in
+    none.
     """
 
     def __init__(
@@ -97,40 +99,51 @@ class Service:
         self._renewing: asyncio.Task[None] | None = None
 
     @property
-    def model(self) -> Model:
-        """The served model; NotReady until there is one."""
-        served = self.versions.served
-        if served is None:
+    def choice(self) -> Choice:
+        """Which version answers whom; NotReady until there is one."""
+        choice = self.versions.choice
+        if choice is None:
             raise NotReady("; ".join(self.reasons()) or "the model is loading; try again")
-        return served
+        return choice
 
     @property
-    def label(self) -> str | None:
-        """X-Model-Version, once there is a model."""
-        served = self.versions.served
-        return served.label if served else None
+    def model(self) -> Model:
+        """The stable version; NotReady until there is one."""
+        return self.choice.stable
+
+    @property
+    def models(self) -> list[Model]:
+        """All versions that answer or are compared, the stable one first; NotReady until there is one."""
+        return self.versions.active if self.choice else []
+
+    @property
+    def name(self) -> str | None:
+        """Of the stable version, as in X-Model-Version, once there is one."""
+        choice = self.versions.choice
+        return choice.stable.name if choice else None
 
     @property
     def status(self) -> str:
         """One word for /health."""
         if self.draining:
             return "draining"
-        if self.versions.served is None:
+        if self.versions.choice is None:
             return "failed" if self.failure else "starting"
         return "degraded" if self.redis.link.away else "ok"
 
     @property
     def stuck(self) -> float:
-        """Seconds that the longest run of the served model has lasted."""
-        served = self.versions.served
-        return served.pools.longest if served else 0.0
+        """Seconds that the longest run of those that answer has lasted."""
+        choice = self.versions.choice
+        models = (choice.stable, choice.canary) if choice else ()
+        return max((model.pools.longest for model in models if model), default=0.0)
 
     def reasons(self) -> list[str]:
         """Why the service is not ready; empty if it is."""
         reasons = []
         if self.failure:
             reasons.append(f"the model was refused: {self.failure}")
-        elif self.versions.served is None:
+        elif self.versions.choice is None:
             reasons.append("the model is loading; try again")
         if (stuck := self.stuck) > STUCK_SECONDS:
             reasons.append(f"an inference has lasted {stuck:.0f} s: its thread hangs")
@@ -175,7 +188,7 @@ class Service:
             self.failure = error
             return
         self.metrics.ready.set(0 if self.draining else 1)
-        log.info("ready: %s, Redis %s", self.label, self.redis.place)
+        log.info("ready: %s, Redis %s", self.name, self.redis.place)
 
     async def _renew(self) -> None:
         try:

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.address import Address
 from app.errors import SettingsError
+from app.trial import Trial, check
 from model_store.engine import Device
 from model_store.shelf import DEFAULT_ROOT
 
@@ -28,6 +29,14 @@ def _redis_url(url: str) -> str:
     return url
 
 
+def _trial(label: str) -> AfterValidator:
+    def checked(told: str) -> str:
+        check(label, Trial.read(told).share)
+        return told
+
+    return AfterValidator(checked)
+
+
 class Settings(BaseSettings):
     """docs/operations.md explains each; the environment's name is CHORUS_ and the field's in capitals."""
 
@@ -39,6 +48,9 @@ class Settings(BaseSettings):
     store: Path = Field(DEFAULT_ROOT, description="The shelf: the folder that holds published bundles.")
     model: str | None = Field(None, description="Name of the bundle; needed if the shelf holds several.")
     version: int | None = Field(None, ge=1, description="Version to serve; the newest if unset.")
+    canary: Annotated[str, _trial("canary")] | None = Field(
+        None, description="Version that answers a share of the users in its place: 8:0.05."
+    )
     api_keys_file: Path | None = Field(
         None, description="File of API keys; unset, whoever reaches the port may do all but /admin."
     )

@@ -125,22 +125,28 @@ class State:
             reading, {text: row for text, row in zip(texts, values, strict=True) if row is not None}
         )
 
-    async def push(self, events: Sequence[StoredEvent]) -> list[int]:
-        """Take events in one round trip: SEEN before, or how many items each came too late for. Raises NotStored."""
-        size = sum(len(event.items) for event in events)
+    async def push(self, events: Sequence[StoredEvent], beside: Sequence["State"] = ()) -> list[int]:
+        """Take events in one round trip: SEEN before, or how many items each came too late for. Raises NotStored.
+
+        beside: of other versions that are to know of them when this returns.
+        """
+        commands = self._ledger.commands(events, [each._ledger for each in beside])
+        size = sum(len(event.items) for event in events) * (1 + len(beside))
         try:
-            results = await self._link.run("push", self._ledger.commands(events), more=TAKE_SECONDS * size)
+            results = await self._link.run("push", commands, more=TAKE_SECONDS * size)
         except CacheAway as error:
             raise NotStored("Redis is away and nothing was stored; send the events again") from error
         finally:  # some may be stored all the same
             users = {event.user for event in events if event.user is not None}
-            self._near.wrote(users, {item for event in events for item in event.items})
+            items = {item for event in events for item in event.items}
+            for each in (self, *beside):
+                each._near.wrote(users, items)
         failed = [result for result in results if isinstance(result, Exception)]
         if failed:
             raise NotStored(
-                f"{len(failed)} of {len(events)} events were not stored ({failed[0]}); send them again"
+                f"{len(failed)} of {len(results)} events were not stored ({failed[0]}); send them again"
             )
-        return [int(result) for result in results]
+        return [int(result) for result in results[: len(events)]]
 
     async def replace(self, users: Sequence[UserState]) -> None:
         """Set all that is stored of users, in one round trip. Raises NotStored."""

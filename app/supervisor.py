@@ -20,10 +20,10 @@ from app import redis_server
 from app.accord import Accord
 from app.council import Report
 from app.errors import ServiceError, SettingsError
+from app.labels import Wish
 from app.metrics import Metrics
 from app.settings import Settings
 from app.tally import Tally
-from app.versions import Wish
 from app.worker import REFUSED, Orders
 
 log = logging.getLogger(__name__)

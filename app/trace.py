@@ -11,8 +11,11 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import refusal
+from app.choice import Choice
 from app.errors import ServiceError
-from app.metrics import Stages
+from app.labels import Label
+from app.metrics import Metrics, Stages
+from app.model import Model
 from app.patience import Patience
 from app.service import Service
 
@@ -31,7 +34,7 @@ GOOD_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 @dataclass
 class Trace:
-    """What one request gathers on its way."""
+    """What one request gathers on its way; answering: names of the versions that answer it."""
 
     request_id: str
     stages: Stages
@@ -39,6 +42,21 @@ class Trace:
     cache: str | None = None
     patience: Patience | None = None
     status: int = 0
+    answering: dict[Label, str] = field(default_factory=dict)
+
+    def choose(self, choice: Choice, user: str | None) -> Model:
+        """The version that answers a user; where nobody is named the request's id decides."""
+        label, model = choice.of(self.request_id if user is None else user)
+        self.answering[label] = model.name
+        return model
+
+    def close(self, metrics: Metrics) -> None:
+        """Count it, by stages and by versions."""
+        self.stages.close()
+        seconds = time.perf_counter() - self.start
+        for label in self.answering:
+            metrics.answers.labels(label, self.status).inc()
+            metrics.answered_in.labels(label).observe(seconds)
 
     def timing(self) -> str:
         """The Server-Timing header: milliseconds by stage."""
@@ -84,7 +102,7 @@ class Tracing:
             else:
                 await self._app(scope, receive, mark)
         except Exception:  # the last resort: whatever it was, the caller gets the one body and an id to quote
-            log.exception("request %s failed", trace.request_id)
+            log.exception("request %s failed (%s)", trace.request_id, self._version(trace))
             if trace.status:
                 raise
             await _fail(ServiceError("the service failed; quote the request_id"), trace, mark)
@@ -94,10 +112,13 @@ class Tracing:
             metrics.answered(
                 self._endpoint or _endpoint(scope), trace.status, time.perf_counter() - trace.start
             )
-            trace.stages.close()
+            trace.close(metrics)
+
+    def _version(self, trace: Trace) -> str | None:
+        return ", ".join(trace.answering.values()) or self._service.name
 
     def _headers(self, trace: Trace, path: str) -> Iterator[tuple[bytes, bytes]]:
-        yield from refusal.common(trace.request_id, self._service)
+        yield from refusal.common(trace.request_id, self._version(trace))
         if path in PAGES:
             yield b"content-security-policy", POLICY
         yield b"server-timing", trace.timing().encode()

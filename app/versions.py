@@ -1,38 +1,36 @@
-"""The versions of one bundle that a process holds: which one answers, and how another takes its place.
+"""The versions of one bundle that a process holds: which one answers whom, and how another takes its place.
 
-    prepare ──► ready ──commit──► served ──the next commit──► previous ──the one after──► closed
-       └─ refused: nothing changes             ▲                  │
-                                               └──── commit ◄─────┘  roll back: nothing is loaded
+    prepare ──► ready ──commit──► stable, canary or shadow ──a later commit──► previous, or let go
+       └─ refused: nothing changes                  ▲                              │
+                                                    └──────────── commit ◄─────────┘  nothing is loaded
 
-A request takes the served version once and keeps it to its end; one that is let go is closed after the last of them.
+A request takes the choice once and keeps it to its end; a version that is let go is closed after the last of them.
 """
 
 import asyncio
 import logging
 import time
-from typing import Any, Literal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 from pydantic import BaseModel
 
 from app import heap, loader
-from app.errors import Refused, Unknown
+from app.choice import Choice
+from app.errors import Refused
+from app.labels import Labels, Wish
 from app.link import Link
 from app.metrics import Metrics
 from app.model import Model
 from app.pace import Pace
 from app.settings import Settings
-from model_store.errors import BundleMissing, ChorusError
+from model_store.errors import ChorusError
 from model_store.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
 LINGER_SECONDS = 2.0  # after which most requests of a version that was let go are answered
-
-
-class Wish(BaseModel):
-    """A version that is to answer; before: the one that answered before this one."""
-
-    version: int | Literal["newest", "before"] = "newest"
 
 
 class Refusal(BaseModel):
@@ -51,130 +49,140 @@ class Versions:
         self._metrics = metrics
         self._link = Link(None, timeout=0.0, metrics=metrics)
         self._turn = asyncio.Lock()
-        self._ready: Model | None = None
-        self.served: Model | None = None
-        self.previous: Model | None = None
+        self._models: dict[int, Model] = {}
+        self._labels: Labels | None = None
+        self._next: Labels | None = None
+        self._told: set[tuple[str, ...]] = set()
+        self.choice: Choice | None = None
         self.loading: int | None = None
         self.refusal: Refusal | None = None
 
     async def begin(self, link: Link) -> None:
-        """Load the version that the settings name, and serve it. Raises ChorusError."""
+        """Load what the settings name, and serve it. Raises ChorusError."""
         self._link = link
         async with self._turn:
+            self._next = Labels.of(self._settings)
             with Pace(beside=False) as pace:
-                self._ready = await loader.load(self._settings, link, self._metrics, pace)
+                for version in self._next.active:
+                    self._models[version] = await self._load(self._next, version, pace)
             self.commit()
 
     async def take(self, wish: Wish) -> None:
-        """Serve another version, or go on as before: raises Unknown or Refused."""
-        async with self._only():
-            await self._prepare(self._find(wish))
+        """Have it so, or go on as before: raises Unknown or Refused."""
+        async with self._only() as labels:
+            await self._prepare(labels.after(wish, Shelf(self._settings.store)))
             self.commit()
 
-    async def prepare(self, version: int) -> None:
-        """Have a version ready to be served. Raises Unknown or Refused."""
+    async def prepare(self, labels: Labels) -> None:
+        """Have all that is ready for them. Raises Unknown or Refused."""
         async with self._turn:  # at a start it waits for the first one
-            await self._prepare(version)
+            await self._prepare(labels)
 
     def commit(self) -> None:
-        """Serve what is ready, from the next request on."""
-        ready, self._ready = self._ready, None
-        if ready is None or ready is self.served:
+        """Serve as prepared, from the next request on."""
+        labels, self._next = self._next, None
+        if labels is None or labels == self._labels:
             return
-        before, gone = self.served, self.previous
-        self.served, self.previous, self.refusal = ready, before, None
-        self._tell(ready, before)
-        if gone is not None and gone is not ready:
-            self._let_go(gone)
+        if self._labels is not None:
+            log.info("versions of %s: %s", labels.name, labels)
+        self._labels, self.refusal = labels, None
+        canary = labels.canary
+        self.choice = Choice(
+            stable=self._models[labels.stable],
+            canary=self._models[canary.version] if canary else None,
+            share=canary.share if canary else 0.0,
+        )
+        self._tell(labels, self.choice)
+        self._let_go()
 
     def abandon(self, refusal: Refusal | None = None) -> None:
         """Serve on; what is ready was refused elsewhere."""
-        ready, self._ready = self._ready, None
-        if ready is not None and ready is not self.served and ready is not self.previous:
-            self._let_go(ready)
+        self._next = None
         self.refusal = refusal or self.refusal
+        self._let_go()
+
+    @property
+    def active(self) -> list[Model]:
+        """All that answer or are compared, the stable one first."""
+        return [self._models[version] for version in self._labels.active] if self._labels else []
 
     def shown(self) -> dict[str, Any]:
         """What is held and what lies on the shelf."""
-        served, previous = self.served, self.previous
+        labels = self._labels
         return {
-            "name": self._name,
-            "served": served.manifest.version if served else None,
-            "previous": previous.manifest.version if previous else None,
+            "name": labels.name if labels else self._settings.model or "",
+            "served": labels.stable if labels else None,
+            "previous": labels.previous if labels else None,
+            "canary": labels.canary if labels else None,
             "loading": self.loading,
             "refused": self.refusal,
-            "shelf": Shelf(self._settings.store).versions(self._name),
+            "shelf": Shelf(self._settings.store).versions(labels.name) if labels else [],
         }
 
     async def close(self) -> None:
         """Let go of all."""
-        for model in (self.served, self.previous, self._ready):
-            if model is not None:
-                await model.state.settle()
-                model.close()
+        for model in self._models.values():
+            await model.state.settle()
+            model.close()
 
-    @property
-    def _name(self) -> str:
-        return self.served.manifest.name if self.served else self._settings.model or ""
-
-    def _only(self) -> asyncio.Lock:
-        """Two wishes at once cannot both come true."""
-        if self._turn.locked():
-            raise Refused(
-                f"version {self.loading or ''} is being loaded; try again when it is served or refused"
-            )
-        return self._turn
-
-    def _find(self, wish: Wish) -> int:
-        before = self.previous.manifest.version if self.previous else None
-        return found(wish, Shelf(self._settings.store), self._name, before)
-
-    def _let_go(self, model: Model) -> None:
-        model.retire()
-        self._trim()
+    def _let_go(self) -> None:
+        """Of what is not held any more."""
+        gone = self._models.keys() - (self._labels.held if self._labels else ())
+        for version in gone:
+            self._models.pop(version).retire()
+        if gone:
+            self._trim()
 
     def _trim(self) -> None:
         loop = asyncio.get_running_loop()
         loop.call_later(LINGER_SECONDS, loop.run_in_executor, None, heap.trim)
 
-    async def _prepare(self, version: int) -> None:
-        held = (self.served, self.previous)
-        self._ready = next((each for each in held if each and each.manifest.version == version), None)
-        if self._ready is not None:
-            return
-        settings = self._settings.model_copy(update={"model": self._name, "version": version})
-        self.loading = version
+    @asynccontextmanager
+    async def _only(self) -> AsyncIterator[Labels]:
+        """The labels as they are; two wishes at once cannot both come true."""
+        if self._labels is None or self._turn.locked():
+            raise Refused(
+                f"version {self.loading or ''} is being loaded; try again when it is served or refused"
+            )
+        async with self._turn:
+            yield self._labels
+
+    async def _prepare(self, labels: Labels) -> None:
+        for version in labels.active:
+            if version not in self._models:
+                self._models[version] = await self._tried(labels, version)
+        self._next = labels
+
+    async def _tried(self, labels: Labels, version: int) -> Model:
+        """Load it beside requests. Raises Refused."""
         try:
             with Pace(beside=True) as pace:
-                self._ready = await loader.load(settings, self._link, self._metrics, pace)
+                return await self._load(labels, version, pace)
         except ChorusError as error:
             self.refusal = Refusal(version=version, error=str(error), time=time.time())
             self._trim()
-            log.error("version %d was refused, the one that serves goes on: %s", version, error)
+            log.error("version %d was refused, those that serve go on: %s", version, error)
             raise Refused(f"version {version} was refused: {error}") from error
+
+    async def _load(self, labels: Labels, version: int, pace: Pace) -> Model:
+        settings = self._settings.model_copy(update={"model": labels.name, "version": version})
+        self.loading = version
+        try:
+            return await loader.load(settings, self._link, self._metrics, pace)
         finally:
             self.loading = None
 
-    def _tell(self, served: Model, before: Model | None) -> None:
-        """The log and the metrics."""
-        for model, level in ((before, 0.0), (served, 1.0)):
-            if model is not None:
-                manifest = model.manifest
-                labels = (manifest.name, str(manifest.version), manifest.precision, manifest.fingerprint[:16])
-                self._metrics.model.labels(*labels).set(level)
-        if not served.engine.features.layout.empty:
-            self._metrics.prior.set(served.manifest.statistics_until)
-        if before is not None:
-            log.info("%s serves now, in place of %s", served.label, before.label)
-
-
-def found(wish: Wish, shelf: Shelf, name: str, before: int | None) -> int:
-    """The version that is meant. Raises Unknown or Refused."""
-    if wish.version == "before":
-        if before is None:
-            raise Refused("no other version was served before; name the one that you want at /admin/versions")
-        return before
-    try:
-        return int(shelf.find(name, None if wish.version == "newest" else wish.version).name)
-    except BundleMissing as error:
-        raise Unknown(str(error)) from error
+    def _tell(self, labels: Labels, choice: Choice) -> None:
+        """The metrics, and each version what it is now."""
+        told: set[tuple[str, ...]] = set()
+        for version, model in self._models.items():
+            label, manifest = labels.label(version), model.manifest
+            model.recommender.carry(label)
+            if label:
+                told.add((manifest.name, str(version), manifest.precision, manifest.fingerprint[:16], label))
+        for level, names in ((0.0, self._told - told), (1.0, told)):
+            for each in names:
+                self._metrics.model.labels(*each).set(level)
+        self._told = told
+        if not choice.stable.engine.features.layout.empty:
+            self._metrics.prior.set(choice.stable.manifest.statistics_until)

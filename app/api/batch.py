@@ -22,9 +22,9 @@ from app.api.body import parse_each, parse_or, read
 from app.api.recommend import answer
 from app.api.reply import LATE, giving, reply, service_of, taking
 from app.api.schema import AT_LEAST_ONE, Each, RecommendRequest, Strict
+from app.choice import Asked, Choice, each
 from app.errors import Invalid, ServiceError
-from app.model import Model
-from app.question import Ask
+from app.ranker import Answer
 from app.service import Service
 from app.trace import Trace, trace_of
 
@@ -67,54 +67,60 @@ class BatchAnswer(BaseModel):
 async def batch(request: Request) -> Response:
     """Each request succeeds or fails alone; NDJSON in (application/x-ndjson) is NDJSON out, streamed."""
     service, trace = service_of(request), trace_of(request)
-    model, settings = service.model, service.settings
+    choice, settings = service.choice, service.settings
     if request.headers.get("content-type", "").partition(";")[0].strip() == NDJSON:
         body = await read(request, settings.max_stream_bytes)
-        return StreamingResponse(_stream(body, service, model, trace), media_type=NDJSON)
+        return StreamingResponse(_stream(body, service, choice, trace), media_type=NDJSON)
     body = await read(request, settings.max_body_bytes)
     _, entries = parse_each(BatchRequest, RecommendRequest, body, "requests", settings.max_batch)
     if not entries:
         raise Invalid("requests: is empty; give at least one request")
     service.metrics.batch.labels("/recommend/batch").observe(len(entries))
-    results = await _results(entries, service, model, trace)
+    results = await _results(entries, service, choice, trace)
     return reply({"request_id": trace.request_id, "results": results})
 
 
-async def _stream(body: bytes, service: Service, model: Model, trace: Trace) -> AsyncIterator[bytes]:
+async def _stream(body: bytes, service: Service, choice: Choice, trace: Trace) -> AsyncIterator[bytes]:
     lines, count = BytesIO(body), 0  # which shares the bytes: no second copy
     while some := list(islice(lines, AT_ONCE)):
         entries = [parse_or(RecommendRequest, line) for line in some if line.strip()]
         count += len(entries)
-        results = await _results(entries, service, model, trace) if entries else []
+        results = await _results(entries, service, choice, trace) if entries else []
         yield b"".join(to_json(result) + b"\n" for result in results)
         await asyncio.sleep(0)  # lines that are blank or wrong wait for nobody: others have their turn
     service.metrics.batch.labels("/recommend/batch").observe(count)
 
 
 async def _results(
-    entries: Sequence[RecommendRequest | Invalid], service: Service, model: Model, trace: Trace
+    entries: Sequence[RecommendRequest | Invalid], service: Service, choice: Choice, trace: Trace
 ) -> list[dict[str, Any]]:
-    """Answers and errors in the order of the entries, from one run of the use case."""
-    checked = [_ask(entry, service, model) for entry in entries]
-    rankings = iter(
-        await model.recommender.rank([one for one in checked if isinstance(one, Ask)], trace.stages)
-    )
-    outcomes = (next(rankings) if isinstance(one, Ask) else one for one in checked)
+    """Answers and errors in the order of the entries, from one run of the use case a version."""
+    checked = [_asked(entry, service, choice, trace) for entry in entries]
+    asked = [one for one in checked if not isinstance(one, ServiceError)]
+    rankings = await each(asked, lambda model, some: model.recommender.rank(some, trace.stages))
+    ranked = zip(asked, rankings, strict=True)
     return [
-        failed(one)
-        if isinstance(one, ServiceError)
-        else {"status": 200} | answer(one, model, trace.request_id)
-        for one in outcomes
+        failed(one) if isinstance(one, ServiceError) else _result(*next(ranked), trace.request_id)
+        for one in checked
     ]
 
 
-def _ask(entry: RecommendRequest | Invalid, service: Service, model: Model) -> Ask | ServiceError:
+def _asked(
+    entry: RecommendRequest | Invalid, service: Service, choice: Choice, trace: Trace
+) -> Asked | ServiceError:
     if isinstance(entry, ServiceError):
         return entry
+    model = trace.choose(choice, entry.user_id)
     try:
-        return asks.ask(entry, model, service.settings)
+        return model, asks.ask(entry, model, service.settings)
     except ServiceError as error:
         return error
+
+
+def _result(asked: Asked, ranking: Answer, request_id: str) -> dict[str, Any]:
+    if isinstance(ranking, ServiceError):
+        return failed(ranking)
+    return {"status": 200} | answer(ranking, asked[0], request_id)
 
 
 def failed(error: ServiceError) -> dict[str, Any]:

@@ -96,26 +96,27 @@ class EventsAnswer(BaseModel):
 async def events(request: Request) -> Response:
     """Stored before the answer, or 503: no event is lost silently."""
     service, trace = service_of(request), trace_of(request)
-    model, metrics = service.model, service.metrics
+    models, metrics = service.models, service.metrics
     body = _wrapped(await read(request, service.settings.max_body_bytes))
     _, given = parse_each(EventsRequest, Event, body, "events", service.settings.max_batch)
     if not given:
         raise Invalid("events: is empty; give at least one event")
     now = time.time()
-    checked = [_stored(event, model, now) for event in given]
+    checked = [_stored(event, models, now) for event in given]
     taken = [event for event in checked if isinstance(event, StoredEvent)]
     rejected = [{"index": n, "error": str(one)} for n, one in enumerate(checked) if isinstance(one, Invalid)]
     metrics.events.labels("rejected").inc(len(rejected))
     try:
         with trace.stages("redis"):
-            results = await model.state.push(taken) if taken else []
+            stable, *beside = [model.state for model in models]
+            results = await stable.push(taken, beside) if taken else []
     except NotStored:
         metrics.events.labels("not_stored").inc(len(taken))
         raise
     duplicates = results.count(SEEN)
     metrics.events.labels("accepted").inc(len(results) - duplicates)
     metrics.events.labels("duplicate").inc(duplicates)
-    _count(taken, results, model, metrics)
+    _count(taken, results, models[0], metrics)
     counts = {"accepted": len(results), "duplicates": duplicates}
     return reply({"request_id": trace.request_id, **counts, "rejected": rejected})
 
@@ -139,11 +140,13 @@ def _wrapped(body: bytes) -> bytes:
     return to_json({"events": [sent]}) if alone else body
 
 
-def _stored(event: Event | Invalid, model: Model, now: float) -> StoredEvent | Invalid:
+def _stored(event: Event | Invalid, models: Sequence[Model], now: float) -> StoredEvent | Invalid:
     if isinstance(event, Invalid):
         return event
+    faults = [_fault(event, model) for model in models]
+    if fault := all(faults) and faults[0]:  # what one version knows is taken
+        return fault
     try:
-        _check(event, model.manifest, model.engine.features)
         moment = now if event.timestamp is None else event.timestamp.timestamp()
         if moment > now + AHEAD:
             raise Invalid(
@@ -160,6 +163,14 @@ def _stored(event: Event | Invalid, model: Model, now: float) -> StoredEvent | I
         event_id=event.event_id,
         values=event.values,
     )
+
+
+def _fault(event: Event, model: Model) -> Invalid | None:
+    try:
+        _check(event, model.manifest, model.engine.features)
+    except Invalid as error:
+        return error
+    return None
 
 
 def _check(event: Event, manifest: Manifest, features: FeatureSet) -> None:

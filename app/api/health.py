@@ -66,7 +66,7 @@ async def health(request: Request) -> Response:
     """Always 200."""
     service = service_of(request)
     away = service.redis.link.away
-    served = service.model if service.label else None
+    served = service.model if service.name else None
     model = served.manifest if served else None
     without = served.recommender.without() if served and away else ()
     return reply(

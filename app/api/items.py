@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -15,9 +16,10 @@ from app.api.batch import failed
 from app.api.body import check_size, parse, parse_each, read
 from app.api.reply import ERRORS, giving, reply, service_of, taking
 from app.api.schema import AT_LEAST_ONE, ColdItem, Each, ErrorBody, Id, Strict
-from app.errors import Invalid, NotStored, ServiceError, Unknown
+from app.errors import CacheAway, Invalid, NotStored, ServiceError, Unknown
 from app.model import Model
 from app.register import Source
+from app.service import Service
 from app.trace import trace_of
 
 router = APIRouter(tags=["items"])
@@ -115,6 +117,7 @@ async def put(request: Request) -> Response:
     try:
         with trace.stages("items"):
             wrong = iter(await model.changes.put(sources) if sources else [])
+            await _tell(service)
     except NotStored:
         metrics.changes.labels("put", "not_stored").inc(len(sources))
         raise
@@ -173,11 +176,20 @@ async def _delete(ids: Sequence[str], request: Request) -> list[dict[str, Any]]:
     try:
         with trace_of(request).stages("items"):
             there = await model.changes.delete(ids)
+            await _tell(service)
     except NotStored:
         changes.labels("delete", "not_stored").inc(len(ids))
         raise
     changes.labels("delete", "stored").inc(len(ids))
     return [{"item_id": item, "deleted": deleted} for item, deleted in zip(ids, there, strict=True)]
+
+
+async def _tell(service: Service) -> None:
+    """Have the canary know of the change, whose users are not to see the item later than others."""
+    if canary := service.choice.canary:
+        with suppress(CacheAway):  # it follows when Redis is back
+            await canary.changes.follow()
+            await canary.changes.settle()
 
 
 def _source(item: ColdItem | Invalid, model: Model) -> Source | Invalid:

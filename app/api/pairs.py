@@ -1,6 +1,6 @@
 """Pairs of a user and an item: those of the same user, query and moment are one ask, each item a list of its own."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
@@ -23,10 +23,13 @@ from app.api.schema import (
     Words,
 )
 from app.candidates import Candidates, Described
+from app.choice import Asked, each
 from app.errors import Invalid, ServiceError
 from app.metrics import Stages
 from app.model import Model
 from app.question import Ask
+
+Choose = Callable[[str | None], Model]  # who answers a user, or nobody
 
 
 class Pair(ColdItem):
@@ -58,39 +61,47 @@ class ScoreRequest(Strict):
 
 @dataclass(frozen=True)
 class Group:
-    """An ask, and the numbers of the pairs that it answers, a candidate each."""
+    """An ask of a version, and the numbers of the pairs that it answers, a candidate each."""
 
+    model: Model
     ask: Ask
     numbers: list[int] = field(default_factory=list)
     candidates: list[str | Described] = field(default_factory=list)
 
     @property
-    def asked(self) -> Ask:
+    def asked(self) -> Asked:
         """All pairs at once; an id may be asked for twice."""
         if isinstance(self.candidates[0], Described):
-            return replace(self.ask, candidates=Candidates.of(self.candidates))
-        return replace(self.ask, candidates=Candidates(tuple(map(str, self.candidates))))
+            return self.model, replace(self.ask, candidates=Candidates.of(self.candidates))
+        return self.model, replace(self.ask, candidates=Candidates(tuple(map(str, self.candidates))))
 
     def alone(self) -> "list[Group]":
         """Each pair by itself."""
         pairs = zip(self.numbers, self.candidates, strict=True)
-        return [Group(self.ask, [number], [candidate]) for number, candidate in pairs]
+        return [Group(self.model, self.ask, [number], [candidate]) for number, candidate in pairs]
 
 
 async def scored(
-    pairs: Sequence[Pair | Invalid], given: ScoreRequest, model: Model, stages: Stages
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """A result for each pair, from one run of the use case, and what was done without."""
-    groups, found = _grouped(pairs, given, model)
+    pairs: Sequence[Pair | Invalid], given: ScoreRequest, choose: Choose, stages: Stages
+) -> tuple[Model, list[dict[str, Any]], list[str]]:
+    """The version of the first pair; a result for each, which names another version; and what was done without.
+
+    From one run of the use case for all that a version answers.
+    """
+    first = next((pair.user_id for pair in pairs if isinstance(pair, Pair)), None)
+    model = choose(first)
+    groups, found = _grouped(pairs, given, choose)
     without: set[str] = set()
     while groups:
         again: list[Group] = []
-        answers = await model.recommender.score([group.asked for group in groups], stages)
+        asked = [group.asked for group in groups]
+        answers = await each(asked, lambda model, some: model.recommender.score(some, stages))
         for group, answer in zip(groups, answers, strict=True):
             if not isinstance(answer, ServiceError):
                 without.update(answer.degraded)
+                head = {"status": 200} | ({} if group.model is model else {"model": told(group.model)})
                 found |= {
-                    number: {"status": 200} | item.body()
+                    number: head | item.body()
                     for number, item in zip(group.numbers, answer.items, strict=True)
                 }
             elif len(group.numbers) > 1:  # a pair fails alone
@@ -98,11 +109,16 @@ async def scored(
             else:
                 found[group.numbers[0]] = failed(answer)
         groups = again
-    return [found[number] for number in range(len(pairs))], sorted(without)
+    return model, [found[number] for number in range(len(pairs))], sorted(without)
+
+
+def told(model: Model) -> dict[str, Any]:
+    """What an answer says of who gave it."""
+    return {"name": model.manifest.name, "version": model.manifest.version}
 
 
 def _grouped(
-    pairs: Sequence[Pair | Invalid], given: ScoreRequest, model: Model
+    pairs: Sequence[Pair | Invalid], given: ScoreRequest, choose: Choose
 ) -> tuple[list[Group], dict[int, dict[str, Any]]]:
     """The asks, and results of the pairs that cannot be asked, by their number."""
     groups: dict[Hashable, Group] = {}
@@ -112,11 +128,12 @@ def _grouped(
         if isinstance(pair, Invalid):
             refused[number] = failed(pair)
             continue
+        model = choose(pair.user_id)
         try:
             candidate = _candidate(pair, model)
             key = _key(pair) if isinstance(candidate, str) and pair.profile is None else number
             if key not in groups:
-                groups[key] = Group(_ask(pair, given, model, now))
+                groups[key] = Group(model, _ask(pair, given, model, now))
             groups[key].numbers.append(number)
             groups[key].candidates.append(candidate)
         except ServiceError as error:

@@ -61,8 +61,9 @@ class RecommendAnswer(BaseModel):
 async def recommend(request: Request) -> Response:
     """Candidates given, or retrieved from the catalogue; every task's value and one score for each."""
     service, trace = service_of(request), trace_of(request)
-    model = service.model
+    choice = service.choice
     given = parse(RecommendRequest, await read(request, service.settings.max_body_bytes))
+    model = trace.choose(choice, given.user_id)
     [ranking] = await model.recommender.rank([ask(given, model, service.settings)], trace.stages)
     if isinstance(ranking, ServiceError):
         raise ranking

@@ -1,12 +1,13 @@
 """POST /score: every task's value for given pairs of user and item, and for texts alone, in the order given."""
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from app.api.body import check_size, parse_each, read
-from app.api.pairs import Pair, ScoreRequest, scored
+from app.api.pairs import Pair, ScoreRequest, scored, told
 from app.api.reply import LATE, giving, reply, service_of, taking
 from app.api.schema import (
     ModelName,
@@ -64,19 +65,19 @@ class ScoreAnswer(BaseModel):
 async def score(request: Request) -> Response:
     """All tasks for each pair; a pair that cannot be scored does not fail the others."""
     service, trace = service_of(request), trace_of(request)
-    model, limit = service.model, service.settings.max_batch
+    choice, limit = service.choice, service.settings.max_batch
     body = await read(request, service.settings.max_body_bytes)
     given, pairs = parse_each(ScoreRequest, Pair, body, "pairs", limit)
     if not pairs and not given.texts:
         raise Invalid("pairs: is empty, and so is texts; give at least one of them")
     check_size("texts", len(given.texts), limit)
     service.metrics.batch.labels("/score").observe(len(pairs) + len(given.texts))
-    results, degraded = await scored(pairs, given, model, trace.stages)
+    model, results, degraded = await scored(pairs, given, partial(trace.choose, choice), trace.stages)
     texts = await model.recommender.texts(given.texts, trace.stages) if given.texts else []
     return reply(
         {
             "request_id": trace.request_id,
-            "model": {"name": model.manifest.name, "version": model.manifest.version},
+            "model": told(model),
             "results": results,
             "texts": [{"tasks": tasks} for tasks in texts],
             "degraded": degraded,

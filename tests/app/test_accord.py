@@ -55,6 +55,36 @@ def test_a_worker_that_is_replaced_serves_what_the_others_serve_now(served):
     assert versions(address) == {1}
 
 
+def canaries(address: str, users: list[str]) -> set[str]:
+    """Those whom the canary answers, whichever worker is asked; each is asked over several connections."""
+    found = set()
+    for user in users:
+        body = {"user_id": user, "query": "a mug", "k": 1}
+        told = {post(f"{address}/recommend", json=body).json()["model"]["version"] for _ in range(4)}
+        assert len(told) == 1, user
+        found |= {user} if told == {2} else set()
+    return found
+
+
+def test_all_workers_agree_on_who_is_answered_by_the_canary(served):
+    running, address, _ = served
+    users = [f"accord:{number}" for number in range(30)]
+    body = {"version": 2, "label": "canary", "share": 0.3}
+    assert post(f"{address}/admin/versions", json=body).json()["canary"] == {"version": 2, "share": 0.3}
+    before = canaries(address, users)
+    assert before
+    assert before < set(users)
+    gone = workers(running.pid)
+    os.kill(min(gone), signal.SIGKILL)
+    eventually(lambda: len(workers(running.pid) - gone) == 1)
+    eventually(lambda: "chorus_ready 1.0" in get(f"{address}/metrics").text)
+    assert canaries(address, users) == before
+    post(f"{address}/admin/versions", json=body | {"share": 0.5}).raise_for_status()
+    assert canaries(address, users) >= before
+    assert post(f"{address}/admin/drop", json={"label": "canary"}).json()["canary"] is None
+    assert canaries(address, users) == set()
+
+
 def test_a_version_that_one_worker_does_not_load_is_served_by_none(served):
     running, address, _ = served
     running.send_signal(signal.SIGHUP)

@@ -17,8 +17,10 @@ TRAINED = {
 TASKS = (CLICK, TIME, RATING)
 
 
-def drift(metrics):
-    return Drift(manifest(tasks=TASKS).model_copy(update={"histograms": TRAINED}), TASKS, metrics)
+def drift(metrics, label="stable"):
+    watched = Drift(manifest(tasks=TASKS).model_copy(update={"histograms": TRAINED}), TASKS, metrics)
+    watched.carry(label)
+    return watched
 
 
 def values(generator, size, clicks=(0.5, 0.3, 0.2)):
@@ -29,9 +31,9 @@ def values(generator, size, clicks=(0.5, 0.3, 0.2)):
     return outputs
 
 
-def told(metrics, task):
+def told(metrics, task, label="stable"):
     lines = generate_latest(metrics).decode().splitlines()
-    found = [line for line in lines if line.startswith(f'chorus_task_drift{{task="{task}"}}')]
+    found = [line for line in lines if line.startswith(f'chorus_task_drift{{label="{label}",task="{task}"}}')]
     return float(found[0].rpartition(" ")[2]) if found else None
 
 
@@ -74,10 +76,10 @@ def test_one_candidate_of_a_run_counts_whichever_it_is():
     for _ in range(2 * FEWEST):
         watched.observe(outputs)
     text = generate_latest(metrics).decode()
-    assert f'chorus_task_value_count{{task="click"}} {2.0 * FEWEST}' in text
-    assert f'chorus_task_value_count{{task="rating"}} {2.0 * FEWEST}' in text
+    assert f'chorus_task_value_count{{label="stable",task="click"}} {2.0 * FEWEST}' in text
+    assert f'chorus_task_value_count{{label="stable",task="rating"}} {2.0 * FEWEST}' in text
     assert 'task="time"' not in text
-    low = text.split('chorus_task_value_bucket{le="0.2",task="click"} ')[1].split()[0]
+    low = text.split('chorus_task_value_bucket{label="stable",le="0.2",task="click"} ')[1].split()[0]
     assert float(low) / (2 * FEWEST) == pytest.approx(float((outputs[:, 0] < 0.2).mean()), abs=0.05)
 
 
@@ -89,6 +91,20 @@ def test_values_outside_of_training_are_of_the_ends():
         watched.observe(row)
     assert told(metrics, "click") > 1.0
     assert told(metrics, "rating") > 1.0
+
+
+def test_values_are_counted_under_the_label_of_their_version_and_none_without():
+    metrics, generator = Metrics(), np.random.default_rng(0)
+    watched = drift(metrics, None)
+    feed(watched, values(generator, FEWEST))
+    assert told(metrics, "click") is None
+    watched.carry("canary")
+    feed(watched, values(generator, 2 * FEWEST, clicks=(0.0, 0.0, 1.0)))
+    assert told(metrics, "click", "canary") > 1.0
+    watched.carry("stable")
+    assert told(metrics, "click", "canary") == 0.0
+    feed(watched, values(generator, EVERY))
+    assert told(metrics, "click") > 0.25
 
 
 def test_the_index_is_that_of_the_formula_and_zero_for_equals():

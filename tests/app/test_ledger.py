@@ -222,3 +222,43 @@ def test_a_bundle_that_counts_nothing_keeps_histories_alone(client):
     item = next(names)
     assert take(client, event(item, user=item), ledger=Ledger(bare, chosen, Settings())) == [0]
     assert client.keys(f"chorus:*{item}*") == [f"chorus:{{u:{item}}}:history".encode()]
+
+
+OTHER = manifest(
+    features(use=("count:like", "count:click", "shown"), windows=("1h",)), events=("profile", "like", "save"),
+    history_limit=50,
+)  # fmt: skip
+
+
+def beside(client, *events):
+    """Events as two versions read them, of which the one that stands beside counts otherwise."""
+    other = Ledger(OTHER, feature_set(OTHER), Settings())
+    with client.pipeline(transaction=False) as pipeline:
+        for command in LEDGER.commands(events, [other]):
+            pipeline.execute_command(*command)
+        return pipeline.execute()[: len(events)]
+
+
+def test_a_version_beside_that_counts_otherwise_has_its_own_counts_and_the_user_one_history(client):
+    user, item, layout = next(names), next(names), feature_set(OTHER).layout
+    told = [event(item, name, user=user, event_id=name) for name in ("click", "like", "save")]
+    assert beside(client, *told) == [0, 0, 0]
+    assert beside(client, *told) == [SEEN, SEEN, SEEN]
+    kept = client.lrange(keys.user(user, keys.HISTORY), 0, -1)
+    assert [entry.split(b'","')[1].split(b'"')[0] for entry in kept] == [b"save", b"like", b"click"]
+    for wanted, counted in ((LAYOUT, ("click",)), (layout, ("like", "click"))):
+        found = wanted.read(record(client, item, wanted), np.array([NOW + 1.0]))
+        counts = dict(zip(wanted.events, found.counts[0, :, 0].tolist(), strict=True))
+        assert {name for name, number in counts.items() if number} == set(counted)
+        assert {counts[name] for name in counted} == {1}
+
+
+def test_a_version_beside_that_counts_the_same_costs_nothing(client):
+    told = [event(next(names), user=next(names))]
+    assert LEDGER.commands(told, [LEDGER]) == LEDGER.commands(told)
+
+
+def test_histories_are_as_long_as_the_version_that_reads_most_of_them(client):
+    user = next(names)
+    beside(client, *(event(next(names), time=NOW + number, user=user) for number in range(30)))
+    assert client.llen(keys.user(user, keys.HISTORY)) == 30

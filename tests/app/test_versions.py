@@ -13,8 +13,8 @@ import pytest
 from onnx import numpy_helper
 
 from app.errors import Refused, Unknown
+from app.labels import Wish
 from app.settings import Settings
-from app.versions import Wish
 from model_store.bundle import MANIFEST, Bundle
 from tests.admin import HEADERS, keys
 from tests.live import real_redis, serving, value

@@ -83,7 +83,7 @@ def test_a_pair_whose_numbers_are_not_finite_fails_alone(settings, opened):
             metrics=metrics,
         )  # fmt: skip
         spoilt = replace(model, catalogue=catalogue, recommender=recommender)
-        found, _ = await scored(pairs, ScoreRequest(), spoilt, Stages(metrics))
+        _, found, _ = await scored(pairs, ScoreRequest(), lambda _: spoilt, Stages(metrics))
         await model.state.settle()
         model.close()
         await link.close()
