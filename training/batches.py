@@ -9,7 +9,7 @@ from torch import Tensor
 
 from model_store.history import gap_buckets
 from training.dataset import SPLITS, Dataset
-from training.model.network import Batch
+from training.model.batch import Batch
 
 Ints = NDArray[np.int64]
 
@@ -65,6 +65,7 @@ class Batches:
         labels = {name: _label(values[rows], mask) for name, values in data.labels.items()}
         return Batch(
             texts=torch.from_numpy(texts),
+            users=torch.from_numpy(data.requests.users[requests]),
             candidates=torch.from_numpy(pieces[0].reshape(rows.shape)),
             mask=torch.from_numpy(mask),
             history=torch.from_numpy(pieces[1].reshape(history.shape)),

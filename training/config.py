@@ -19,6 +19,7 @@ from model_store.moment import VIEW
 from model_store.names import Name
 from training.errors import ConfigError
 from training.sections import (
+    RETRIEVAL,
     EventsConfig,
     ExportConfig,
     FeaturesConfig,
@@ -26,6 +27,7 @@ from training.sections import (
     ItemsConfig,
     ModelConfig,
     Paths,
+    RetrievalConfig,
     Section,
     SplitConfig,
     TaskConfig,
@@ -46,6 +48,7 @@ class Config(Section):
     split: SplitConfig = SplitConfig()
     features: FeaturesConfig = FeaturesConfig()
     tasks: dict[str, TaskConfig] = Field(min_length=1)
+    retrieval: RetrievalConfig | None = None
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     export: ExportConfig = ExportConfig()
@@ -67,6 +70,7 @@ class Config(Section):
         for name in self.fusion.weights:
             if name not in scored:
                 raise ValueError(f"fusion.weights.{name}: no such task; there are: {', '.join(scored)}")
+        _check_retrieval(self)
         if self.training.metric and self.training.metric.partition(":")[0] not in self.tasks:
             raise ValueError(f"training.metric: {self.training.metric!r} names no task")
         _check_split(self)
@@ -79,6 +83,16 @@ class Config(Section):
     def paths(self, paths: Paths) -> list[Path]:
         """The files of a table, relative to the configuration's folder."""
         return [self.folder / path for path in paths]
+
+
+def _check_retrieval(config: Config) -> None:
+    if config.retrieval is None:
+        return
+    wanted = config.tasks.get(config.retrieval.task)
+    if wanted is None or wanted.type != "binary" or wanted.inputs in ("item", "text"):
+        raise ValueError(
+            f"retrieval.task: {config.retrieval.task!r} is no binary task that scores an item for a user or a query"
+        )
 
 
 def _check_features(config: Config) -> None:
@@ -155,7 +169,7 @@ def _date(key: str, written: str) -> datetime:
 
 
 def _check_task(config: Config, name: str, task: TaskConfig) -> None:
-    if not name.isidentifier() or name in ("vector", "user", "query", "items", "context"):
+    if not name.isidentifier() or name in ("vector", "user", "query", "items", "context", RETRIEVAL):
         raise ValueError(f"tasks.{name}: not a usable name; use letters, digits and _")
     if task.inputs == "item" and task.label in config.items.text:
         raise ValueError(

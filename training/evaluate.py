@@ -77,10 +77,14 @@ def impressions(groups: Array, labels: Array, scores: Array) -> dict[str, float]
     return {renamed.get(name, name): value for name, value in found.items()}
 
 
-def retrieval(dataset: Dataset, predictions: Predictions, vectors: Array) -> dict[str, float]:
+def retrieval(
+    dataset: Dataset, predictions: Predictions, searches: Array, vectors: Array
+) -> dict[str, float]:
     """Recall@k over the whole catalogue of the items that were clicked (the first main binary task).
 
-    vectors (N, d) of the items; users by their vectors. Items of the user's own history are not left out.
+    searches (R, d) of the requests; vectors (N, d) of the items. Items of the user's own history are not left out.
+    `warm` are those that were candidates in training, `cold` the others; `popular` is what the most wanted items of
+    training find.
     """
     task = next((task for task in dataset.tasks if task.type == "binary" and task.inputs == "pair"), None)
     if task is None or not len(dataset.histories.items):
@@ -91,7 +95,26 @@ def retrieval(dataset: Dataset, predictions: Predictions, vectors: Array) -> dic
     first = np.searchsorted(owners, predictions.requests)
     last = np.searchsorted(owners, predictions.requests, side="right")
     targets = [wanted[start:stop] for start, stop in zip(first, last, strict=True)]
-    return ranking.recall_at(predictions.users, vectors, targets=targets, cuts=(10, 50, 100))
+    found = ranking.recall_at(searches, vectors, targets=targets, cuts=(10, 50, 100))
+    seen, counts = _trained(dataset, task.name)
+    for part, kept in (("warm", seen), ("cold", ~seen)):
+        some = [each[kept[each]] for each in targets]
+        if any(map(len, some)):
+            found[f"recall@100 {part}"] = ranking.recall_at(searches, vectors, targets=some, cuts=(100,))[
+                "recall@100"
+            ]
+    crowd = np.ones((len(searches), 1), dtype=np.float32)
+    popular = ranking.recall_at(crowd, counts[:, None], targets=targets, cuts=(100,))
+    return found | {"recall@100 popular": popular["recall@100"]}
+
+
+def _trained(dataset: Dataset, name: str) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Which items (N,) were candidates in training, and how often each was wanted (N,)."""
+    rows = dataset.select("train")
+    size = len(dataset.item_ids)
+    wanted = rows[np.nan_to_num(dataset.labels[name][rows].astype(np.float64)) > 0.5]
+    seen = np.bincount(dataset.rows[rows], minlength=size) > 0
+    return seen, np.bincount(dataset.rows[wanted], minlength=size).astype(np.float32)
 
 
 def losses(task: Task, ours: Mapping[str, float], theirs: Mapping[str, float]) -> float:

@@ -23,10 +23,11 @@ from training.errors import ConfigError
 from training.evaluate import LOWER_IS_BETTER, measure
 from training.losses import Losses
 from training.means import Means
-from training.model.network import Batch, Network, Shared
+from training.model.batch import Batch, Shared
+from training.model.network import Network
 from training.predict import labels_of, predict, represent
 from training.run import Run
-from training.sections import TrainingConfig
+from training.sections import RETRIEVAL, TrainingConfig
 from training.texts import Texts
 from training.threads import single
 
@@ -107,7 +108,8 @@ def terms(network: Network, losses: Losses, batch: Batch, shared: Shared) -> dic
         labels = batch.alone[name][1] if name in batch.alone else batch.labels[name]
         if losses.counts(name) and losses.known(name, labels).any():
             found[name] = losses.joint(name, logits, labels, batch.mask)
-    return found
+    retrieval = network.retrieval(batch, shared)
+    return found if retrieval is None else {**found, RETRIEVAL: retrieval}
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from training.fit import fit
 from training.gates import usage
 from training.model.encoder import identity, load
 from training.model.network import Network
-from training.predict import predict, represent
+from training.predict import predict, represent, sought
 from training.run import Run
 from training.texts import Texts
 from training.threads import single
@@ -55,6 +55,8 @@ def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) 
     )
     network.eval()
     network.heads.standardise(torch.from_numpy(dataset.context[dataset.select("train")]))
+    if network.search:
+        network.search.count(torch.from_numpy(dataset.rows[dataset.select("train")]))
     texts = Texts(dataset.texts, network.text, tokenizer)
     texts.keep(cache, identity(config.model.encoder), progress)
     sample = torch.linspace(0, len(dataset.item_ids) - 1, min(4000, len(dataset.item_ids))).long()
@@ -120,11 +122,12 @@ def _only(config: Config, name: str) -> Config:
     metric = training.metric if training.metric.partition(":")[0] == name else ""
     training = training.model_copy(update={"metric": metric, "balance": "fixed"})
     task = config.tasks[name].model_copy(update={"given": None})  # the whole chance, without its first factor
-    return config.model_copy(update={"tasks": {name: task}, "training": training})
+    return config.model_copy(update={"tasks": {name: task}, "training": training, "retrieval": None})
 
 
 def _retrieval(bench: Workbench) -> dict[str, float]:
     represented = represent(bench.network, bench.dataset, bench.texts)
     predictions = predict(bench.network, bench.dataset, represented, "test")
     vectors = represented.vectors[: len(bench.dataset.item_ids)].numpy()
-    return retrieval(bench.dataset, predictions, vectors)
+    searches = sought(bench.dataset, represented, predictions, bench.network.fetched)
+    return retrieval(bench.dataset, predictions, searches, vectors)

@@ -89,6 +89,15 @@ def predict(network: Network, dataset: Dataset, represented: Represented, split:
     )
 
 
+def sought(
+    dataset: Dataset, represented: Represented, predictions: Predictions, fetched: tuple[float, float]
+) -> NDArray[np.float32]:
+    """What the requests of a split look for in the catalogue, (R, d): so much of the user, so much of the query."""
+    queries = dataset.requests.queries[predictions.requests]
+    asked = np.where(queries[:, None] >= 0, represented.vectors.numpy()[queries], np.float32(0.0))
+    return (fetched[0] * predictions.users + fetched[1] * asked).astype(np.float32)
+
+
 @torch.no_grad()
 def served(network: Network, name: str, logits: Array) -> Array:
     """Logits (n, w) of a task as it is served: probabilities or natural units."""

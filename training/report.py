@@ -47,7 +47,7 @@ def markdown(name: str, record: Mapping[str, Any]) -> str:
         lines += [*(_row(row) for row in rows), ""]
     if record["retrieval"]:
         found = ", ".join(f"{metric} {value:.4f}" for metric, value in record["retrieval"].items())
-        lines += ["## Retrieval over the whole catalogue, by user vector alone", "", found, ""]
+        lines += ["## Retrieval over the whole catalogue", "", found, ""]
     if record.get("gates"):
         lines += ["## What the gates let through", "", *_gates(record["gates"]), ""]
     return "\n".join(lines)

@@ -11,6 +11,7 @@ Paths = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
 LOSSES = {"mae": "regression", "huber": "regression", "focal": "binary"}  # the type that a loss is for
+RETRIEVAL = "retrieval"  # the name of its loss among those of the tasks
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -126,6 +127,14 @@ class TaskConfig(Section):
             raise ValueError('a quantile task needs inputs = "pair", "user_item" or "query_item"')
         if list(self.quantiles) != sorted(set(self.quantiles)):
             raise ValueError("quantiles must ascend, each once, as in [0.1, 0.5, 0.9]")
+
+
+class RetrievalConfig(Section):
+    """An objective for the vectors by which candidates are fetched: near to what has the label of a binary task."""
+
+    task: str
+    loss: Literal["contrastive", "triplet", "cosine"] = "contrastive"
+    weight: float = Field(default=1.0, gt=0.0)
 
 
 class ModelConfig(Section):

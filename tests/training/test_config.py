@@ -99,6 +99,7 @@ def test_a_configuration_does_not_change() -> None:
          'tasks.t: loss = "mae" is for type = "regression"'),
         (changed("tasks", "t", to={"type": "regression", "label": "x", "loss": "focal"}),
          'tasks.t: loss = "focal" is for type = "binary"'),
+        (changed("retrieval", to={"task": "dwell"}), "retrieval.task: 'dwell' is no binary task"),
         (changed("tasks", "t", to={"type": "regression", "label": "x", "given": "click"}),
          "tasks.t: given is for binary tasks"),
         (changed("tasks", "t", to={"type": "binary", "label": "x", "given": "clack"}),

@@ -94,4 +94,19 @@ def test_retrieval_looks_for_the_clicked_in_the_whole_catalogue(bench):
     for number in found.requests:
         rows = np.arange(*dataset.requests.starts[number : number + 2])
         targets.append(dataset.rows[rows[dataset.labels["click"][rows] == 1]])
-    assert retrieval(dataset, found, vectors) == recall_at(found.users, vectors, targets=targets)
+    told = retrieval(dataset, found, found.users, vectors)
+    whole = recall_at(found.users, vectors, targets=targets)
+    assert {name: told[name] for name in whole} == whole
+
+
+def test_warm_and_cold_items_are_looked_for_apart_and_beside_the_most_wanted(workbench):
+    bench = workbench()
+    dataset = bench.dataset
+    train = dataset.select("train")
+    cold = dataset.rows[dataset.select("test")][0]
+    dataset.rows[train[dataset.rows[train] == cold]] = (cold + 1) % len(dataset.item_ids)
+    found = predict(bench.network, dataset, represent(bench.network, dataset, bench.texts), "test")
+    vectors = np.eye(len(dataset.item_ids), dtype=np.float32)
+    told = retrieval(dataset, found, np.ones((len(found.requests), len(vectors)), np.float32), vectors)
+    assert {"recall@100 warm", "recall@100 cold", "recall@100 popular"} <= set(told)
+    assert told["recall@100 popular"] > told["recall@100 cold"] - 1.0

@@ -216,3 +216,16 @@ def test_with_every_balance_the_losses_fall_and_a_killed_run_goes_on_the_same(
     assert [record["weights"] for record in log(tmp_path, "checkpoint")] == [r["weights"] for r in records]
     for record in records:
         assert set(record["losses"]) == set(record["weights"]) == set(undisturbed.dataset.config.tasks)
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "triplet", "cosine"])
+@pytest.mark.parametrize("balance", ["fixed", "famo", "upgrad"])
+def test_the_objective_of_retrieval_is_weighed_as_a_task_and_learned(
+    workbench, train, tmp_path, loss, balance
+):
+    sections = {"training": {"balance": balance, "epochs": 6}, "retrieval": {"task": "click", "loss": loss}}
+    bench = train(workbench(**sections))
+    records = log(tmp_path)
+    assert records[-1]["losses"]["retrieval"] < records[0]["losses"]["retrieval"]
+    assert "retrieval" in records[0]["weights"]
+    assert bench.network.fetched == tuple(bench.network.search.slopes.tolist())

@@ -7,6 +7,7 @@ from training.balance.scalar import SCALARIZERS, Scalar
 from training.balance.surgery import WEIGHTINGS, Surgery
 from training.config import Config
 from training.model.network import Network
+from training.sections import RETRIEVAL
 
 ALONE = {
     "fixed": Balance, "uncertainty": Uncertainty, "dwa": Average, "famo": Famo, "gradnorm": GradNorm,
@@ -16,6 +17,8 @@ ALONE = {
 def made(config: Config, network: Network) -> Balance:
     """For the configuration's tasks."""
     kind, own = config.training.balance, {name: task.weight for name, task in config.tasks.items()}
+    if config.retrieval:
+        own[RETRIEVAL] = config.retrieval.weight
     if kind in WEIGHTINGS:
         return Surgery(own, kind, [*network.heads.parameters(), *network.text_heads.parameters()])
     return Scalar(own, kind) if kind in SCALARIZERS else ALONE[kind](own)

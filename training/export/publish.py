@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.progress import Progress
 
 from model_store.bundle import Bundle
@@ -24,7 +23,7 @@ from training.export import cells, gate, golden, graphs, histories, proof
 from training.export.halve import halve
 from training.export.quantise import quantise
 from training.pipeline import Workbench, facts
-from training.predict import Predictions, Represented, predict, represent
+from training.predict import Represented, predict, represent, sought
 from training.run import Run
 
 
@@ -67,7 +66,7 @@ def publish(
         verdict, shipped, items = choose(bench, draft, base, progress)
         golden.write(bench.network, dataset, shipped, items=items, until=until, folder=folder)
         tested = predict(bench.network, dataset, shipped, "test")
-        searches = _searches(dataset, draft.manifest.retrieval, shipped, tested)
+        searches = sought(dataset, shipped, tested, bench.network.fetched)
         index = cells.write(items, folder, texts=dataset.texts[: len(items)], searches=searches)
         sealed = draft.manifest.model_copy(
             update={
@@ -144,23 +143,8 @@ def _slopes(dataset: Dataset) -> dict[str, float]:
 
 
 def _retrieval(bench: Workbench) -> Retrieval:
-    """The slopes of the dot products in the first main task's logit: what it ranks by before its tower."""
-    tasks = [task for task in bench.dataset.tasks if task.online and task.type != "multiclass"]
-    if not tasks:  # classes have no dot product in their logits
-        return Retrieval()
-    first = next((task for task in tasks if task.main), tasks[0])
-    slopes = bench.network.heads.slope[first.name].reshape(2, -1).mean(dim=1)  # of all dimensions
-    user, query = (max(slope, 0.0) for slope in slopes.tolist())
+    user, query = bench.network.fetched
     return Retrieval(user_weight=user, query_weight=query)
-
-
-def _searches(
-    dataset: Dataset, weights: Retrieval, shipped: Represented, tested: Predictions
-) -> NDArray[np.float32]:
-    """What the requests of a split look for in the catalogue, (R, d)."""
-    queries = dataset.requests.queries[tested.requests]
-    asked = np.where(queries[:, None] >= 0, shipped.vectors.numpy()[queries], np.float32(0.0))
-    return (weights.user_weight * tested.users + weights.query_weight * asked).astype(np.float32)
 
 
 def _compare(bundle: Bundle) -> None:

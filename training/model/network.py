@@ -1,60 +1,16 @@
 """The whole network: texts of a step encoded once each, then gathered into users, queries and candidates."""
 
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor, nn
 
 from model_store.manifest import Task
 from training.config import Config
+from training.model.batch import Batch, Shared
 from training.model.encoder import TextEncoder
 from training.model.heads import PairHeads, TextHeads
 from training.model.readout import Readout
+from training.model.search import Search
 from training.model.user import UserEncoder
-
-
-@dataclass(frozen=True)
-class Batch:
-    """B requests with up to C candidates and L history events; texts by their place in `texts`.
-
-    texts:       (U,) numbers of the distinct texts of this step
-    candidates:  (B, C), history (B, L), queries (B,): places in `texts`
-    events, gaps, hours (B, L) int64 · history_mask (B, L) · query_mask (B,) · context (B, C, F)
-    mask:        (B, C) 1 for a real candidate
-    labels:      task -> (B, C), NaN (or -1 for classes) where missing
-    alone:       task -> (places (n,), labels (n,) or (n, w)) of the tasks that read one text
-    """
-
-    texts: Tensor
-    candidates: Tensor
-    mask: Tensor
-    history: Tensor
-    events: Tensor
-    gaps: Tensor
-    hours: Tensor
-    history_mask: Tensor
-    queries: Tensor
-    query_mask: Tensor
-    context: Tensor
-    labels: dict[str, Tensor] = field(default_factory=dict)
-    alone: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What the heads read of a batch.
-
-    pair:  users (B, d), queries (B, d) and candidates (B, C, d), or nothing if no task is online
-    texts: task -> pooled texts (n, H) of the tasks that read one text
-    """
-
-    pair: tuple[Tensor, ...]
-    texts: dict[str, Tensor]
-
-    @property
-    def learned(self) -> list[Tensor]:
-        """Those that gradients go through."""
-        return [each for each in (*self.pair, *self.texts.values()) if each.requires_grad]
 
 
 class Network(nn.Module):
@@ -74,6 +30,8 @@ class Network(nn.Module):
         self.heads = PairHeads(online, model, context, given=self.readout.given)
         self.text_heads = TextHeads([task for task in tasks if not task.online], self.text.width)
         self.residual = Residual(items, model.dimension) if model.item_ids else None
+        self.wanted = config.retrieval.task if config.retrieval else ""
+        self.search = Search(config.retrieval.loss, items) if config.retrieval else None
 
     def forward(self, batch: Batch, pooled: Tensor) -> dict[str, Tensor]:
         """pooled (U, H) of the batch's texts -> logits: (B, C, w) of online tasks, (n, w) of the others."""
@@ -92,6 +50,28 @@ class Network(nn.Module):
         """What the heads make of it."""
         logits: dict[str, Tensor] = self.heads(*shared.pair, batch.context) if shared.pair else {}
         return logits | {name: self.text_heads(name, pooled) for name, pooled in shared.texts.items()}
+
+    def retrieval(self, batch: Batch, shared: Shared) -> Tensor | None:
+        """The loss of the vectors by which candidates are fetched, if they have one of their own."""
+        return None if self.search is None else self.search(batch, batch.labels[self.wanted], shared.pair)
+
+    @property
+    def fetched(self) -> tuple[float, float]:
+        """By how much of the user's and of the query's vector candidates are fetched.
+
+        The slopes of the dot products in the first main task's logit, what it ranks by before its tower, unless the
+        vectors have an objective of their own.
+        """
+        if self.search is not None:
+            slopes = self.search.slopes
+        else:
+            tasks = [task for task in self.heads.tasks if task.type != "multiclass"]
+            if not tasks:  # classes have no dot product in their logits
+                return 1.0, 1.0
+            first = next((task for task in tasks if task.main), tasks[0])
+            slopes = self.heads.slope[first.name]
+        user, query = slopes.detach().reshape(2, -1).mean(dim=1).tolist()
+        return max(user, 0.0), max(query, 0.0)
 
     def vectors(self, texts: Tensor, pooled: Tensor) -> Tensor:
         """Unit vectors (U, d) of texts by number (U,): the first ones are the catalogue's own."""
