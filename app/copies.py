@@ -42,5 +42,10 @@ class Copies(Generic[V]):
         self._room += sum(size for _, _, size in self._values.values())
         self._values.clear()
 
+    @property
+    def names(self) -> list[str]:
+        """Of all that are here, those that were put here last first."""
+        return list(reversed(self._values))
+
     def __len__(self) -> int:
         return len(self._values)

@@ -57,6 +57,11 @@ class Ids:
             rows[place] = self._rows.get(ids[place], -1)
         return rows
 
+    @property
+    def names(self) -> list[str]:
+        """All that are there."""
+        return list(self._rows)
+
     def __contains__(self, item: str) -> bool:
         return item in self._rows
 

@@ -4,7 +4,7 @@ import logging
 import time
 from contextlib import ExitStack
 
-from app import golden, model, warmup
+from app import golden, handover, model, warmup
 from app.link import Link
 from app.metrics import Metrics
 from app.model import Model
@@ -15,14 +15,16 @@ from model_store.errors import ChorusError
 log = logging.getLogger(__name__)
 
 
-async def load(settings: Settings, link: Link, metrics: Metrics, pace: Pace) -> Model:
+async def load(
+    settings: Settings, link: Link, metrics: Metrics, pace: Pace, *, served: Model | None = None
+) -> Model:
     """The version that the settings name: verified, warmed up, in step with the items put at runtime.
 
-    Raises ChorusError, whatever a foreign bundle does to a library.
+    served: the one whose place it is to take. Raises ChorusError, whatever a foreign bundle does to a library.
     """
     start = time.perf_counter()
     try:
-        opened = await _checked(settings, link, metrics, pace)
+        opened = await _checked(settings, link, metrics, pace, served=served)
     except ChorusError as error:
         _count(error, metrics)
         raise
@@ -35,13 +37,17 @@ async def load(settings: Settings, link: Link, metrics: Metrics, pace: Pace) -> 
     return opened
 
 
-async def _checked(settings: Settings, link: Link, metrics: Metrics, pace: Pace) -> Model:
+async def _checked(
+    settings: Settings, link: Link, metrics: Metrics, pace: Pace, *, served: Model | None
+) -> Model:
     opened = await model.build(settings, link, metrics, pace)
     with ExitStack() as undo:
         undo.callback(opened.close)
         await golden.check(opened, settings, metrics, pace)
         await warmup.run(opened, settings, metrics, pace)
         await opened.changes.start(pace)  # only now: golden requests are answered by the bundle alone
+        if served is not None:
+            await handover.run(served, opened, metrics, pace)
         undo.pop_all()
     return opened
 

@@ -28,6 +28,11 @@ class Lru(Generic[K, V]):
         if len(self._values) > self._size:
             self._values.popitem(last=False)
 
+    @property
+    def keys(self) -> list[K]:
+        """Of all that are here, those that were used last first."""
+        return list(reversed(self._values))
+
     def __contains__(self, key: K) -> bool:
         return key in self._values
 

@@ -5,6 +5,7 @@ import time
 import weakref
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from app.batcher import Batcher
 from app.catalogue import Catalogue
@@ -19,7 +20,7 @@ from app.register import Register
 from app.settings import Settings
 from app.state import State
 from model_store.bundle import Bundle
-from model_store.engine import Engine, cores
+from model_store.engine import Engine, cores, session
 from model_store.manifest import Manifest
 from model_store.scorer import Scorer
 from model_store.shelf import Shelf
@@ -76,20 +77,29 @@ def _end(changes: Changes, state: State, pools: Pools) -> None:
     pools.heads.shutdown(wait=False, cancel_futures=True)
 
 
-def read(settings: Settings) -> tuple[Bundle, Engine, Scorer]:
+async def read(settings: Settings, pace: Pace) -> tuple[Bundle, Engine, Scorer]:
     """The bundle that the settings name, all of it read, and its graphs; raises what is wrong with it."""
-    bundle = Shelf(settings.store).open(settings.model, settings.version, settings.pins)
-    engine = Engine(bundle, settings.device)
-    scorer = Scorer(bundle, engine.features)
-    scorer.check(bundle, engine)
-    _ = bundle.index, bundle.items.rows  # here, and not when the first request needs them
+
+    def opener(*asked: Any, **options: Any) -> Any:
+        return pace.give_way(lambda: session(*asked, **options))
+
+    shelf = Shelf(settings.store)
+    bundle = await pace.run(
+        lambda: pace.give_way(lambda: shelf.open(settings.model, settings.version, settings.pins))
+    )
+    engine = await pace.run(lambda: Engine(bundle, settings.device, opener=opener))
+    scorer = await pace.run(lambda: Scorer(bundle, engine.features, opener))
+    await pace.run(
+        lambda: (bundle.index, bundle.items.rows)
+    )  # here, and not when the first request needs them
+    await pace.run(lambda: scorer.check(bundle, engine))
     return bundle, engine, scorer
 
 
 async def build(settings: Settings, link: Link, metrics: Metrics, pace: Pace | None = None) -> Model:
     """Open the bundle that the settings name. Its golden requests are not answered yet."""
     start, pace = time.perf_counter(), pace or Pace(beside=False)
-    bundle, engine, scorer = await pace.run(lambda: read(settings))
+    bundle, engine, scorer = await read(settings, pace)
     threads = max(1, cores() // settings.workers)
     pools = Pools(
         texts=Batcher(

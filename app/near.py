@@ -78,6 +78,16 @@ class Near:
         """Be told of changes no more."""
         self._link.forget(self.told)
 
+    @property
+    def users(self) -> list[str]:
+        """All that are at hand, those that were read last first."""
+        return self._stored.names
+
+    @property
+    def items(self) -> list[str]:
+        """All whose records are at hand."""
+        return self._slab.items
+
     def look(self, users: Sequence[str], shown: Sequence[str], items: Sequence[str]) -> Reading:
         """What is at hand of users, of the lists shown to users, and of items, each asked for once."""
         reading = Reading(users, shown, items)

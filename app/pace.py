@@ -1,8 +1,9 @@
 """How fast a version is loaded: at a start as fast as can be, beside requests so that they do not wait for it.
 
-Beside requests, what takes the event loop rests after each step, and what runs on a thread gives way to all others:
-hashing and the building of sessions hold no lock of the interpreter's, and Python changes threads ten times as often
-while it lasts.
+Beside requests it is made in short steps, each begun when the event loop has nothing to do. What takes a core for
+long but no lock of the interpreter's, hashes and the building of graphs, gives way to all others; nothing else does:
+who holds that lock and has to wait for a core makes all requests wait with him. Python changes threads ten times as
+often while it lasts.
 """
 
 import asyncio
@@ -17,10 +18,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-SHARE = 0.1  # of the event loop's time that goes into a version, beside requests
 LONGEST = 0.1  # seconds of one rest
+PAUSE = 0.002  # seconds between two looks at the event loop
+QUIET = 0.0001  # seconds of a turn in which it had nothing to do
 FEWER = 20  # as much, that much less of it at once
-NICE = 10  # of its thread
+NICE = 19  # of the thread that gives way
 SWITCH_SECONDS = 0.0005  # the interpreter's own are 0.005
 
 
@@ -29,11 +31,9 @@ class Pace:
 
     def __init__(self, *, beside: bool) -> None:
         self._beside = beside
-        self._pool = ThreadPoolExecutor(
-            1, thread_name_prefix="load", initializer=_give_way if beside else None
-        )
+        self._pool = ThreadPoolExecutor(1, "load")
+        self._gentle = ThreadPoolExecutor(1, "gentle", _give_way if beside else None)
         self._switch = sys.getswitchinterval()
-        self._since = time.perf_counter()
 
     def __enter__(self) -> "Pace":
         if self._beside:
@@ -45,18 +45,28 @@ class Pace:
     ) -> None:
         if self._beside:
             sys.setswitchinterval(self._switch)
-        self._pool.shutdown(wait=False)
+        for pool in (self._pool, self._gentle):
+            pool.shutdown(wait=False)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do it on a thread. Threads that it starts give way too, as long as they live."""
+        """Do a step on a thread."""
+        await self.rest()
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
+    def give_way(self, work: Callable[[], T]) -> T:
+        """Wait for what another thread does, which gives way; so do those that it starts, as long as they live."""
+        return self._gentle.submit(work).result()
+
     async def rest(self) -> None:
-        """After a step on the event loop; the busier the loop was with others, the longer."""
-        if self._beside:
-            took = time.perf_counter() - self._since
-            await asyncio.sleep(min(LONGEST, took * (1.0 / SHARE - 1.0)))
-        self._since = time.perf_counter()
+        """Between two steps: until the event loop has nothing to do, which is when a turn of it takes no time."""
+        if not self._beside:
+            return
+        end, took = time.perf_counter() + LONGEST, LONGEST
+        while took > QUIET and time.perf_counter() < end:
+            await asyncio.sleep(PAUSE)
+            start = time.perf_counter()
+            await asyncio.sleep(0)
+            took = time.perf_counter() - start
 
     def few(self, most: int) -> int:
         """How much of something makes one step."""

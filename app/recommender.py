@@ -115,6 +115,11 @@ class Recommender:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._ranker.columns, asks, known, rows, sizes)
 
+    @property
+    def recent(self) -> list[str]:
+        """The texts that are at hand, those that were asked for last first."""
+        return self._texts.recent
+
     def without(self) -> tuple[str, ...]:
         """What is done without while Redis is away."""
         return ("cache", "statistics") if self._moments.counted or self._moments.shown else ("cache",)

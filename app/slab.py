@@ -54,6 +54,11 @@ class Slab:
         self._slots.clear()
         self._free = list(range(len(self._times) - 1, NOWHERE, -1))
 
+    @property
+    def items(self) -> list[str]:
+        """All that are here."""
+        return self._slots.names
+
     def __len__(self) -> int:
         return len(self._slots)
 

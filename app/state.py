@@ -161,6 +161,16 @@ class State:
         if failed:
             raise NotStored(f"Redis refused to store histories: {failed[0]}")
 
+    @property
+    def users(self) -> list[str]:
+        """All that are at hand, those that were read last first."""
+        return self._near.users
+
+    @property
+    def items(self) -> list[str]:
+        """All whose records are at hand."""
+        return self._near.items
+
     def keep_user(self, user: str, digest: bytes, vector: Row) -> None:
         """Cache a user's vector, off the request's path."""
         self._write(keys.vector(user, self._model), pack(vector, digest))

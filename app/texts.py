@@ -32,6 +32,11 @@ class Texts:
         self._local: Lru[str, Row] = Lru(size)
         self._flights: Flights[str, Row] = Flights(metrics.shared.labels("text").inc)
 
+    @property
+    def recent(self) -> list[str]:
+        """All that are at hand, those that were asked for last first."""
+        return self._local.keys
+
     def missing(self, texts: Iterable[str]) -> list[bytes]:
         """Digests of the texts that Redis should be asked for."""
         return [digest(text) for text in texts if text not in self._local]

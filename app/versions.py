@@ -166,9 +166,10 @@ class Versions:
 
     async def _load(self, labels: Labels, version: int, pace: Pace) -> Model:
         settings = self._settings.model_copy(update={"model": labels.name, "version": version})
+        served = self.choice.stable if self.choice else None
         self.loading = version
         try:
-            return await loader.load(settings, self._link, self._metrics, pace)
+            return await loader.load(settings, self._link, self._metrics, pace, served=served)
         finally:
             self.loading = None
 

@@ -4,7 +4,7 @@ Training verifies and measures with it what the service will run with it.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -27,6 +27,29 @@ CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 
 
+def providers(device: Device) -> list[str]:
+    """ONNX Runtime's providers for a device; DeviceMissing if CUDA is asked for and absent."""
+    have = onnxruntime.get_available_providers()
+    if device == "cuda" and CUDA not in have:
+        raise DeviceMissing(
+            "CHORUS_DEVICE=cuda, but ONNX Runtime sees no CUDA here: install onnxruntime-gpu and a driver, "
+            "or set CHORUS_DEVICE=cpu"
+        )
+    return [CUDA, CPU] if device != "cpu" and CUDA in have else [CPU]
+
+
+def session(bundle: Bundle, name: str, device: Device, *, keep: bool = False) -> Any:
+    """One of the bundle's graphs, opened; keep: hold on to memory between runs, where shapes are bounded."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # one run a core; parallel requests use the other cores
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = keep  # the arena keeps the worst shape ever seen
+    options.enable_mem_pattern = False  # shapes vary with every text
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(bundle.path(name), options, providers=providers(device))
+
+
 @dataclass(frozen=True)
 class Encoded:
     """One text: its vector (d,) and the outputs of the tasks that read a text alone."""
@@ -36,10 +59,15 @@ class Encoded:
 
 
 class Engine:
-    """ONNX Runtime sessions of one bundle. `run` may be called from many threads."""
+    """ONNX Runtime sessions of one bundle, each made by `opener`. May be called from many threads."""
 
     def __init__(
-        self, bundle: Bundle, device: Device = "auto", *, precision: Precision | None = None
+        self,
+        bundle: Bundle,
+        device: Device = "auto",
+        *,
+        precision: Precision | None = None,
+        opener: Callable[..., Any] = session,
     ) -> None:
         manifest = bundle.manifest
         self.manifest = manifest
@@ -47,9 +75,9 @@ class Engine:
         self.clock = Clock(manifest.timezone)
         self.features = FeatureSet(manifest.features, self.clock)
         self.tokenizer = TextTokenizer.open(bundle.path("tokenizer.json"), manifest.max_tokens)
-        self._text = session(bundle, text_encoder(precision or manifest.precision), device)
-        self._user = session(bundle, "user_encoder.onnx", device)
-        self._heads = session(bundle, "heads.onnx", device)
+        self._text = opener(bundle, text_encoder(precision or manifest.precision), device)
+        self._user = opener(bundle, "user_encoder.onnx", device)
+        self._heads = opener(bundle, "heads.onnx", device)
         self._check(bundle)
 
     def text(self, text: str) -> Encoded:
@@ -102,32 +130,9 @@ class Engine:
         _expect(bundle, "heads", self._heads.get_inputs(), inputs)
 
 
-def providers(device: Device) -> list[str]:
-    """ONNX Runtime's providers for a device; DeviceMissing if CUDA is asked for and absent."""
-    have = onnxruntime.get_available_providers()
-    if device == "cuda" and CUDA not in have:
-        raise DeviceMissing(
-            "CHORUS_DEVICE=cuda, but ONNX Runtime sees no CUDA here: install onnxruntime-gpu and a driver, "
-            "or set CHORUS_DEVICE=cpu"
-        )
-    return [CUDA, CPU] if device != "cpu" and CUDA in have else [CPU]
-
-
 def cores() -> int:
     """Cores that this process may use, by affinity: never those of the host."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def session(bundle: Bundle, name: str, device: Device, *, keep: bool = False) -> Any:
-    """One of the bundle's graphs, opened; keep: hold on to memory between runs, where shapes are bounded."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # one run a core; parallel requests use the other cores
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_cpu_mem_arena = keep  # the arena keeps the worst shape ever seen
-    options.enable_mem_pattern = False  # shapes vary with every text
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(bundle.path(name), options, providers=providers(device))
 
 
 def _padded(texts: Sequence[NDArray[np.int64]]) -> dict[str, NDArray[np.int64]]:

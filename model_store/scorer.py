@@ -6,7 +6,7 @@ scorer.query.onnx add user, query and context, a few hundred candidates at a tim
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,11 +39,11 @@ class Side:
 class Scorer:
     """All online tasks of one bundle, `tasks` in the order of the columns. May be called from many threads."""
 
-    def __init__(self, bundle: Bundle, features: FeatureSet) -> None:
+    def __init__(self, bundle: Bundle, features: FeatureSet, opener: Callable[..., Any] = session) -> None:
         """Raises BundleMismatch if the graphs are not of the manifest's tasks and features."""
         files = ("scorer.items.onnx", "scorer.onnx", "scorer.query.onnx")
         # runs are short, so the memory that they keep is bounded
-        self._items, *scoring = (session(bundle, file, "cpu", keep=True) for file in files)
+        self._items, *scoring = (opener(bundle, file, "cpu", keep=True) for file in files)
         self._graphs = {asked: _Graph(found) for asked, found in zip((False, True), scoring, strict=True)}
         self._room = threading.local()
         self.manifest = bundle.manifest

@@ -29,7 +29,12 @@ LINGER = 5.0  # seconds for the last answers
 
 @dataclass(frozen=True)
 class Storm:
-    """What n requests met: due in seconds from the start, waits in milliseconds, status 0 where none came."""
+    """What n requests met: due in seconds from the start, waits in milliseconds, status 0 where none came.
+
+    begun: unix seconds of the start.
+    """
+
+    begun: float
 
     due: NDArray[np.float64]
     waits: NDArray[np.float64]
@@ -49,6 +54,7 @@ def storm(url: str, bodies: Path, *, rate: float, seconds: float, core: int) -> 
     done = subprocess.run(on([core], command), stdout=subprocess.PIPE, check=True)
     told = json.loads(done.stdout)
     return Storm(
+        begun=told["begun"],
         due=np.array(told["due"]),
         waits=np.array(told["waits"]),
         status=np.array(told["status"]),
@@ -75,7 +81,7 @@ def _run(url: str, requests: list[bytes], due: list[float]) -> dict[str, object]
     for place in idle:
         poll.register(place, select.EPOLLIN)
     ready: deque[int] = deque()
-    asked, start, end = 0, clock(), due[-1] + LINGER
+    asked, begun, start, end = 0, time.time(), clock(), due[-1] + LINGER
     while (asked < total or busy or ready) and (now := clock() - start) < end:
         while asked < total and due[asked] <= now:
             ready.append(asked)
@@ -99,7 +105,7 @@ def _run(url: str, requests: list[bytes], due: list[float]) -> dict[str, object]
                 del busy[place]
                 idle[place] = link
     used = time.process_time() / (clock() - start)
-    return {"due": due, "waits": waits, "status": status, "told": told, "used": used}
+    return {"begun": begun, "due": due, "waits": waits, "status": status, "told": told, "used": used}
 
 
 if __name__ == "__main__":

@@ -27,6 +27,13 @@ def test_what_is_too_old_is_only_the_last_that_was_known():
     assert (copies.get("a", 10.0), copies.get("a", 10.1), copies.last("a")) == (1, None, 1)
 
 
+def test_the_names_of_those_that_were_put_here_last_come_first():
+    copies = Copies[int](3, 100)
+    for name in "abca":
+        copies.put(name, 1, time=10.0, size=1)
+    assert copies.names == ["a", "c", "b"]
+
+
 moves = st.tuples(st.sampled_from(["put", "drop", "clear"]), st.sampled_from("abcdef"), st.integers(0, 50))
 
 

@@ -12,6 +12,7 @@ def test_the_value_used_longest_ago_is_forgotten():
     assert table.get("a") == 1
     table.put("c", 3)
     assert ("a" in table, "b" in table, "c" in table, len(table)) == (True, False, True, 2)
+    assert table.keys == ["c", "a"]
 
 
 def test_however_many_ask_the_work_is_done_once():

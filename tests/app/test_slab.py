@@ -29,6 +29,8 @@ def test_records_are_gathered_in_the_order_asked():
     slab.put(["a", "b", "c"], records(1, 2, 3), time=5.0)
     slab.put(["b"], records(20), time=6.0)
     assert first(slab, "c", "nobody", "b", "a", "c") == [3, None, 20, 1, 3]
+    slab.drop("b")
+    assert slab.items == ["a", "c"]
 
 
 def test_where_nothing_is_counted_no_room_is_taken():

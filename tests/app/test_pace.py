@@ -1,0 +1,49 @@
+"""How a version is loaded beside requests: who gives way to whom."""
+
+import asyncio
+import os
+import sys
+import threading
+
+import pytest
+
+from app.pace import LONGEST, NICE, Pace
+
+
+def nice():
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own here")
+@pytest.mark.parametrize(("beside", "lower"), [(True, NICE), (False, 0)])
+def test_only_what_needs_no_lock_gives_way_and_only_beside_requests(beside, lower):
+    async def run():
+        with Pace(beside=beside) as pace:
+            here = nice()
+            assert await pace.run(nice) == here
+            assert await pace.run(lambda: pace.give_way(nice)) == min(19, here + lower)
+
+    asyncio.run(run())
+
+
+def test_a_rest_ends_though_the_event_loop_never_does():
+    async def run():
+        busy = asyncio.create_task(work())
+        with Pace(beside=True) as pace:
+            await pace.rest()
+        busy.cancel()
+
+    async def work():
+        while True:
+            threading.Event().wait(LONGEST / 50)
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
+def test_what_goes_wrong_in_a_step_is_told():
+    async def run():
+        with Pace(beside=True) as pace, pytest.raises(ZeroDivisionError):
+            await pace.run(lambda: pace.give_way(lambda: 1 // 0))
+
+    asyncio.run(run())
