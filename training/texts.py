@@ -1,11 +1,12 @@
-"""All texts of a data set, tokenised once; their pooled states too, where the transformer is frozen.
+"""All texts of a data set, tokenised once; what never changes of them is encoded once too.
 
 Frozen, the pooled states (T, H) are computed once and kept in a cache file that is named by everything
-that decides them. Trained, each distinct text of a step is encoded once, shortest beside shortest.
+that decides them. Where the last layers learn, the states (tokens, H) that they are given are kept likewise, and
+read from the disk as they are needed. Each distinct text of a step is encoded once, shortest beside shortest.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,9 @@ class Texts:
     def __init__(self, texts: list[str], encoder: TextEncoder, tokenizer: TextTokenizer) -> None:
         self._encoder = encoder
         self._tokens = [torch.from_numpy(ids) for ids in tokenizer.encode_batch(texts)]
+        self._starts = np.cumsum([0, *map(len, self._tokens)])  # (T + 1,) of the texts among all tokens
         self._kept: Tensor | None = None
+        self._states: NDArray[np.float32] | None = None
         self._name = hashlib.sha256("\x00".join(texts).encode()).hexdigest()[:24]
 
     def __len__(self) -> int:
@@ -39,18 +42,42 @@ class Texts:
         return self._kept is not None
 
     def keep(self, cache: Path, identity: str, progress: Progress) -> None:
-        """Compute or read the pooled states, if the transformer never changes."""
-        if not self._encoder.keeps_pooled:
-            return
+        """Compute or read what never changes: the pooled states, or those that the layers that learn are given."""
         longest = max(map(len, self._tokens))
-        path = cache / f"{identity[:16]}-{self._name}-{longest}.npy"
+        name = f"{identity[:16]}-{self._name}-{longest}"
+        if self._encoder.keeps_pooled:
+            path = self._made(cache / f"{name}.npy", self._write_pooled, progress)
+            self._kept = torch.from_numpy(np.load(path, allow_pickle=False))
+        elif self._encoder.learned:
+            path = self._made(cache / f"{name}-last{self._encoder.learned}.npy", self._write_states, progress)
+            self._states = np.load(path, mmap_mode="r", allow_pickle=False)
+
+    @staticmethod
+    def _made(path: Path, write: Callable[[Path, Progress], None], progress: Progress) -> Path:
+        """A file that is there whole or not at all."""
         if not path.is_file():
-            cache.mkdir(parents=True, exist_ok=True)
-            pooled = self.encode(np.arange(len(self)), progress).numpy()
+            path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".partial.npy")
-            np.save(partial, pooled)
+            write(partial, progress)
             partial.replace(path)
-        self._kept = torch.from_numpy(np.load(path, allow_pickle=False))
+        return path
+
+    def _write_pooled(self, path: Path, progress: Progress) -> None:
+        np.save(path, self.encode(np.arange(len(self)), progress).numpy())
+
+    def _write_states(self, path: Path, progress: Progress) -> None:
+        """The states of all tokens of all texts, one text after the other."""
+        shape = (int(self._starts[-1]), self._encoder.width)
+        file = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        numbers = np.arange(len(self))
+        bar = progress.add_task("encode texts", total=len(numbers))
+        for chunk in self._chunks(numbers, self._by_length(numbers)):
+            ids, mask = pad([self._tokens[number] for number in chunk])
+            for number, states in zip(chunk, self._encoder.halves.lower(ids, mask).numpy(), strict=True):
+                start, stop = self._starts[number : number + 2]
+                file[start:stop] = states[: stop - start]
+            progress.advance(bar, len(chunk))
+        file.flush()
 
     def pooled(self, numbers: Tensor) -> Tensor:
         """Pooled states (n, H) of texts by number, with gradients where the encoder learns."""
@@ -58,14 +85,14 @@ class Texts:
             return self._kept[numbers]
         if self._encoder.frozen and not self._encoder.pooling.training:
             return self.encode(numbers.numpy(), None)
-        order = sorted(range(len(numbers)), key=lambda place: len(self._tokens[int(numbers[place])]))
+        order = self._by_length(numbers.numpy())
         parts = [self._run(numbers.numpy()[chunk]) for chunk in self._chunks(numbers.numpy(), order)]
         return torch.cat(parts)[torch.argsort(torch.tensor(order))]
 
     @torch.no_grad()
     def encode(self, numbers: NDArray[np.int64], progress: Progress | None) -> Tensor:
         """Pooled states of many texts without gradients, (n, H)."""
-        order = sorted(range(len(numbers)), key=lambda place: len(self._tokens[int(numbers[place])]))
+        order = self._by_length(numbers)
         bar = progress.add_task("encode texts", total=len(numbers)) if progress else None
         found = torch.empty(len(numbers), self._encoder.width)
         for chunk in self._chunks(numbers, order):
@@ -83,7 +110,14 @@ class Texts:
         return self._tokens[number].numpy()
 
     def _run(self, numbers: NDArray[np.int64]) -> Tensor:
-        return self._encoder.pooled(*pad([self._tokens[number] for number in numbers]))
+        if self._states is None:
+            return self._encoder.pooled(*pad([self._tokens[number] for number in numbers]))
+        spans = [slice(*self._starts[number : number + 2]) for number in numbers]
+        return self._encoder.finished(*pad([torch.from_numpy(self._states[span].copy()) for span in spans]))
+
+    def _by_length(self, numbers: NDArray[np.int64]) -> list[int]:
+        """Places of the numbers, the shortest text first."""
+        return sorted(range(len(numbers)), key=lambda place: len(self._tokens[int(numbers[place])]))
 
     def _chunks(self, numbers: NDArray[np.int64], order: list[int]) -> Iterator[list[int]]:
         """Places in order of length, cut where a padded batch would pass TOKENS."""

@@ -110,10 +110,36 @@ def test_other_texts_or_another_encoder_have_another_file(bert, tmp_path, progre
     assert len(list(tmp_path.glob("*.npy"))) == 4
 
 
-@pytest.mark.parametrize("model", [{"freeze": "last:1"}, {"freeze": "none"}, {"pooling": "attention"}])
+@pytest.mark.parametrize("model", [{"freeze": "none"}, {"pooling": "attention"}])
 def test_what_can_still_change_is_not_kept(bert, tmp_path, progress, model):
     kept(bert, tmp_path, progress, **model)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("pooling", ["mean", "attention"])
+def test_layers_that_learn_get_kept_states_and_give_what_the_whole_would(bert, tmp_path, progress, pooling):
+    texts, encoder = kept(bert, tmp_path, progress, freeze="last:1", pooling=pooling)
+    order = torch.from_numpy(np.random.default_rng(0).permutation(60)[:41])
+    close(texts.pooled(order).detach(), [alone(texts, encoder, int(number)) for number in order])
+    assert not texts.kept
+    assert not hasattr(encoder, "shapes")
+
+
+def test_gradients_through_kept_states_are_those_through_the_whole(bert, tmp_path, progress):
+    found = []
+    for texts, encoder in (kept(bert, tmp_path, progress, freeze="last:1"), made(bert, freeze="last:1")):
+        texts.pooled(torch.arange(20)).square().sum().backward()
+        found.append([parameter.grad for parameter in encoder.parameters() if parameter.grad is not None])
+    assert len(found[0]) > 5
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_states_below_another_number_of_layers_have_another_file(bert, tmp_path, progress):
+    kept(bert, tmp_path, progress, freeze="last:1")
+    kept(bert, tmp_path, progress, freeze="last:2")
+    kept(bert, tmp_path, progress, freeze="last:2")
+    assert len(list(tmp_path.glob("*.npy"))) == 2
 
 
 # gradients

@@ -6,6 +6,7 @@ The pooled (B, H) of a frozen transformer never changes, so it is computed once 
 """
 
 import hashlib
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from model_store.bundle import digest
 from training.errors import EncoderError
+from training.model.halves import Halves, stack
 from training.sections import ModelConfig
 
 PACKAGED = "all-MiniLM-L6-v2"
@@ -106,18 +108,30 @@ class TextEncoder(nn.Module):
         self.pooling = Pooling(config.pooling, hf.hidden_size)
         self.projection = nn.Linear(hf.hidden_size, config.dimension)
         freeze(transformer, config.freeze)
+        self.learned = learned(config.freeze)
+
+    @cached_property
+    def halves(self) -> Halves:
+        """The layers that never change, and those that learn, for `freeze = last:N`."""
+        return Halves(self.transformer, self.learned)
 
     def train(self, mode: bool = True) -> "TextEncoder":
-        """A frozen transformer stays as it is served: without dropout."""
+        """Frozen layers stay as they are served: without dropout."""
         super().train(mode)
-        if self.frozen:
+        if self.frozen or self.learned:
             self.transformer.eval()
+        if self.learned:
+            stack(self.transformer)[1][-self.learned :].train(mode)
         return self
 
     def pooled(self, ids: Tensor, mask: Tensor) -> Tensor:
         """(B, L) token ids and mask -> (B, H)."""
         states = self.transformer(input_ids=ids, attention_mask=mask).last_hidden_state
         return self.pooling(states, mask)  # type: ignore[no-any-return]
+
+    def finished(self, states: Tensor, mask: Tensor) -> Tensor:
+        """The rest of `pooled` where the last layers learn: (B, L, H) of the layers below, and mask -> (B, H)."""
+        return self.pooling(self.halves.upper(states, mask), mask)  # type: ignore[no-any-return]
 
     def project(self, pooled: Tensor) -> Tensor:
         """(B, H) -> unit vectors (B, d)."""
@@ -141,6 +155,11 @@ class TextEncoder(nn.Module):
         self.projection.bias.copy_(-self.projection.weight @ center)
 
 
+def learned(how: str) -> int:
+    """How many of the last layers `last:N` lets learn; 0 for `all` and `none`."""
+    return int(how.removeprefix("last:")) if how.startswith("last:") else 0
+
+
 def freeze(transformer: nn.Module, how: str) -> None:
     """Stop gradients for `all`, for all but the `last:N` layers, or for `none`."""
     if how == "none":
@@ -148,20 +167,12 @@ def freeze(transformer: nn.Module, how: str) -> None:
     transformer.requires_grad_(False)
     if how == "all":
         return
-    layers = _layers(transformer)
-    count = int(how.removeprefix("last:"))
+    _, layers = stack(transformer)
+    count = learned(how)
     if count > len(layers):
         raise EncoderError(f"model.freeze = {how!r}, but the encoder has {len(layers)} layers")
     for layer in layers[-count:]:
         layer.requires_grad_(True)
-
-
-def _layers(transformer: nn.Module) -> nn.ModuleList:
-    """The stack of transformer blocks, wherever the architecture keeps it: the longest module list."""
-    stacks = [module for module in transformer.modules() if isinstance(module, nn.ModuleList)]
-    if not stacks:
-        raise EncoderError("model.freeze = last:N needs an encoder with a list of layers; use all or none")
-    return max(stacks, key=len)
 
 
 def identity(name: str) -> str:
