@@ -18,7 +18,7 @@ from model_store.engine import Engine
 from model_store.features import Context
 from model_store.moment import Floats, Ints, Met, Moment, met
 from model_store.parts import Rows
-from model_store.taste import Tastes
+from model_store.taste import Grades, Tastes
 
 
 class Moments:
@@ -33,6 +33,9 @@ class Moments:
             for name, known in engine.features.kinds.items()
         }
         self._habits = {event: engine.manifest.events.index(event) for event in engine.features.habits}
+        self._lifts = {
+            engine.manifest.events.index(event): told for event, told in engine.features.lifts.items()
+        }
         self._prior = Prior(
             engine.features.layout, catalogue.items.statistics, engine.manifest.statistics_until
         )
@@ -59,6 +62,7 @@ class Moments:
             column: np.array([ask.words.get(column, -1) for ask in asked.asks])
             for column in self._features.words
         }
+        grades = Grades(pasts.kinds, pasts.owners, len(pasts.sizes), self._lifts)
         moment = Moment(
             now=each(now),
             published=slate.published,
@@ -66,6 +70,8 @@ class Moments:
             sizes=each(pasts.sizes.astype(np.float64)),
             shares=self._shares(asked, pasts),
             habits={event: each(pasts.share(kind)) for event, kind in self._habits.items()},
+            moods={events: each(grades.mood(int(events))) for events in self._features.moods},
+            tastes={name: self._taste(name, grades, asked, pasts) for name in self._features.tastes},
             statistics=self._statistics(slate, asked.live, each(now)) if self.counted else None,
             shown=self._shown(asked, now),
             again=self._again(asked, pasts) if self._features.again else None,
@@ -88,6 +94,10 @@ class Moments:
             tastes = Tastes(codes, pasts.owners, pasts.sizes, self._catalogue.values(name))
             shares[name] = tastes.shares(asked.slate.codes(name), asked.owners)
         return shares
+
+    def _taste(self, name: str, grades: Grades, asked: Round, pasts: Pasts) -> Floats:
+        past, codes = self._catalogue.codes(name, pasts.rows), asked.slate.codes(name)
+        return grades.taste(past, codes, asked.owners, self._catalogue.values(name))
 
     def _statistics(self, slate: Slate, live: Live | None, now: Times) -> Statistics:
         earlier = self._prior.read(self._catalogue.bundled(slate.rows), now, live.began if live else None)

@@ -16,12 +16,16 @@ rate:<event>/<event>    log of their ratio over the usual one, smoothed         
 since:<event>           log hours since the item's newest such event                        1 + missing
 number:<column>         a number of the item, scaled                                        1 + missing
 latest:<column>         the newest value that events told of the item, scaled               1 + missing
+appeal:<window>         what the item's events of the window say of it: mean grade over the usual one     1
+mood:<events>           the same of so many newest events of the history                    1
+taste:<attribute>       the same of the events of the history whose item shares a value      1
 context:<column>        a word of the request, such as its device                           1 a word + other
 list:<feature>          each column's rank, gap to the best and lead over the mean          3 a column + missing
 
 `count`, `rate` and `since` take events joined by `+`; `count:click:1h` is one window. A missing value is a case of
-its own: 0, and 1 in the column beside it. The history is what the bundle keeps of the user's events; `shown` looks
-at the newest 50 lists of 7 days.
+its own: 0, and 1 in the column beside it. Grades are pulled towards the usual one, and 0
+where there is none. The history is what the bundle keeps of the user's events; `shown` looks at the newest 50 lists
+of 7 days.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +44,7 @@ from model_store.listwise import FORMS
 from model_store.manifest import Features
 from model_store.moment import Floats, Ints, Met, Moment
 from model_store.names import Name
+from model_store.taste import lift
 
 Value = TypeVar("Value")
 Maker = Callable[[Name, Moment, Floats], None]  # writes the values of a feature (V, n)
@@ -62,11 +67,17 @@ class FeatureSet:
     def __init__(self, declared: Features, clock: Clock) -> None:
         self.declared = declared
         self.names = tuple(map(names.parse, declared.use))
-        self.layout = layout(names.counted(self.names), declared.windows, names.of("latest", self.names))
+        self.appeals = any(name.kind == "appeal" for name in self.names)
+        graded = tuple(declared.grades) if self.appeals else ()
+        counted = tuple(sorted({*names.counted(self.names), *graded}))
+        self.layout = layout(counted, declared.windows, names.of("latest", self.names))
         self.attributes = names.of("share", self.names)
         self.numbers = names.of("number", self.names)
         self.words = {column: declared.words.get(column, ()) for column in names.of("context", self.names)}
         self.habits = names.of("habit", self.names)
+        self.moods = names.of("mood", self.names)
+        self.tastes = names.of("taste", self.names)
+        self.lifts = {event: grade - declared.usual_grade for event, grade in declared.grades.items()}
         self.kinds = {name: declared.values.get(name, ()) for name in names.of("is", self.names)}
         self.shown = any(name.kind == "shown" for name in self.names)
         self.again = any(name.kind == "again" for name in self.names)
@@ -175,6 +186,16 @@ class FeatureSet:
     def _habit(self, name: Name, moment: Moment, out: Floats) -> None:
         out[0] = _look(moment.habits, name, "the moment's habits")
 
+    def _mood(self, name: Name, moment: Moment, out: Floats) -> None:
+        out[0] = _look(moment.moods, name, "the moment's moods")
+
+    def _taste(self, name: Name, moment: Moment, out: Floats) -> None:
+        out[0] = _look(moment.tastes, name, "the moment's tastes")
+
+    def _appeal(self, name: Name, moment: Moment, out: Floats) -> None:
+        counts = {event: self._counts(name, (event,), moment) for event in self.lifts}
+        out[:] = lift(counts, self.lifts, STRENGTH)
+
     def _is(self, name: Name, moment: Moment, out: Floats) -> None:
         places = np.ascontiguousarray(_look(moment.kinds, name, "the moment's kinds").T)
         known = np.arange(len(out) - 1)[:, None]
@@ -216,11 +237,10 @@ class FeatureSet:
         return [self.layout.events.index(event) for event in events]
 
     def _windows(self, name: Name) -> list[int]:
-        places = [n for n, window in enumerate(self.layout.windows) if name.window in ("", window.name)]
-        if name.window and not places:
-            raise ValueError(
-                f"{name.written}: {name.window} is not among the windows; add it to features.windows"
-            )
+        asked = name.argument if name.kind == "appeal" else name.window
+        places = [n for n, window in enumerate(self.layout.windows) if asked in ("", window.name)]
+        if asked and not places:
+            raise ValueError(f"{name.written}: {asked} is not among the windows; add it to features.windows")
         return places
 
     def _scaled(self, name: Name, values: Floats, out: Floats) -> None:

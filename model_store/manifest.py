@@ -111,8 +111,8 @@ class Features(Frozen):
     """The declared context features, in order, and what training measured for them.
 
     rates: the usual value of each rate; scales: of `number:` and `latest:` features; words: the known words of
-    each column of the request; values: of each attribute of an `is:` feature; candidates: the longest
-    list that training saw.
+    each column of the request; values: of each attribute of an `is:` feature; grades: what an event says of
+    its item, as a number, and what it says on average; candidates: the longest list that training saw.
     """
 
     use: tuple[str, ...]
@@ -121,6 +121,8 @@ class Features(Frozen):
     scales: dict[str, Scale] = Field(default_factory=dict)
     words: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     values: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    grades: dict[str, float] = Field(default_factory=dict)
+    usual_grade: float = 0.0
     candidates: int = 100
 
 

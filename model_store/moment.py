@@ -31,9 +31,10 @@ class Moment:
 
     now, published, last_event: unix seconds, NaN where unknown; sizes: events in the history;
     shares: by attribute, NaN where the item has no value or the history is empty; habits: by event of the history,
-    NaN where that is empty; numbers: by column of the
-    items, NaN where missing; kinds: by attribute, places (n, K) of the item's values in the known ones, -2 for no
-    value or another one; words: by column of the request, places in the known words, -1 for any other.
+    NaN where that is empty; moods: by number of newest events, and tastes: by attribute, see taste.py; numbers: by
+    column of the items, NaN where missing; kinds: by attribute, places (n, K) of the item's values in the known
+    ones, -2 for no value or another one; words: by column of the request, places in the known words, -1 for any
+    other.
     The lists of candidates begin at `starts`: one list if it is left out. lengths: of each one's list, if not those.
     """
 
@@ -43,6 +44,8 @@ class Moment:
     sizes: Floats
     shares: Mapping[str, Floats] = field(default_factory=dict)
     habits: Mapping[str, Floats] = field(default_factory=dict)
+    moods: Mapping[str, Floats] = field(default_factory=dict)
+    tastes: Mapping[str, Floats] = field(default_factory=dict)
     statistics: Statistics | None = None
     shown: Met | None = None
     again: Met | None = None
@@ -80,6 +83,7 @@ class Moment:
             last_event=some(self.last_event),
             sizes=some(self.sizes),
             habits={name: some(each) for name, each in self.habits.items()},
+            moods={name: some(each) for name, each in self.moods.items()},
             words={name: some(each) for name, each in self.words.items()},
             lengths=some(crowd),
         )

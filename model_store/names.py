@@ -9,11 +9,36 @@ from functools import cached_property
 KINDS = {
     "hour": 4, "weekday": 2, "item_age": 1, "since_last": 1, "history_size": 1, "candidates": 1, "again": 2,
     "shown": 2, "share": 1, "count": 0, "rate": 0, "since": 1, "number": 1, "latest": 1, "context": 0,
-    "is": 0, "habit": 1,
+    "is": 0, "habit": 1, "appeal": 1, "mood": 1, "taste": 1,
 }  # fmt: skip
-ARGUED = ("share", "is", "habit", "count", "rate", "since", "number", "latest", "context")
+ARGUED = (
+    "share",
+    "is",
+    "habit",
+    "count",
+    "rate",
+    "since",
+    "number",
+    "latest",
+    "context",
+    "appeal",
+    "mood",
+    "taste",
+)
 OPTIONAL = ("item_age", "since_last", "again", "shown", "share", "habit", "since", "number", "latest")
-COMPARED = ("item_age", "again", "shown", "share", "count", "rate", "since", "number", "latest")
+COMPARED = (
+    "item_age",
+    "again",
+    "shown",
+    "share",
+    "count",
+    "rate",
+    "since",
+    "number",
+    "latest",
+    "appeal",
+    "taste",
+)
 SHARED = (
     "hour",
     "weekday",
@@ -22,12 +47,14 @@ SHARED = (
     "candidates",
     "habit",
     "context",
+    "mood",
 )  # by all of a list
 PLAIN = tuple(kind for kind in KINDS if kind not in ARGUED)
 LIST = "list"
 SHAPES = (
     "share:<attribute>, is:<attribute>, habit:<event>, count:<event>, rate:<event>/<event>, since:<event>, "
-    "number:<column>, latest:<column>, context:<column>, list:<feature>"
+    "number:<column>, latest:<column>, context:<column>, appeal:<window>, mood:<events>, taste:<attribute>, "
+    "list:<feature>"
 )
 
 
@@ -79,6 +106,8 @@ def parse(written: str) -> Name:
     window = ""
     if kind in ("count", "rate"):
         argument, _, window = argument.partition(":")
+    if kind == "mood" and not (argument.isdecimal() and int(argument) > 0):
+        raise ValueError(f"{written!r}: {argument!r} is no number of events; write mood:1 or mood:50")
     name = Name(written, kind, argument, window, listed)
     _check_events(name)
     return name

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from model_store.clock import Clock
 from model_store.features import FeatureSet
 from model_store.items import Attribute
-from model_store.manifest import Features
 from training import replay
+from training.chance import hidden, own, parted
 from training.config import Config
 from training.context import Replayed, context
 from training.dataset import SPLITS, TRAIN, Dataset, Histories, Requests
 from training.datasets.tables import Tables
-from training.declare import declared
+from training.declare import asked, declared
 from training.errors import DataError
 from training.labels import alone_labels, online_labels, task_list
 from training.replay import Lists, Log
@@ -32,14 +32,19 @@ def build(config: Config, tables: Tables) -> Dataset:
     Raises DataError for an empty split or a task without labels to learn from.
     """
     numbers = _Numbers(tables)
-    shown = _requests(tables.events, config)
-    histories = _histories(tables.events, config, numbers)
-    requests = _bounds(shown, histories, config, numbers)
-    _check_splits(requests)
+    chance = config.split.by == "random"
+    events = parted(tables.events, config.split) if chance else tables.events
+    shown = _requests(events, config)
     rows = numbers.items(shown["item"])
+    known = events.filter(pl.col("part") == TRAIN) if chance else events
+    histories = _histories(known, config, numbers)
+    requests = _bounds(shown, histories, config, numbers)
+    if chance:
+        histories, requests = hidden(requests, rows, histories, config.history.limit)
+    _check_splits(requests)
     tasks = task_list(config, tables, shown)
-    plain = FeatureSet(Features(use=config.features.use, windows=config.features.windows), Clock("UTC"))
-    log = replay.read(tables.events, numbers.items(tables.events["item"]), plain.layout)
+    plain = FeatureSet(asked(config), Clock("UTC"))
+    log = replay.read(known, numbers.items(known["item"]), plain.layout)
     features = declared(config, _learned(log, requests), shown.filter(_train(requests)), tables.items)
     dataset = Dataset(
         config=config,
@@ -61,6 +66,7 @@ def build(config: Config, tables: Tables) -> Dataset:
         numbers={name: _number(tables.items[f"number:{name}"]) for name in plain.numbers},
         words={column: _places(shown, column, words) for column, words in features.words.items()},
         log=log,
+        own=own(shown, plain.layout, float(requests.times[0])) if chance else None,
         lists=_lists(tables.events, numbers) if plain.shown else None,
         context=np.zeros((0, 0), dtype=np.float32),
         labels=online_labels(config, tasks, shown),
@@ -168,8 +174,9 @@ def _histories(events: pl.DataFrame, config: Config, numbers: _Numbers) -> Histo
 
 
 def _bounds(shown: pl.DataFrame, histories: Histories, config: Config, numbers: _Numbers) -> Requests:
+    kept = [name for name in ("user", "query", "shown_at", "part") if name in shown.columns]
     first = shown.group_by("request", maintain_order=True).agg(
-        pl.col("user").first(), pl.col("query").first(), pl.col("shown_at").first(), pl.len().alias("size")
+        *(pl.col(name).first() for name in kept), pl.len().alias("size")
     )
     users = numbers.user(first["user"])
     times = first["shown_at"].to_numpy().astype(np.float64)
@@ -178,9 +185,15 @@ def _bounds(shown: pl.DataFrame, histories: Histories, config: Config, numbers: 
         queries=numbers.text(first["query"]),
         times=times,
         starts=np.concatenate([[0], np.cumsum(first["size"].to_numpy())]).astype(np.int64),
-        splits=split_requests(config.split, times, first["query"]),
+        splits=_splits(config, times, first),
         history=histories.before(users, times, config.history.limit),
     )
+
+
+def _splits(config: Config, times: Floats, first: pl.DataFrame) -> Ints:
+    if config.split.by == "random":
+        return first["part"].to_numpy().astype(np.int64)
+    return split_requests(config.split, times, first["query"])
 
 
 def _records(config: Config, tables: Tables) -> dict[str, dict[str, Any]]:

@@ -35,7 +35,7 @@ from model_store.scorer import Scorer
 from model_store.shelf import DEFAULT_ROOT, Shelf
 from training import pipeline, report
 from training.config import read
-from training.datasets import ebnerd, homedepot, movielens
+from training.datasets import collm, ebnerd, homedepot, movielens
 from training.errors import DataError
 from training.explain import day, importance, plots
 from training.export import proof
@@ -55,12 +55,14 @@ class Source(StrEnum):
     ebnerd = "ebnerd"
     homedepot = "homedepot"
     movielens = "movielens"
+    collm = "collm"
 
 
 ADAPTERS: dict[Source, Callable[[Path, Path], Path]] = {
     Source.ebnerd: ebnerd.convert,
     Source.homedepot: homedepot.convert,
     Source.movielens: movielens.convert,
+    Source.collm: collm.convert,
 }
 
 ConfigFile = Annotated[

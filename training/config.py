@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, ValidationError, model_validator
 
+from model_store import names
 from model_store.clock import CLASSES, Clock
 from model_store.features import FeatureSet
 from model_store.manifest import Features, FusionDefault
@@ -106,12 +107,15 @@ def _check_features(config: Config) -> None:
         raise ValueError(f"history.events.{VIEW}: means being in a list that was shown; take another name")
     try:
         declared = FeatureSet(
-            Features(use=config.features.use, windows=config.features.windows), Clock("UTC")
+            Features(use=config.features.use, windows=config.features.windows, grades=config.history.grades),
+            Clock("UTC"),
         )
     except ValueError as error:
         raise ValueError(f"features.use: {error}") from error
     if {"timestamp"} & set(config.events.context):
         raise ValueError("events.context: 'timestamp' is the moment of a request; rename the column")
+    for event in config.history.grades.keys() - config.history.events.keys():
+        raise ValueError(f"history.grades.{event}: is not in history.events")
     for name in declared.names:
         _check_feature(config, name)
 
@@ -121,6 +125,7 @@ def _check_feature(config: Config, name: Name) -> None:
     items, events, where = config.items, config.events, f"features.use: {name.written}"
     columns = {
         "share": ("items.attributes", items.attributes),
+        "taste": ("items.attributes", items.attributes),
         "is": ("items.attributes", items.attributes),
         "number": ("items.numbers", items.numbers),
         "latest": ("events.numbers", events.numbers),
@@ -133,11 +138,13 @@ def _check_feature(config: Config, name: Name) -> None:
     known = (*config.history.events, *([VIEW] if events.impression else []))
     if name.kind == "habit" and name.argument not in config.history.events:
         raise ValueError(f"{where}: {name.argument!r} is not in history.events")
+    if name.kind in ("appeal", "mood", "taste") and not config.history.grades:
+        raise ValueError(f"{where}: needs history.grades: what each event says of its item")
     for event in name.events + name.tried:
         if event not in known:
             some = ", ".join(known) or "none: name some in history.events, or events.impression"
             raise ValueError(f"{where}: {event!r} is no event; there are {some}")
-    if (name.events or name.kind == "latest") and not events.timestamp:
+    if (name.events or name.kind in ("latest", "appeal")) and not events.timestamp:
         raise ValueError(f"{where}: needs events.timestamp, to know what came before")
     if name.kind == "shown" and not (events.user and events.impression and events.timestamp):
         raise ValueError(f"{where}: needs events.user, events.impression and events.timestamp")
@@ -151,11 +158,28 @@ def _check_split(config: Config) -> None:
         raise ValueError('split.by = "time" needs events.timestamp; use split.by = "query"')
     if split.validation + split.test >= 1.0:
         raise ValueError("split: validation and test leave nothing to train on; keep their sum below 1")
-    if split.by == "query" and (split.validation_from or split.test_from):
+    if split.by == "random":
+        _check_random(config)
+    if split.by != "time" and (split.validation_from or split.test_from):
         raise ValueError('split.validation_from and test_from are dates; they need split.by = "time"')
     begins = [_date(key, written) for key, written in split if key.endswith("_from") and written]
     if begins != sorted(set(begins)):
         raise ValueError("split.validation_from must be before split.test_from")
+
+
+def _check_random(config: Config) -> None:
+    """No row comes before another: what needs an order, or lists, cannot be had."""
+    events, split = config.events, config.split
+    if split.fold >= split.folds:
+        raise ValueError(f"split.fold: counts from 0, below split.folds = {split.folds}")
+    if not events.user or events.impression or events.negatives:
+        raise ValueError(
+            'split.by = "random" is for rows that stand alone: it needs events.user, and neither '
+            "events.impression nor events.negatives"
+        )
+    kinds = {names.parse(written).kind for written in config.features.use}
+    if ordered := kinds & {"item_age", "again", "since", "latest"}:
+        raise ValueError(f'features.use: {min(ordered)} needs an order of time; use split.by = "time"')
 
 
 def _date(key: str, written: str) -> datetime:

@@ -1,5 +1,6 @@
 """The context of every candidate, as the service will compute it: what was known just before its request."""
 
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -9,7 +10,7 @@ from model_store.clock import Times
 from model_store.counters import Layout, Statistics
 from model_store.features import FeatureSet
 from model_store.moment import Met, Moment
-from model_store.taste import profile, shares
+from model_store.taste import Grades, profile, shares
 from training.dataset import Dataset
 from training.replay import Lists, Log, Meetings, Replay
 
@@ -74,6 +75,7 @@ class Moments:
         self._counted = {
             event: np.append(0, np.cumsum(history.events == kinds[event])) for event in features.habits
         }
+        self._lifts = {kinds[event]: told for event, told in features.lifts.items()}
         owners = np.repeat(np.arange(len(history.starts) - 1), np.diff(history.starts))
         places = np.arange(len(history.items))
         self._past = Meetings(owners, history.items, places, history.times) if features.again else None
@@ -87,6 +89,7 @@ class Moments:
         sizes = (history[:, 1] - history[:, 0]).astype(np.float64)
         last = np.full(len(items), np.nan)
         last[sizes > 0] = data.histories.times[history[sizes > 0, 1] - 1]
+        moods, tastes = self._grades(begin, end)
         counted, shown = not self._features.layout.empty, self._features.shown
         return Moment(
             now=now,
@@ -95,7 +98,9 @@ class Moments:
             sizes=sizes,
             shares={name: self._shares(name, begin, end) for name in self._features.attributes},
             habits={event: self._habit(event, history, sizes) for event in self._features.habits},
-            statistics=self._recall.statistics(items, now) if counted else None,
+            moods=moods,
+            tastes=tastes,
+            statistics=self._statistics(rows) if counted else None,
             shown=self._recall.shown(users, items, now) if shown else None,
             again=self._past.between(users, items, history[:, 0], history[:, 1]) if self._past else None,
             numbers={name: data.numbers[name][items] for name in self._features.numbers},
@@ -103,6 +108,31 @@ class Moments:
             words={column: codes[owners] for column, codes in data.words.items()},
             starts=requests.starts[begin:end] - requests.starts[begin],
         )
+
+    def _statistics(self, rows: slice) -> Statistics:
+        """What was counted of the items, but for what the rows themselves are."""
+        owners = self._data.requests.owners[rows]
+        found = self._recall.statistics(self._data.rows[rows], self._data.requests.times[owners])
+        own = self._data.own
+        return found if own is None else replace(found, counts=found.counts - own[rows])
+
+    def _grades(self, begin: int, end: int) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """Moods and tastes of the candidates of requests."""
+        data, requests = self._data, self._data.requests
+        starts, stops = requests.history[begin:end].T
+        sizes = stops - starts
+        places = np.repeat(starts - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
+        whose = np.repeat(np.arange(end - begin), sizes)
+        grades = Grades(data.histories.events[places], whose, end - begin, self._lifts)
+        rows = slice(requests.starts[begin], requests.starts[end])
+        owners = requests.owners[rows] - begin
+        moods = {events: grades.mood(int(events))[owners] for events in self._features.moods}
+        tastes = {}
+        for name in self._features.tastes:
+            attribute = data.attributes[name]
+            past, codes = attribute.codes[data.histories.items[places]], attribute.codes[data.rows[rows]]
+            tastes[name] = grades.taste(past, codes, owners, len(attribute.values))
+        return moods, tastes
 
     def _habit(self, event: str, history: Ints, sizes: Floats) -> Floats:
         """Share of each history, bounds (n, 2), that is the event."""

@@ -18,9 +18,14 @@ WORDS = 32  # known words of a column of the request, the commonest first; the o
 RARE = 1e-4  # the least a usual rate may be
 
 
+def asked(config: Config) -> Features:
+    """The features of the configuration, nothing measured yet."""
+    return Features(use=config.features.use, windows=config.features.windows, grades=config.history.grades)
+
+
 def declared(config: Config, log: Log, shown: pl.DataFrame, items: pl.DataFrame) -> Features:
     """The features of the configuration; log and `shown` are those of the training part."""
-    plain = Features(use=config.features.use, windows=config.features.windows)
+    plain = asked(config)
     chosen = FeatureSet(plain, Clock(config.features.timezone))
     counts = dict(
         zip(chosen.layout.events, np.bincount(log.kinds, minlength=len(chosen.layout.events)), strict=True)
@@ -41,9 +46,16 @@ def declared(config: Config, log: Log, shown: pl.DataFrame, items: pl.DataFrame)
                 column: _words(shown[f"context:{column}"]) for column in names.of("context", chosen.names)
             },
             "values": {name: _words(_shown(shown, items, name)) for name in names.of("is", chosen.names)},
+            "usual_grade": _usual(config.history.grades, shown) if config.history.grades else 0.0,
             "candidates": int(shown.group_by("request").len()["len"].max() or 1),  # type: ignore[arg-type]
         }
     )
+
+
+def _usual(grades: dict[str, float], shown: pl.DataFrame) -> float:
+    """The mean grade of the rows' events."""
+    given = [grades[event] for event in shown["events"].explode().drop_nulls() if event in grades]
+    return float(np.mean(given)) if given else 0.0
 
 
 def scale(column: pl.Series) -> Scale:

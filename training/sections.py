@@ -64,20 +64,30 @@ class UsersConfig(Section):
 
 
 class HistoryConfig(Section):
-    """Which rows enter a user's history: event name -> `column` (truthy) or `column=value`."""
+    """Which rows enter a user's history: event name -> `column` (truthy) or `column=value`.
+
+    `grades`: what an event says of its item as a number, such as stars, for the features that tell of grades.
+    """
 
     events: dict[str, str] = {}
+    grades: dict[str, float] = {}
     limit: int = Field(default=50, ge=1, le=500)
 
 
 class SplitConfig(Section):
-    """How rows are held out: the newest by time, or whole queries by hash of the query."""
+    """How rows are held out: the newest by time, whole queries by hash of the query, or rows at random.
 
-    by: Literal["time", "query"] = "time"
+    At random the test part is one `fold` of `folds`, and `seed` shuffles: chance.py says what is then known when.
+    """
+
+    by: Literal["time", "query", "random"] = "time"
     validation: Share = 0.1
     test: Share = 0.1
     validation_from: str | None = None
     test_from: str | None = None
+    folds: int = Field(default=5, ge=2)
+    fold: int = Field(default=0, ge=0)
+    seed: int = 0
 
 
 class TaskConfig(Section):

@@ -50,6 +50,8 @@ def test_with_nothing_live_the_features_are_those_of_the_bundle(shelf, opened, f
         now=np.array([now]), published=items.published[rows], last_event=np.array([np.nan]), sizes=np.zeros(1),
         shares={name: np.full(3, np.nan) for name in features.attributes},
         habits={event: np.full(1, np.nan) for event in features.habits},
+        moods={events: np.zeros(1) for events in features.moods},
+        tastes={name: np.zeros(3) for name in features.tastes},
         kinds={
             name: items.attributes[name].places(known)[items.attributes[name].codes[rows]]
             for name, known in features.kinds.items()

@@ -17,12 +17,14 @@ PLAIN = (
     "hour", "weekday", "item_age", "since_last", "history_size", "candidates", "again", "shown", "share:brand",
     "count:click", "count:click+view:1h", "rate:click/view", "rate:click/view:7d", "since:click",
     "since:click+view", "number:price", "latest:stock", "context:device", "is:brand", "habit:click",
+    "appeal:7d", "mood:3", "taste:brand",
 )  # fmt: skip
 ALL = (*PLAIN, *(f"list:{name}" for name in PLAIN if name.partition(":")[0] in COMPARED))
 MEASURED = {
     "windows": ("1h", "7d"), "rates": {"click/view": 0.05}, "words": {"device": ("desktop", "phone")},
     "values": {"brand": ("acme", "bolt")},
     "scales": {"number:price": Scale(mean=3, std=0.5, log=True), "latest:stock": Scale(mean=10, std=4)},
+    "grades": {"click": 1.0, "view": 0.0}, "usual_grade": 0.25,
 }  # fmt: skip
 NAN = np.nan
 
@@ -47,6 +49,7 @@ def moment(rows=1, **known) -> Moment:
         "shown": Met(np.zeros(rows), np.full(rows, NAN)), "again": Met(np.zeros(rows), np.full(rows, NAN)),
         "numbers": {"price": np.full(rows, NAN)}, "words": {"device": np.full(rows, -1)},
         "kinds": {"brand": np.full((rows, 1), OTHER)}, "habits": {"click": np.full(rows, NAN)},
+        "moods": {"3": np.zeros(rows)}, "tastes": {"brand": np.zeros(rows)},
     }  # fmt: skip
     return Moment(**nothing | known)
 
@@ -70,6 +73,7 @@ def some(rows, seed=0, gaps=0.3, **known) -> Moment:
         "shown": Met(np.where(np.isnan(last), 0, random.integers(1, 9, rows)), last),
         "numbers": {"price": told(random.exponential)}, "words": {"device": random.integers(-1, 2, rows)},
         "kinds": {"brand": random.choice([OTHER, 0, 1], (rows, 2))}, "habits": {"click": told(random.random)},
+        "moods": {"3": random.normal(size=rows)}, "tastes": {"brand": random.normal(size=rows)},
     } | known)  # fmt: skip
 
 
@@ -167,7 +171,7 @@ def test_the_context_is_the_matrix_in_two_parts_bit_for_bit(sizes, apart, seed):
     shared = {name: getattr(few, name)[owners] for name in ("now", "last_event", "sizes")}
     shared |= {
         name: {each: told[owners] for each, told in getattr(few, name).items()}
-        for name in ("habits", "words")
+        for name in ("habits", "moods", "words")
     }
     known = Moment(**vars(many) | shared | {"starts": np.arange(sum(sizes)) if apart else firsts})
     context, matrix = found.context(known, firsts), found.matrix(known)
@@ -190,6 +194,18 @@ def test_no_item_has_a_value_that_is_known_if_none_is():
 def test_a_habit_is_the_share_of_the_history_and_missing_without_one():
     known = moment(2, habits={"click": np.array([0.25, NAN])})
     assert features("habit:click").matrix(known).tolist() == [[0.25, 0], [0, 1]]
+
+
+def test_the_appeal_of_an_item_is_what_its_events_say_over_the_usual_and_pulled_towards_it():
+    counts = np.zeros((2, 2, 2))
+    counts[0, :, 1] = [6, 4]  # clicks and views of 7 days
+    found = features("appeal:7d").matrix(moment(2, statistics=counted(2, counts=counts)))
+    np.testing.assert_allclose(found, [[(6 * 0.75 - 4 * 0.25) / (10 + 10)], [0.0]], rtol=1e-6)
+
+
+def test_an_appeal_is_of_a_declared_window():
+    with pytest.raises(ValueError, match="appeal:6h: 6h is not among the windows"):
+        features("appeal:6h")
 
 
 def test_what_all_candidates_share_need_be_told_only_once():

@@ -6,6 +6,7 @@ EXAMPLES = {
     "is": "is:brand", "habit": "habit:click",
     "share": "share:brand", "count": "count:click", "rate": "rate:click/view", "since": "since:click",
     "number": "number:price", "latest": "latest:price", "context": "context:device",
+    "appeal": "appeal:7d", "mood": "mood:5", "taste": "taste:brand",
 }  # fmt: skip
 
 
@@ -105,6 +106,12 @@ def test_only_what_can_be_missing_is_optional():
         "number",
         "latest",
     }
+
+
+@pytest.mark.parametrize("events", ["0", "-1", "all", "1.5"])
+def test_a_mood_is_of_a_number_of_events(events):
+    with pytest.raises(ValueError, match="is no number of events; write mood:1 or mood:50"):
+        parse(f"mood:{events}")
 
 
 def names(*written: str) -> list[Name]:

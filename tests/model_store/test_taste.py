@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_store.taste import Tastes, profile, shares
+from model_store.taste import PULL, Grades, Tastes, profile, shares
 
 
 def test_a_profile_counts_events_not_values():
@@ -66,3 +66,41 @@ def test_histories_side_by_side_give_the_shares_that_each_gives_alone(histories,
         alone = shares(profile(np.array(history, dtype=np.int32).reshape(-1, 2), 5), codes)
         np.testing.assert_array_equal(tastes.shares(codes, np.full(len(codes), owner)), alone)
     assert np.isnan(tastes.shares(codes[:, :0], np.zeros(len(codes), np.int64))).all()
+
+
+STARS = {1: -2.0, 2: 0.5, 4: 1.5}  # kind 3 grades nothing
+
+
+def test_a_mood_is_the_mean_lift_of_the_newest_events_pulled_towards_the_usual_grade():
+    kinds, owners = np.array([1, 4, 2, 3, 1]), np.array([0, 0, 0, 0, 2])
+    grades = Grades(kinds, owners, 3, STARS)
+    np.testing.assert_allclose(grades.mood(1), [0.0, 0.0, -2.0 / (1 + PULL)])
+    np.testing.assert_allclose(grades.mood(3), [2.0 / (2 + PULL), 0.0, -2.0 / (1 + PULL)])
+    np.testing.assert_allclose(grades.mood(9), [0.0, 0.0, -2.0 / (1 + PULL)])
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.integers(0, 2), st.sampled_from([1, 2, 3, 4]), st.lists(st.integers(-1, 4), min_size=2, max_size=2)
+    ),
+    max_size=12,
+)
+
+
+@settings(deadline=None)
+@given(EVENTS, CODES)
+def test_a_taste_is_the_mean_lift_of_what_the_user_did_with_items_that_share_a_value(past, shown):
+    past = sorted(past, key=lambda event: event[0])
+    owners, kinds = (np.array([event[at] for event in past], dtype=np.int64) for at in (0, 1))
+    codes = np.array([event[2] for event in past], dtype=np.int32).reshape(-1, 2)
+    asked = np.arange(len(shown)) % 3
+    found = Grades(kinds, owners, 3, STARS).taste(codes, np.array(shown, dtype=np.int32), asked, 5)
+    for user, values, taste in zip(asked, shown, found, strict=True):
+        lifts = [
+            STARS[kind]
+            for owner, kind, had in past
+            for value in values
+            for each in had
+            if owner == user and kind in STARS and value == each >= 0
+        ]
+        np.testing.assert_allclose(taste, sum(lifts) / (len(lifts) + PULL), atol=1e-12)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from model_store.features import FeatureSet
 from model_store.moment import SHOWN_LISTS, SHOWN_SECONDS, Met, Moment, met
-from model_store.taste import profile, shares
+from model_store.taste import Grades, profile, shares
 from tests.training import toy
 from training import build, context
 from training.context import Moments, Replayed
@@ -19,7 +19,7 @@ from training.dataset import Dataset
 USE = (
     "hour", "weekday", "item_age", "since_last", "history_size", "candidates", "again", "shown", "share:kind",
     "count:view", "count:click+buy:6h", "rate:click/view", "since:click", "since:buy+view", "number:price",
-    "latest:offer", "context:device", "is:kind", "habit:click",
+    "latest:offer", "context:device", "is:kind", "habit:click", "appeal:6h", "mood:2", "taste:kind",
     "list:item_age", "list:share:kind", "list:count:click", "list:since:view",
     "list:shown", "list:again", "list:number:price", "list:latest:offer", "list:rate:buy/view:24h",
 )  # fmt: skip
@@ -35,6 +35,7 @@ def made() -> Dataset:
     chosen = toy.settings(
         features={"use": USE},
         items={"numbers": ["price"]},
+        history={"grades": {"click": 1.0, "buy": 4.0}},
         events={"numbers": ["offer"], "context": ["device"]},
     )
     rows = [
@@ -86,6 +87,10 @@ def alone(dataset, features, number) -> Moment:
     named = np.array(tuple(dataset.config.history.events))[histories.events[past] - 1]
     kinds = dataset.attributes["kind"]
     taste = profile(kinds.codes[events], len(kinds.values))
+    grades = Grades(
+        histories.events[past], np.zeros(len(events), dtype=np.int64), 1,
+        {kind: features.lifts[name] for kind, name in ((1, "click"), (2, "buy"))},
+    )  # fmt: skip
     records = dataset.log.until(now).records(features.layout, len(dataset.item_ids))
     return Moment(
         now=np.array([now]),
@@ -94,6 +99,15 @@ def alone(dataset, features, number) -> Moment:
         sizes=np.array([float(len(times))]),
         shares={"kind": shares(taste, kinds.codes[items])},
         habits={"click": np.array([np.mean(named == "click") if len(named) else np.nan])},
+        moods={"2": grades.mood(2)},
+        tastes={
+            "kind": grades.taste(
+                kinds.codes[events],
+                kinds.codes[items],
+                np.zeros(len(items), dtype=np.int64),
+                len(kinds.values),
+            )
+        },
         kinds={"kind": kinds.places(dataset.features.values["kind"])[kinds.codes[items]]},
         statistics=features.layout.read(records[items], np.array([now])),
         shown=shown(dataset, user, items, now),

@@ -1,6 +1,7 @@
 """The user encoder: additive attention over the vectors of what the user did.
 
-Each event is its item's vector plus learned vectors of what was done, how long before the newest event,
+Each event is its item's vector, weighed entry by entry by what was done (a low rating may turn it round, as in
+Koren's asymmetric SVD, KDD'08), plus learned vectors of what was done, how long before the newest event,
 and at what hour of the day; four attentions pool them (NAML and PLM-NR use one), next to a learned
 newcomer that is always there, so that an empty history has a vector too.
 """
@@ -19,6 +20,8 @@ class UserEncoder(nn.Module):
     def __init__(self, dimension: int, events: int, dropout: float) -> None:
         super().__init__()
         self.event = _table(events, dimension)
+        self.weight = nn.Embedding(events, dimension)
+        nn.init.zeros_(self.weight.weight)
         self.gap = _table(GAP_BUCKETS, dimension)
         self.hour = _table(24, dimension)
         self.newcomer = nn.Parameter(torch.randn(dimension) * dimension**-0.5)
@@ -34,7 +37,10 @@ class UserEncoder(nn.Module):
     def forward(self, vectors: Tensor, events: Tensor, gaps: Tensor, hours: Tensor, mask: Tensor) -> Tensor:
         """vectors (B, L, d), events, gaps, hours (B, L) int64, mask (B, L) of 0 and 1 -> unit (B, d)."""
         scale = vectors.shape[-1] ** -0.5  # learned vectors start small beside unit item vectors
-        told = vectors + (self.event(events) + self.gap(gaps) + self.hour(hours)) * scale
+        told = (
+            vectors * (1.0 + self.weight(events))
+            + (self.event(events) + self.gap(gaps) + self.hour(hours)) * scale
+        )
         newcomer = self.newcomer.expand(vectors.shape[0], 1, -1)
         told = torch.cat([newcomer, told], dim=1)  # (B, 1 + L, d)
         mask = self.dropout(mask).clamp(max=1.0)  # in training, some events are forgotten

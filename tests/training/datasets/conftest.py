@@ -7,13 +7,14 @@ import pytest
 
 from training import config
 from training.config import Config
-from training.datasets import ebnerd, homedepot, movielens
+from training.datasets import collm, ebnerd, homedepot, movielens
 
 PUBLIC = Path(os.environ.get("CHORUS_DATA", Path(__file__).parents[3] / ".." / "shared" / "data"))
 ADAPTERS = {
     "ebnerd": (ebnerd.convert, "ebnerd-demo"),
     "homedepot": (homedepot.convert, "home-depot"),
     "movielens": (movielens.convert, "movielens-100k"),
+    "collm": (collm.convert, "movielens-1m-collm"),
 }
 
 

@@ -13,7 +13,7 @@ from model_store.features import FeatureSet
 from model_store.history import History
 from model_store.manifest import Task
 from model_store.moment import Met, Moment, met
-from model_store.taste import profile, shares
+from model_store.taste import Grades, profile, shares
 from model_store.text import render
 from training.context import Replayed
 from training.export import golden
@@ -43,11 +43,21 @@ def answer(opened: Bundle, engine: Engine, request: dict[str, Any]) -> dict[str,
     places = {
         name: {word: n for n, word in enumerate(words)} for name, words in manifest.features.words.items()
     }
+    lifts = {manifest.events.index(event): told for event, told in engine.features.lifts.items()}
+    grades = Grades(np.array(kinds, dtype=np.int64), np.zeros(len(kinds), dtype=np.int64), 1, lifts)
     moment = Moment(
         now=np.array([now]), published=np.asarray(items.published[candidates]),
         last_event=times[-1:] if len(times) else np.array([np.nan]),
         sizes=np.array([float(len(times))]), shares=tastes,
         habits={event: np.array([share(kinds, manifest.events.index(event))]) for event in engine.features.habits},
+        moods={events: grades.mood(int(events)) for events in engine.features.moods},
+        tastes={
+            name: grades.taste(
+                items.attributes[name].codes[rows], items.attributes[name].codes[candidates],
+                np.zeros(len(candidates), dtype=np.int64), len(items.attributes[name].values),
+            )
+            for name in engine.features.tastes
+        },
         statistics=counted.moved(np.array([now - until])),
         shown=Met(np.zeros(len(candidates)), np.full(len(candidates), np.nan)),
         again=met(np.array(candidates), np.array(rows, dtype=np.int64), times),

@@ -98,3 +98,13 @@ def test_every_parameter_learns(users):
     loss = users(**told(6))[0, 0]
     loss.backward()
     assert {name for name, parameter in users.named_parameters() if parameter.grad is None} == set()
+
+
+@torch.no_grad()
+def test_what_was_done_may_turn_an_item_round(users):
+    """An event weighed by -1 says of an item what another says of its opposite."""
+    users.weight.weight[1], users.weight.weight[2] = 0.0, -2.0
+    users.event.weight[2] = users.event.weight[1]
+    one = told(4)
+    other = {**one, "vectors": -one["vectors"], "events": torch.full((1, 4), 2)}
+    assert close(users(**{**one, "events": torch.ones(1, 4, dtype=torch.int64)}), users(**other))
