@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.metrics import Metrics
+from app.priority import TEXTS, give_way
 from app.pulse import Pulse
 from app.stored import Row
 from model_store.engine import Engine
@@ -91,6 +92,7 @@ class Batcher:
             self._queue.put(None)
 
     def _work(self) -> None:
+        give_way(TEXTS)
         held, late = None, 0.0
         done: list[Done] = []
         while not self._closed:

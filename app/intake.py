@@ -18,6 +18,7 @@ from app.connection import Connection
 from app.errors import Overloaded
 from app.joined import Joined
 from app.main import BUSY
+from app.patience import SOCKET
 from app.refusal import Header
 from app.service import Service
 from app.trace import KEY, Trace, request_id
@@ -40,12 +41,14 @@ class Intake(Connection):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """What is answered here goes out joined."""
         super().connection_made(cast(asyncio.Transport, Joined(transport)))
+        self._socket = transport.get_extra_info("socket")
 
     def on_headers_complete(self) -> None:
         """A request begins, or is refused."""
         self.check_head()
         free = self.parser.get_method() in FREE or self.url.startswith(ADMIN)
         if free or self.service.admission.admits(_size(self.headers)):
+            self.scope[SOCKET] = self._socket  # type: ignore[literal-required]
             super().on_headers_complete()
             return
         metrics = self.service.metrics

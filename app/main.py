@@ -106,9 +106,10 @@ def _in_time(endpoint: Endpoint) -> Endpoint:
 
     async def work(request: Request) -> Response:
         service, trace = service_of(request), trace_of(request)
-        seconds = patience.asked(request.scope["headers"], service.settings.request_timeout_ms / 1_000)
-        trace.patience = Patience(trace.stages, service.metrics, trace.start + seconds)
+        until = patience.deadline(request.scope, trace.start, service.settings.request_timeout_ms / 1_000)
+        trace.patience = Patience(trace.stages, service.metrics, until)
         with trace.patience:
+            trace.stages.check()  # what waited too long to be read is not even parsed
             return await endpoint(request)
 
     return work

@@ -160,6 +160,11 @@ class Stages:
         """So much more time of a stage."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
+    def check(self) -> None:
+        """Raises Expired or Gone if it is too late for anything more."""
+        if time.perf_counter() > self.until:
+            raise self.late()
+
     def late(self) -> Expired | Gone:
         """Why no stage begins any more."""
         if self.until == -inf:

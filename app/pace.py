@@ -7,14 +7,15 @@ often while it lasts.
 """
 
 import asyncio
-import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
+
+from app.priority import LOADING, give_way
 
 T = TypeVar("T")
 
@@ -22,7 +23,6 @@ LONGEST = 0.1  # seconds of one rest
 PAUSE = 0.002  # seconds between two looks at the event loop
 QUIET = 0.0001  # seconds of a turn in which it had nothing to do
 FEWER = 20  # as much, that much less of it at once
-NICE = 19  # of the thread that gives way
 SWITCH_SECONDS = 0.0005  # the interpreter's own are 0.005
 
 
@@ -32,7 +32,7 @@ class Pace:
     def __init__(self, *, beside: bool) -> None:
         self._beside = beside
         self._pool = ThreadPoolExecutor(1, "load")
-        self._gentle = ThreadPoolExecutor(1, "gentle", _give_way if beside else None)
+        self._gentle = ThreadPoolExecutor(1, "gentle", partial(give_way, LOADING if beside else 0))
         self._switch = sys.getswitchinterval()
 
     def __enter__(self) -> "Pace":
@@ -71,8 +71,3 @@ class Pace:
     def few(self, most: int) -> int:
         """How much of something makes one step."""
         return max(1, most // FEWER) if self._beside else most
-
-
-def _give_way() -> None:
-    if sys.platform == "linux":  # where threads have priorities of their own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

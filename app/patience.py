@@ -1,30 +1,53 @@
 """How long the caller of a request waits: until its deadline, and as long as he is there.
 
+A deadline that the request names counts from when it came to this machine, even if the event loop was busy then.
 When he stops waiting, what is under way for him is cancelled and leaves the lines that it stands in: nothing is run
 for him any more, unless somebody else wants the same. What is late already when a stage begins does not begin it.
 """
 
 import asyncio
+import socket
+import sys
 import time
-from collections.abc import Iterable
 from math import inf
 from types import TracebackType
+
+from starlette.types import Scope
 
 from app.errors import Expired, Gone, Invalid
 from app.metrics import Metrics, Stages
 
 HEADER = b"x-request-timeout-ms"
 MOST = 3_600_000  # milliseconds
+SOCKET = "chorus.socket"  # of the connection, in the scope of a request
+RECEIVED = 52  # where struct tcp_info holds the milliseconds since
+TICK = 4  # of them that the system's clock makes at once: it may be wrong by as many
 
 
-def asked(headers: Iterable[tuple[bytes, bytes]], default: float) -> float:
-    """For how many seconds a caller waits. Invalid if the header says no number of milliseconds."""
-    for name, value in headers:
+def deadline(scope: Scope, start: float, default: float) -> float:
+    """When the caller of a request stops waiting, on `time.perf_counter`; `start`: when it was read.
+
+    Without a header `default` seconds after that; Invalid if the header says no number of milliseconds.
+    """
+    for name, value in scope["headers"]:
         if name == HEADER:
             if not (value.isdigit() and len(value) <= 7 and 1 <= int(value) <= MOST):
                 raise Invalid(f"X-Request-Timeout-Ms: must be a whole number of milliseconds, 1 to {MOST}")
-            return int(value) / 1_000
-    return default
+            return min(start, arrival(scope.get(SOCKET))) + int(value) / 1_000
+    return start + default
+
+
+def arrival(connection: socket.socket | None) -> float:
+    """When the newest byte of a connection came, as the system knows it: the event loop reads when it gets to it."""
+    now = time.perf_counter()
+    if connection is None or not hasattr(socket, "TCP_INFO"):
+        return now
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, RECEIVED + 4)
+    except OSError:  # it is closed: nobody waits
+        return now
+    since = int.from_bytes(info[RECEIVED:], sys.byteorder)
+    return now - max(0.0, since - TICK / 2) / 1_000
 
 
 class Patience:

@@ -6,7 +6,7 @@ body before they read, and would wait for us as we for them.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from io import BytesIO
 from itertools import islice
 from typing import Any
@@ -32,6 +32,7 @@ router = APIRouter(tags=["recommend"])
 
 NDJSON = "application/x-ndjson"
 AT_ONCE = 64  # lines that are answered together
+BYTES = 100_000  # of them: what is parsed at once takes the event loop a few milliseconds
 
 EXAMPLE = {"requests": [recommend.EXAMPLE, {"user_id": "u7", "k": 5}]}
 ANSWER = {
@@ -82,13 +83,20 @@ async def batch(request: Request) -> Response:
 
 async def _stream(body: bytes, service: Service, choice: Choice, trace: Trace) -> AsyncIterator[bytes]:
     lines, count = BytesIO(body), 0  # which shares the bytes: no second copy
-    while some := list(islice(lines, AT_ONCE)):
+    while some := list(islice(_fitting(lines), AT_ONCE)):
         entries = [parse_or(RecommendRequest, line) for line in some if line.strip()]
         count += len(entries)
         results = await _results(entries, service, choice, trace) if entries else []
         yield b"".join(to_json(result) + b"\n" for result in results)
         await asyncio.sleep(0)  # lines that are blank or wrong wait for nobody: others have their turn
     service.metrics.batch.labels("/recommend/batch").observe(count)
+
+
+def _fitting(lines: BytesIO) -> Iterator[bytes]:
+    """The next lines, up to the one with which they have so many bytes."""
+    end = lines.tell() + BYTES
+    while lines.tell() < end and (line := lines.readline()):
+        yield line
 
 
 async def _results(

@@ -1,4 +1,5 @@
 import asyncio
+import socket
 import time
 from contextlib import asynccontextmanager
 
@@ -7,7 +8,7 @@ import pytest
 
 from app.errors import Expired, Gone, Invalid
 from app.metrics import Metrics, Stages
-from app.patience import MOST, Patience, asked
+from app.patience import MOST, SOCKET, Patience, arrival, deadline
 from tests.app.test_intake import served
 from tests.live import eventually_async, serving
 
@@ -20,9 +21,14 @@ def patient(seconds: float) -> tuple[Patience, Stages, Metrics]:
     return Patience(stages, metrics, time.perf_counter() + seconds), stages, metrics
 
 
+def asked(told: bytes | None, start: float = 10.0) -> float:
+    """The deadline of a request with that header, of a service whose own is 5 s."""
+    headers = [(b"host", b"x")] if told is None else [(b"host", b"x"), (b"x-request-timeout-ms", told)]
+    return deadline({"headers": headers}, start, 5.0)
+
+
 def test_the_header_says_how_long_and_without_it_the_setting_does():
-    assert asked([(b"host", b"x"), (b"x-request-timeout-ms", b"250")], 5.0) == 0.25
-    assert asked([(b"host", b"x")], 5.0) == 5.0
+    assert (asked(b"250"), asked(None)) == (10.25, 15.0)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +36,37 @@ def test_the_header_says_how_long_and_without_it_the_setting_does():
 )
 def test_a_header_that_is_no_number_of_milliseconds_is_refused(told):
     with pytest.raises(Invalid, match="X-Request-Timeout-Ms: must be a whole number of milliseconds"):
-        asked([(b"x-request-timeout-ms", told)], 5.0)
+        asked(told)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="this system does not tell when bytes came")
+def test_what_lay_in_the_buffer_of_the_system_has_waited():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as door,
+        socket.create_connection(door.getsockname()) as caller,
+    ):
+        there, _ = door.accept()
+        with there:
+            caller.send(b"x")
+            time.sleep(0.1)
+            began = arrival(there)
+            until = deadline({"headers": [(b"x-request-timeout-ms", b"50")], SOCKET: there}, began + 9, 5.0)
+        assert time.perf_counter() - began > 0.05
+        assert until < time.perf_counter()
+        assert arrival(there) > began  # closed: nobody waits
+
+
+def test_what_came_just_now_has_not_waited():
+    before = time.perf_counter()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as door,
+        socket.create_connection(door.getsockname()) as caller,
+    ):
+        there, _ = door.accept()
+        with there:
+            caller.send(b"x")
+            assert arrival(there) >= before - 0.004
+    assert arrival(None) >= before
 
 
 def test_a_stage_that_is_late_does_not_begin():
@@ -170,6 +206,24 @@ def test_a_deadline_is_refused_by_name_over_http(client):
     answer = client.post("/score", json={"texts": ["red"]}, headers={"X-Request-Timeout-Ms": "soon"})
     assert answer.status_code == 422
     assert answer.json()["error"].startswith("X-Request-Timeout-Ms: ")
+
+
+def test_what_came_while_the_loop_was_busy_is_told_so_without_being_read(settings):
+    """Its body is no JSON: nobody has parsed it."""
+    request = b"POST /recommend HTTP/1.1\r\nHost: x\r\nX-Request-Timeout-Ms: 50\r\nContent-Length: 1\r\n\r\n{"
+
+    async def run():
+        async with served(settings) as (service, address):
+            url = httpx.URL(address)
+            reader, writer = await asyncio.open_connection(url.host, url.port)
+            await eventually_async(lambda: _is(service.metrics.connections.value == 1))
+            writer.write(request)
+            time.sleep(0.2)  # the loop, busy with others
+            head = await reader.readline()
+            writer.close()
+            return head, service.metrics.expired.labels("read").value
+
+    assert asyncio.run(run()) == (b"HTTP/1.1 504 Gateway Timeout\r\n", 1)
 
 
 def test_events_have_no_deadline_for_they_may_have_been_stored(client):
