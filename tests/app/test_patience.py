@@ -185,8 +185,8 @@ def test_a_text_whose_caller_has_hung_up_is_never_encoded(settings):
     request = b"POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
     async def run():
-        async with served(settings) as (service, address):
-            before, url = encodes(service), httpx.URL(address)
+        async with served(settings) as (service, server):
+            before, url = encodes(service), httpx.URL(server.address)
             async with crowded(service):
                 _, writer = await asyncio.open_connection(url.host, url.port)
                 writer.write(request)
@@ -213,8 +213,8 @@ def test_what_came_while_the_loop_was_busy_is_told_so_without_being_read(setting
     request = b"POST /recommend HTTP/1.1\r\nHost: x\r\nX-Request-Timeout-Ms: 50\r\nContent-Length: 1\r\n\r\n{"
 
     async def run():
-        async with served(settings) as (service, address):
-            url = httpx.URL(address)
+        async with served(settings) as (service, server):
+            url = httpx.URL(server.address)
             reader, writer = await asyncio.open_connection(url.host, url.port)
             await eventually_async(lambda: _is(service.metrics.connections.value == 1))
             writer.write(request)
