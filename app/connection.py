@@ -19,6 +19,7 @@ from app.errors import HeadersTooLarge, Malformed, ServiceError, TooSlow
 from app.service import Service
 
 HEAD = 32_768  # bytes of a request's line and headers
+WAITING = 128  # requests that wait for an answer before theirs, beyond which nobody is heard
 BODIES = (b"content-length", b"transfer-encoding")
 
 
@@ -67,6 +68,8 @@ class Connection(HttpToolsProtocol):
         if self.parser.should_upgrade() and any(name in BODIES for name, _ in self.headers):
             self._wrong = Malformed("HTTP/1.1 alone is spoken here; send no Upgrade with a body")
             raise self._wrong  # the parser takes what follows for another protocol, and then for a request
+        if len(self.pipeline) > WAITING:
+            raise Malformed("more requests wait than are heard on one connection; wait for answers")
         self.headers = self.headers.copy()  # what comes behind the body is no header of the request
 
     def on_headers_complete(self) -> None:
@@ -107,7 +110,8 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._count(error.type)
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        cycle = self.cycle
+        if not self.pipeline and (cycle is None or cycle.response_complete or not cycle.response_started):
             name, date = os.urandom(16).hex(), self.server_state.default_headers
             size, said = refusal.body(error, name)
             headers = [

@@ -16,8 +16,10 @@ class Joined:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Hold the first of a turn, send it with the second."""
-        if self._head is None:
+        """Hold the first of a turn, send it with the second; nothing once the caller has gone."""
+        if self._transport.is_closing():
+            self._head = None
+        elif self._head is None:
             self._head = data
             self._loop.call_soon(self._flush)
         else:
@@ -32,4 +34,5 @@ class Joined:
     def _flush(self) -> None:
         if self._head is not None:
             head, self._head = self._head, None
-            self._transport.write(head)
+            if not self._transport.is_closing():
+                self._transport.write(head)

@@ -188,6 +188,15 @@ def test_requests_that_come_together_are_answered_in_turn(port):
     assert answer.count(b"HTTP/1.1 200 OK") == 3
 
 
+def test_who_asks_more_and_more_and_waits_for_nothing_is_hung_up(port):
+    ask = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = ask.replace(b"Host: x", b"Connection: close")
+    assert said(port, ask * 100 + last).count(b"HTTP/1.1 200 OK") == 101
+    before = refusals(port, "malformed")
+    assert said(port, ask * 1_000).count(b"HTTP/1.1 ") < 200
+    assert refusals(port, "malformed") == before + 1
+
+
 def test_more_connections_than_the_limit_are_hung_up_and_there_is_room_again_later(port):
     before = refusals(port, "connections")
     talks = [connect(port) for _ in range(40)]
