@@ -110,8 +110,10 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._count(error.type)
-        cycle = self.cycle
-        if not self.pipeline and (cycle is None or cycle.response_complete or not cycle.response_started):
+        if self.pipeline:  # it would be read as the answer to another one, if anything is read
+            self.transport.abort()
+            return
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             name, date = os.urandom(16).hex(), self.server_state.default_headers
             size, said = refusal.body(error, name)
             headers = [
