@@ -53,14 +53,14 @@ class Labels(BaseModel):
         labels = cls(name=folder.parent.name, stable=int(folder.name))
         if settings.canary:
             labels = labels._beside("canary", Trial.read(settings.canary))
+        if settings.shadow:
+            labels = labels._beside("shadow", Trial.read(settings.shadow))
         return labels
 
     @property
     def settings(self) -> dict[str, Any]:
         """What says the same to a process that starts."""
-        trials = {
-            str(label): trial and str(trial) for label, trial in self._trials.items() if label == "canary"
-        }
+        trials = {str(label): trial and str(trial) for label, trial in self._trials.items()}
         return {"model": self.name, "version": self.stable, **trials}
 
     def __str__(self) -> str:

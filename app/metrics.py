@@ -21,6 +21,7 @@ from app.tally import Tally
 
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+FINE = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 UNIT = tuple(step / 20 for step in range(1, 21))
 
 
@@ -97,6 +98,20 @@ class Metrics:
             bounds=SECONDS,
         )
         self.scores = histograms("score", "Fused score of the first item of an answer.", "label", bounds=UNIT)
+        self.shadow = counters(
+            "shadow_requests_total", "Requests that a shadow was to be asked too: compared, failed, dropped.",
+            "result",
+        )  # fmt: skip
+        self.shadow_duration = histogram(
+            "shadow_duration_seconds", "Time that a shadow took for one.", bounds=SECONDS
+        )
+        self.shadow_overlap = histogram(
+            "shadow_overlap", "Share of an answer's items that the shadow has too.", bounds=UNIT
+        )
+        self.shadow_difference = histograms(
+            "shadow_difference", "Mean distance of both's values of an answer's items, 0 to 1 over a head's range.",
+            "task", bounds=FINE,
+        )  # fmt: skip
         self.values = histograms(
             "task_value",
             "What a head answered of a candidate, 0 to 1 over its range.",

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     canary: Annotated[str, _trial("canary")] | None = Field(
         None, description="Version that answers a share of the users in its place: 8:0.05."
     )
+    shadow: Annotated[str, _trial("shadow")] | None = Field(
+        None, description="Version that is compared with it on a share of the requests: 9:1."
+    )
     api_keys_file: Path | None = Field(
         None, description="File of API keys; unset, whoever reaches the port may do all but /admin."
     )

@@ -25,6 +25,7 @@ from app.metrics import Metrics
 from app.model import Model
 from app.pace import Pace
 from app.settings import Settings
+from app.shadow import Shadow
 from model_store.errors import ChorusError
 from model_store.shelf import Shelf
 
@@ -54,6 +55,7 @@ class Versions:
         self._next: Labels | None = None
         self._told: set[tuple[str, ...]] = set()
         self.choice: Choice | None = None
+        self.shadow: Shadow | None = None
         self.loading: int | None = None
         self.refusal: Refusal | None = None
 
@@ -92,6 +94,7 @@ class Versions:
             canary=self._models[canary.version] if canary else None,
             share=canary.share if canary else 0.0,
         )
+        self._compare(labels)
         self._tell(labels, self.choice)
         self._let_go()
 
@@ -114,6 +117,7 @@ class Versions:
             "served": labels.stable if labels else None,
             "previous": labels.previous if labels else None,
             "canary": labels.canary if labels else None,
+            "shadow": labels.shadow if labels else None,
             "loading": self.loading,
             "refused": self.refusal,
             "shelf": Shelf(self._settings.store).versions(labels.name) if labels else [],
@@ -121,9 +125,18 @@ class Versions:
 
     async def close(self) -> None:
         """Let go of all."""
+        if self.shadow:
+            self.shadow.close()
         for model in self._models.values():
             await model.state.settle()
             model.close()
+
+    def _compare(self, labels: Labels) -> None:
+        if self.shadow:
+            self.shadow.close()
+        trial, self.shadow = labels.shadow, None
+        if trial:
+            self.shadow = Shadow(self._models[trial.version], trial.share, self._settings, self._metrics)
 
     def _let_go(self) -> None:
         """Of what is not held any more."""

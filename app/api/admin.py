@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 from app.api.body import parse, read
 from app.api.reply import ERRORS, reply, service_of, taking
 from app.api.schema import ErrorBody, Strict
-from app.labels import Wish
+from app.labels import Beside, Label, Wish
 from app.service import Service
 from app.trace import trace_of
 from app.trial import Trial, check
@@ -26,12 +26,13 @@ class VersionRequest(Strict):
     """A version, and the label that it is to have."""
 
     version: int | Literal["newest"] = Field(description="Its number, or the newest on the shelf.")
-    label: Literal["stable", "canary"] = Field(
-        "stable", description="`stable`: it answers; `canary`: a share of the users, always the same ones."
+    label: Label = Field(
+        "stable",
+        description="`stable`: it answers; `canary`: a share of the users, always the same ones; `shadow`: it is "
+        "compared with the stable one, unheard.",
     )
     share: float | None = Field(
-        None,
-        description="Of the users, for a canary.",
+        None, description="Of the users, for a canary; of the requests, for a shadow: all if left out."
     )
 
     @model_validator(mode="after")
@@ -48,7 +49,7 @@ class VersionRequest(Strict):
 class DropRequest(Strict):
     """The label that no version is to have any more."""
 
-    label: Literal["canary"]
+    label: Beside
 
 
 class VersionsAnswer(BaseModel):
@@ -59,6 +60,7 @@ class VersionsAnswer(BaseModel):
     served: int
     previous: int | None = Field(description="Held open: what /admin/rollback goes back to.")
     canary: Trial | None = Field(description="Answers a share of the users.")
+    shadow: Trial | None = Field(description="Is compared on a share of the requests.")
     loading: int | None
     refused: Refusal | None
     shelf: list[int]
@@ -106,7 +108,7 @@ async def promote(request: Request) -> Response:
 
 @router.post(
     "/drop",
-    summary="Let go of the canary",
+    summary="Let go of the canary or the shadow",
     openapi_extra=taking(DropRequest, {"label": "canary"}),
     response_model=VersionsAnswer,
     responses=ERRORS | REFUSED,

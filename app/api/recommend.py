@@ -64,10 +64,13 @@ async def recommend(request: Request) -> Response:
     choice = service.choice
     given = parse(RecommendRequest, await read(request, service.settings.max_body_bytes))
     model = trace.choose(choice, given.user_id)
-    [ranking] = await model.recommender.rank([ask(given, model, service.settings)], trace.stages)
+    asked = ask(given, model, service.settings)
+    [ranking] = await model.recommender.rank([asked], trace.stages)
     if isinstance(ranking, ServiceError):
         raise ranking
     trace.cache = ranking.cache
+    if (shadow := service.versions.shadow) and model is choice.stable:
+        shadow.offer(given, asked, ranking)
     return reply(answer(ranking, model, trace.request_id))
 
 

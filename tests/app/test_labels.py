@@ -97,7 +97,7 @@ def test_what_cannot_be_is_refused_with_the_reason(wish, error, said, shelf, nam
 
 
 def test_a_process_that_starts_is_told_the_same_by_its_settings(shelf, name):
-    labels = Labels(name=name, stable=2).after(canary(3, 0.05), shelf)
+    labels = Labels(name=name, stable=2).after(canary(3, 0.05), shelf).after(shadow(4, 0.25), shelf)
     settings = Settings(store=shelf.root)
     assert Labels.of(settings.model_copy(update=labels.settings)) == labels
     assert Labels.of(settings) == Labels(name=name, stable=4)
