@@ -90,7 +90,10 @@ def _serve_alone(settings: Settings) -> int:
         _announce(server.address, Report(serves=service.model.described, redis=service.redis.place))
 
     server = Server(create_app(service=service), settings, announce)
-    server.run()
+    try:
+        server.run()
+    except ChorusError as error:
+        _stop(error)
     if service.failure:
         log.error("the model was refused: %s", service.failure)
     return REFUSED if service.failure else 0

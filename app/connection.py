@@ -5,11 +5,17 @@ request may take to arrive and an answer to be read, how many connections there 
     └──── at most HEAD bytes, or 431 ──┘  └─ at most HEAD bytes between two bytes of it, or 431
 
 uvicorn itself waits for ever for a request that does not end and for a caller who does not read, keeps headers of any
-length, and has what follows the last chunk of a body for headers of the request.
+length, and has what follows the last chunk of a body for headers of the request. At its end it hangs up on all who
+wait for nothing at that moment, though they may be sending: here they are heard a last time.
 """
 
 import os
+import sys
 from asyncio import Transport
+from contextlib import suppress
+from fcntl import ioctl
+from socket import SHUT_WR, socket
+from termios import FIONREAD
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -21,6 +27,7 @@ from app.service import Service
 HEAD = 32_768  # bytes of a request's line and headers
 WAITING = 128  # requests that wait for an answer before theirs, beyond which nobody is heard
 BODIES = (b"content-length", b"transfer-encoding")
+LAST_SECONDS = 1.0  # for a last request once the service leaves: its answer says `Connection: close`
 
 
 class Connection(HttpToolsProtocol):
@@ -104,6 +111,33 @@ class Connection(HttpToolsProtocol):
         elif now - self._read > most:
             self._count(TooSlow.type)
             self.transport.abort()
+
+    def shutdown(self) -> None:
+        """The service leaves: answer what is asked for, or a last request, and hang up."""
+        if self._quiet:
+            self.loop.call_later(LAST_SECONDS, self.leave)
+        else:
+            super().shutdown()
+
+    def leave(self) -> None:
+        """Hang up if nobody asks for anything."""
+        if self.transport.is_closing() or not self._quiet:
+            return
+        handle = self.transport.get_extra_info("socket").fileno()
+        if int.from_bytes(ioctl(handle, FIONREAD, bytes(4)), sys.byteorder):  # it came, and is not read yet
+            return
+        with socket(fileno=os.dup(handle)) as line, suppress(OSError):
+            line.shutdown(SHUT_WR)  # now: until the loop comes to it somebody may ask
+        self.transport.close()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """What uvicorn calls when nothing was asked for some seconds."""
+        self.leave()
+
+    @property
+    def _quiet(self) -> bool:
+        arriving = self._since is not None and self.scope is not None
+        return not arriving and (self.cycle is None or self.cycle.response_complete)
 
     def _refuse(self, error: ServiceError) -> None:
         """Answer if nobody else does, and hang up."""

@@ -1,9 +1,12 @@
-"""One listening socket for several workers, connections spread evenly over them.
+"""The listening socket, one for several workers too, connections spread evenly over them.
 
 The kernel wakes every worker for a connection, and the quickest would take most of a burst: of 16 that
 came together one of two workers got 12 or more every other time. So a worker that has more than another
 looks away for a moment, and then takes what nobody else has taken; one that is not ready leaves all to
 those that are. The socket outlives every worker: a connection that waits while one dies is another's.
+
+A socket that is closed resets whoever has connected and not been taken, though he may have sent a request. So all of
+them are taken at the end; the system refuses those who come after, who have sent nothing.
 """
 
 import asyncio
@@ -12,10 +15,28 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import inf
 
+from app.errors import SettingsError
 from app.metrics import Metrics
 from app.series import level
+from app.settings import Settings
 
+BACKLOG = 2_048
 LOOK_AWAY_SECONDS = 0.002
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A socket on the address that is set; SettingsError if it is taken."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise SettingsError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
+
+
+def address(listening: socket.socket) -> str:
+    """Where it listens."""
+    host, port = listening.getsockname()[:2]
+    return f"http://{host}:{port}"
 
 
 class Peers:
@@ -49,11 +70,15 @@ class Listener:
         self._opening: set[asyncio.Task[None]] = set()
         self._loop.add_reader(listening, self._look)
 
-    def close(self) -> None:
-        """Take no more; the socket itself stays open."""
+    async def close(self) -> None:
+        """Take all who have connected, and nobody any more."""
         self._loop.remove_reader(self._socket)
         if self._later:
             self._later.cancel()
+        while self._take():
+            pass
+        self._socket.close()
+        await asyncio.gather(*self._opening, return_exceptions=True)
 
     def _look(self) -> None:
         fewest = self._peers.fewest()
@@ -68,7 +93,7 @@ class Listener:
             self._take()
         self._loop.add_reader(self._socket, self._look)
 
-    def _take(self) -> None:
+    def _take(self) -> bool:
         with suppress(BlockingIOError, ConnectionAbortedError):  # taken by another, or gone
             connection, _ = self._socket.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -76,6 +101,8 @@ class Listener:
             opening = self._loop.create_task(self._open(connection))
             self._opening.add(opening)
             opening.add_done_callback(self._opening.discard)
+            return True
+        return False
 
     async def _open(self, connection: socket.socket) -> None:
         await self._loop.connect_accepted_socket(self._protocol, connection)

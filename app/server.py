@@ -1,7 +1,8 @@
 """uvicorn, with a stage of our own before its end: readiness drops first, then it stops listening.
 
 uvicorn closes its listener at SIGTERM at once, while balancers still send; for CHORUS_DRAIN_SECONDS the
-service is not ready but answers. A second signal ends that stage, a third the open requests.
+service is not ready but answers. A second signal ends that stage, a third the open requests. Nobody who has sent
+anything is hung up on: see listener.py and connection.py.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from fastapi import FastAPI
 
 from app.connection import Connection
 from app.intake import Intake
+from app.listener import Listener, Peers, address, listen
 from app.service import Service
 from app.settings import Settings
 
@@ -27,13 +29,16 @@ YOUNG = 10_000  # objects between two looks for cycles: an answer makes a thousa
 
 
 class Server(uvicorn.Server):
-    """Serves one app until a signal comes or its model is refused; `announce` is called once it is ready."""
+    """Serves one app until a signal comes or its model is refused; `announce` is called once it is ready.
 
-    def __init__(self, app: FastAPI, settings: Settings, announce: Callable[[], None]) -> None:
+    peers: other processes that serve on the same socket.
+    """
+
+    def __init__(
+        self, app: FastAPI, settings: Settings, announce: Callable[[], None], peers: Peers | None = None
+    ) -> None:
         config = uvicorn.Config(
             app,
-            host=settings.host,
-            port=settings.port,
             http=Intake,
             ws="none",
             access_log=False,
@@ -46,6 +51,7 @@ class Server(uvicorn.Server):
         self._service: Service = app.state.service
         self._drain = settings.drain_seconds
         self._announce = announce
+        self._peers = peers or Peers([])
         self._announced = self._told = False
         self._leave = float("inf")
 
@@ -63,11 +69,22 @@ class Server(uvicorn.Server):
         self._service.drain()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen; SIGHUP asks for the newest version from now on."""
+        """Listen, on the first of the sockets if there are any; SIGHUP asks for the newest version from now on.
+
+        SettingsError if the address is taken.
+        """
+        listening = sockets[0] if sockets else listen(self._service.settings)
+        self.address = address(listening)
         gc.collect()
         gc.freeze()  # modules stay: a look at all that they hold takes the event loop a tenth of a second
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._service.renew)
-        await super().startup(sockets)
+        await super().startup([])
+        self._listener = Listener(listening, self._protocol, self._service.metrics, self._peers)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take nobody any more, then as uvicorn does."""
+        await self._listener.close()
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: is it ready, was it refused, is it time to go?"""
@@ -85,8 +102,7 @@ class Server(uvicorn.Server):
             self._announce()
         return await super().on_tick(counter)
 
-    @property
-    def address(self) -> str:
-        """Where it listens."""
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        return f"http://{host}:{port}"
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )

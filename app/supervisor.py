@@ -8,7 +8,6 @@ import asyncio
 import json
 import logging
 import signal
-import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
@@ -19,8 +18,9 @@ from typing import Any
 from app import redis_server
 from app.accord import Accord
 from app.council import Report
-from app.errors import ServiceError, SettingsError
+from app.errors import ServiceError
 from app.labels import Wish
+from app.listener import address, listen
 from app.metrics import Metrics
 from app.settings import Settings
 from app.tally import Tally
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.stdin.readline()); from app.worker import main; main()"
 )
-BACKLOG = 2_048
 FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0  # seconds before a dead worker is replaced: doubled while they die young
 YOUNG_SECONDS = 60.0
 STUCK_SECONDS = 10.0  # beyond drain and grace
@@ -55,7 +54,8 @@ class Supervisor:
     async def run(self) -> int:
         """Serve until a signal comes or the model is refused; the exit code. Raises ChorusError."""
         settings, self._accord = self._settings, Accord(self._settings)
-        self._listening = _listen(settings)
+        self._listening = listen(settings)
+        self._address = address(self._listening)
         redis = None if settings.redis_url else await redis_server.start(settings.redis_dir, self._metrics)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -108,6 +108,8 @@ class Supervisor:
         while not self._leaving.is_set():
             begun = time.monotonic()
             process = await self._start(number, redis)
+            if process is None:
+                return
             await self._hear(process)
             self._accord.leave(process)
             code = await process.wait()
@@ -121,8 +123,10 @@ class Supervisor:
                 await asyncio.wait_for(self._leaving.wait(), pause)
             pause = min(2.0 * pause, LAST_PAUSE)
 
-    async def _start(self, number: int, redis: str | None) -> Process:
+    async def _start(self, number: int, redis: str | None) -> Process | None:
         async with self._accord.turn:
+            if self._leaving.is_set():  # while it waited
+                return None
             orders = Orders(
                 settings=self._accord.settings,
                 number=number,
@@ -161,13 +165,4 @@ class Supervisor:
             self._leave()
         elif not self._announced and all(metrics.ready.value for metrics in self._of_workers):
             self._announced = True
-            host, port = self._listening.getsockname()[:2]
-            self._announce(f"http://{host}:{port}", report)
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise SettingsError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
+            self._announce(self._address, report)

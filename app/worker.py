@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from app import logs
 from app.council import Council, Order, Report
-from app.listener import Listener, Peers
+from app.listener import Peers
 from app.main import create_app
 from app.metrics import Metrics
 from app.server import Server
@@ -42,28 +42,14 @@ class Worker(Server):
     """Serves on a socket that others serve on too."""
 
     def __init__(self, service: Service, peers: Peers) -> None:
-        super().__init__(create_app(service=service), service.settings, self._ready)
-        self._service = service
-        self._peers = peers
+        super().__init__(create_app(service=service), service.settings, self._ready, peers)
         self._council = Council(service.versions, report)
         service.take = self._council.take
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to take connections; uvicorn's own way would take as many as it can."""
-        await super().startup([])
+        """Begin, and hear the supervisor."""
+        await super().startup(sockets)
         Thread(target=self._obey, args=[asyncio.get_running_loop()], daemon=True).start()
-        for each in sockets or ():
-            self._listener = Listener(each, self._protocol, self._service.metrics, self._peers)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take none any more, then as uvicorn does."""
-        self._listener.close()
-        await super().shutdown(sockets)
-
-    def _protocol(self) -> asyncio.Protocol:
-        return self.config.http_protocol_class(  # type: ignore[call-arg]
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
 
     def _obey(self, loop: asyncio.AbstractEventLoop) -> None:
         """Hear the supervisor. When it is gone, leave: the system closes its end of stdin, whatever it died of."""

@@ -57,7 +57,7 @@ def _drill(name: str, folder: Path, left: float) -> Outcome:
     for row in page.rows(DRILLS, {name: outcome}):
         _, _, asked, wanted, found, verdict = row.cells
         style = "green" if row.met else "bold red"
-        console.print(f"  {asked} {wanted}: {found} {verdict}", style=style, highlight=False)
+        console.print(f"  {asked} {wanted}: {found} {verdict}", style=style, highlight=False, soft_wrap=True)
     return outcome
 
 

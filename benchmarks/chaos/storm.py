@@ -4,7 +4,7 @@
 
 A wait counts from the moment that a request was due, also where no connection was free or the client was late.
 Prints the core that the generator needed, and for each request when it was due, how many milliseconds it waited, its
-status, and whether it was told when to come again; as JSON.
+status, and whether it was told when to come again; as JSON, with the moment at which it began.
 """
 
 import gc
@@ -14,24 +14,27 @@ import subprocess
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.speed.link import links, request
+from benchmarks.speed.link import HungUp, Link, links, request
 from benchmarks.speed.process import on
 
 CONNECTIONS = 256
 LINGER = 5.0  # seconds for the last answers
+LOST, REFUSED = 0, -1  # in place of a status: no answer to what was sent; no connection to send it on
 
 
 @dataclass(frozen=True)
 class Storm:
-    """What n requests met: due in seconds from the start, waits in milliseconds, status 0 where none came.
+    """What n requests met: due in seconds from the start, waits in milliseconds.
 
-    begun: unix seconds of the start.
+    begun: unix seconds of the start; status: LOST or REFUSED where none came, the latter with its wait.
     """
 
     begun: float
@@ -42,10 +45,10 @@ class Storm:
     told: NDArray[np.bool_]
     used: float
 
-    def p99(self, status: int = 200, since: float = 0.0) -> float:
-        """Of the waits of answers with a status that were due since then; infinite if there are none."""
-        chosen = self.waits[(self.status == status) & (self.due >= since)]
-        return float(np.percentile(chosen, 99)) if len(chosen) else float("inf")
+    def p99(self, status: int = 200, since: float = 0.0, until: float = inf) -> float:
+        """Of the waits of answers with a status that were due in these seconds; infinite if there are none."""
+        chosen = self.waits[(self.status == status) & (self.due >= since) & (self.due < until)]
+        return float(np.percentile(chosen, 99)) if len(chosen) else inf
 
 
 def storm(url: str, bodies: Path, *, rate: float, seconds: float, core: int) -> Storm:
@@ -69,43 +72,97 @@ def main(url: str, bodies: Path, rate: float, seconds: float) -> None:
     gaps = np.random.default_rng(8).exponential(1.0 / rate, int(rate * seconds))
     gc.freeze()
     gc.disable()
-    told = _run(url, requests, np.cumsum(gaps).tolist())
+    told = Callers(url, requests, np.cumsum(gaps).tolist()).run()
     sys.stdout.write(json.dumps(told))
 
 
-def _run(url: str, requests: list[bytes], due: list[float]) -> dict[str, object]:
-    clock, total = time.perf_counter, len(due)
-    waits, status, told = [0.0] * total, [0] * total, [False] * total
-    idle, busy = {link.socket.fileno(): link for link in links(url, CONNECTIONS)}, {}
-    poll = select.epoll()
-    for place in idle:
-        poll.register(place, select.EPOLLIN)
-    ready: deque[int] = deque()
-    asked, begun, start, end = 0, time.time(), clock(), due[-1] + LINGER
-    while (asked < total or busy or ready) and (now := clock() - start) < end:
-        while asked < total and due[asked] <= now:
-            ready.append(asked)
-            asked += 1
-        while ready and idle:
-            number, place = ready.popleft(), next(iter(idle))  # in turn: the server hangs up on idle ones
-            link = idle.pop(place)
-            link.ask(requests[number % len(requests)])
-            busy[place] = (number, link)
-        left = due[asked] - (clock() - start) if asked < total else 0.1
-        for place, _ in poll.poll(max(0.0, min(left, 0.1))):
-            if place in idle:  # it did
-                idle.pop(place).socket.close()
-                continue
-            number, link = busy[place]
+class Callers:
+    """Connections that stay open from request to request, opened again where the server has hung up.
+
+    A request is lost if the server hangs up on it once it was sent. Where no connection can be had it was never
+    sent, and its caller may ask somebody else.
+    """
+
+    def __init__(self, url: str, requests: list[bytes], due: list[float]) -> None:
+        self._url, self._requests, self._due = url, requests, due
+        self._waits, self._status, self._told = [0.0] * len(due), [LOST] * len(due), [False] * len(due)
+        self._poll = select.epoll()
+        self._idle: dict[int, Link] = {}
+        self._busy: dict[int, tuple[int, Link]] = {}
+        self._start = 0.0
+        for link in links(url, CONNECTIONS):
+            self._keep(link)
+
+    def run(self) -> dict[str, object]:
+        """All of it."""
+        clock, total, due = time.perf_counter, len(self._due), self._due
+        ready: deque[int] = deque()
+        asked, begun, end = 0, time.time(), due[-1] + LINGER
+        start = self._start = clock()
+        while (asked < total or self._busy or ready) and (now := clock() - start) < end:
+            while asked < total and due[asked] <= now:
+                ready.append(asked)
+                asked += 1
+            while ready and len(self._busy) < CONNECTIONS:
+                self._ask(ready.popleft())
+            left = due[asked] - (clock() - start) if asked < total else 0.1
+            for place, _ in self._poll.poll(max(0.0, min(left, 0.1))):
+                if place in self._idle:  # the server has hung up
+                    self._drop(self._idle.pop(place))
+                else:
+                    self._hear(place)
+        used = time.process_time() / (clock() - start)
+        met = {"waits": self._waits, "status": self._status, "told": self._told}
+        return {"begun": begun, "due": due, "used": used, **met}
+
+    def _ask(self, number: int) -> None:
+        while self._idle:
+            place = next(iter(self._idle))  # in turn: the server hangs up on idle ones
+            link = self._idle.pop(place)
+            if link.usable:
+                break
+            self._drop(link)
+        else:
+            try:
+                link = self._keep(links(self._url, 1)[0])
+            except ConnectionError:
+                self._end(number, REFUSED)
+                return
+            place = link.socket.fileno()
+            del self._idle[place]
+        self._busy[place] = (number, link)
+        with suppress(ConnectionError):  # which is heard of next
+            link.ask(self._requests[number % len(self._requests)])
+
+    def _hear(self, place: int) -> None:
+        number, link = self._busy[place]
+        try:
             head = link.answer()
-            if head is not None:
-                waits[number] = 1e3 * (clock() - start - due[number])
-                status[number] = int(head[9:12])
-                told[number] = b"\r\nretry-after:" in head
-                del busy[place]
-                idle[place] = link
-    used = time.process_time() / (clock() - start)
-    return {"begun": begun, "due": due, "waits": waits, "status": status, "told": told, "used": used}
+        except HungUp:
+            head = b""
+        if head is None:
+            return
+        del self._busy[place]
+        if head:
+            self._end(number, int(head[9:12]))
+            self._told[number] = b"\r\nretry-after:" in head
+        if head and b"\r\nconnection: close" not in head:
+            self._idle[place] = link
+        else:
+            self._drop(link)
+
+    def _end(self, number: int, status: int) -> None:
+        self._waits[number] = 1e3 * (time.perf_counter() - self._start - self._due[number])
+        self._status[number] = status
+
+    def _keep(self, link: Link) -> Link:
+        self._idle[link.socket.fileno()] = link
+        self._poll.register(link.socket, select.EPOLLIN)
+        return link
+
+    def _drop(self, link: Link) -> None:
+        self._poll.unregister(link.socket)
+        link.socket.close()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,10 @@ from urllib.parse import urlsplit
 PATIENCE = 60.0
 
 
+class HungUp(SystemExit):
+    """The server has ended a connection on which it owed an answer."""
+
+
 @dataclass
 class Link:
     """A connection: what was read of an answer, and when its request was due."""
@@ -26,11 +30,25 @@ class Link:
         self.read.clear()
         self.socket.sendall(request)
 
+    @property
+    def usable(self) -> bool:
+        """Whether the server has not hung up on it while nothing was asked."""
+        try:
+            self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except ConnectionError:
+            pass
+        return False
+
     def answer(self) -> bytes | None:
         """The head of the answer, in small letters, once the answer is whole."""
-        chunk = self.socket.recv(1 << 18)
+        try:
+            chunk = self.socket.recv(1 << 18)
+        except ConnectionError as error:
+            raise HungUp(f"the server hung up: {error}") from None
         if not chunk:
-            raise SystemExit("the server hung up")
+            raise HungUp("the server hung up")
         self.read += chunk
         end = self.read.find(b"\r\n\r\n")
         if end < 0:

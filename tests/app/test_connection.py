@@ -1,7 +1,9 @@
 """Raw sockets against the real process."""
 
+import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -221,3 +223,73 @@ def test_a_compressed_body_is_refused_before_it_is_read(client):
         assert (answer.status_code, answer.json()["error_type"]) == (415, "encoded")
     body = {"user_id": "u1", "k": 1}
     assert client.post("/recommend", json=body, headers={"Content-Encoding": "identity"}).status_code == 200
+
+
+LEAVING = {"its first": b"", "another": GOOD}
+
+
+@pytest.mark.parametrize("before", LEAVING.values(), ids=LEAVING)
+def test_whoever_is_connected_when_it_leaves_may_ask_once_more(shelf, redis_server, before):
+    with process(shelf, redis_server) as (running, address, _):
+        with connect(int(address.rpartition(":")[2])) as talk:
+            if before:
+                talk.sendall(before)
+                assert talk.recv(65_536).startswith(b"HTTP/1.1 200")
+            running.send_signal(signal.SIGTERM)
+            eventually(lambda: closed(address))
+            talk.sendall(GOOD)
+            answer = heard(talk)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"\r\nconnection: close\r\n" in answer
+        running.communicate(timeout=20)
+        assert running.returncode == 0
+
+
+def test_whoever_asks_for_nothing_is_hung_up_on_when_it_leaves(shelf, redis_server):
+    with (
+        process(shelf, redis_server) as (running, address, _),
+        connect(int(address.rpartition(":")[2])) as talk,
+    ):
+        running.send_signal(signal.SIGTERM)
+        assert heard(talk) == b""
+        running.communicate(timeout=20)
+        assert running.returncode == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_loses_no_request_of_callers_who_ask_without_a_pause(shelf, redis_server, workers):
+    """They come on connections that stay open, and open others when told to, until nobody takes them."""
+
+    def ask(port):
+        answers = 0
+        while True:
+            try:
+                talk = connect(port)
+            except ConnectionRefusedError:
+                return answers
+            with talk:
+                answer = b""
+                while b"connection: close" not in answer:
+                    talk.sendall(GOOD)
+                    answer = talk.recv(65_536)
+                    assert answer.startswith(b"HTTP/1.1 "), "lost"
+                    answers += 1
+
+    with (
+        process(shelf, redis_server, "--workers", workers) as (running, address, _),
+        ThreadPoolExecutor(8) as pool,
+    ):
+        asked = [pool.submit(ask, int(address.rpartition(":")[2])) for _ in range(8)]
+        time.sleep(0.5)
+        running.send_signal(signal.SIGTERM)
+        assert all(each.result(timeout=20) > 1 for each in asked)
+        running.communicate(timeout=20)
+        assert running.returncode == 0
+
+
+def closed(address):
+    try:
+        connect(int(address.rpartition(":")[2])).close()
+    except ConnectionRefusedError:
+        return True
+    return False

@@ -21,7 +21,7 @@ class Worker(threading.Thread):
     def __init__(self, listening: socket.socket, handle: int, other: int, busy: float = 0.0) -> None:
         super().__init__()
         self.metrics = Metrics(handle)
-        self._listening, self._other, self._busy = listening, other, busy
+        self._listening, self._other, self._busy = listening.dup(), other, busy
         self._told = asyncio.Event()
         self._loop = asyncio.new_event_loop()
 
@@ -29,9 +29,13 @@ class Worker(threading.Thread):
         self._loop.run_until_complete(self._serve())
         self._loop.close()
 
+    def sleep(self, seconds: float) -> None:
+        self._loop.call_soon_threadsafe(time.sleep, seconds)
+
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._told.set)
-        self.join()
+        if self.is_alive():
+            self._loop.call_soon_threadsafe(self._told.set)
+            self.join()
 
     async def _serve(self) -> None:
         transports, busy = [], self._busy
@@ -44,7 +48,7 @@ class Worker(threading.Thread):
         listener = Listener(self._listening, Protocol, self.metrics, Peers([self._other]))
         self.metrics.ready.set(1)
         await self._told.wait()
-        listener.close()
+        await listener.close()
         for transport in transports:
             transport.abort()
         await asyncio.sleep(0)
@@ -60,11 +64,13 @@ def pair(**options):
             Worker(listening, handles[0], handles[1], **options),
             Worker(listening, handles[1], handles[0]),
         ]
+        address = listening.getsockname()
+        listening.close()  # theirs are others
         for worker in workers:
             worker.start()
         eventually(lambda: all(worker.metrics.ready.value for worker in workers))
         try:
-            yield listening.getsockname(), workers
+            yield address, workers
         finally:
             for worker in workers:
                 worker.stop()
@@ -91,6 +97,19 @@ def test_a_worker_that_is_busy_keeps_nobody_waiting():
         connections = [socket.create_connection(address) for _ in range(20)]
         eventually(lambda: sum(taken(workers)) == 20, seconds=2.0)
         assert taken(workers)[1] > taken(workers)[0]
+        for connection in connections:
+            connection.close()
+
+
+def test_the_last_one_takes_all_who_have_connected_and_nobody_comes_after_them():
+    with pair() as (address, workers):
+        workers[1].stop()
+        workers[0].sleep(0.2)
+        connections = [socket.create_connection(address) for _ in range(20)]
+        workers[0].stop()
+        assert taken(workers) == [20, 0]
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
         for connection in connections:
             connection.close()
 
