@@ -1,8 +1,8 @@
 """Encoding texts, on threads of their own.
 
-On a CPU each text is run alone and unpadded, one run a thread: int8 weights give other values in a batch, and
-batches gain nothing. On a GPU the texts that wait are run together, padded, up to so many tokens; nobody waits for
-a batch to fill: while one runs, the next one gathers.
+The texts that wait are run together, up to so many tokens with padding; nobody waits for a batch to fill: while one
+runs, the next one gathers. Where a text's vector would have other bits in a batch, each is run alone: on a CPU that
+is fp32, and bundles whose int8 was scaled by what was in a run.
 
 What is encoded while others still wait is handed over with the next ones: a turn of the event loop for a few costs
 little more than one for each, and on a machine with one core it stands in the encoder's way.

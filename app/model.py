@@ -28,6 +28,7 @@ from model_store.shelf import Shelf
 log = logging.getLogger(__name__)
 
 GPU_TOKENS = 8_192  # of one run on a GPU
+CPU_TOKENS = 256  # on a CPU, where more gain nothing
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,9 @@ async def build(settings: Settings, link: Link, metrics: Metrics, pace: Pace | N
 
 
 def _tokens(settings: Settings, engine: Engine) -> int:
-    """Of one run of the text encoder; batches pay on a GPU alone."""
+    """Of one run of the text encoder; on a CPU texts run together only where that changes no bit."""
     if settings.batch_tokens is not None:
         return settings.batch_tokens
-    return GPU_TOKENS if engine.device == "cuda" else 0
+    if engine.device == "cuda":
+        return GPU_TOKENS
+    return CPU_TOKENS if engine.exact else 0

@@ -74,7 +74,7 @@ class Settings(BaseSettings):
         1_024, ge=1, description="Texts that wait to be encoded, beyond which new ones are refused."
     )
     batch_tokens: int | None = Field(
-        None, ge=0, description="Tokens of texts encoded together, 0: each alone; unset, 0 on a CPU."
+        None, ge=0, description="Tokens of texts encoded together, 0: each alone; unset, by the device."
     )
     redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
         None, description="redis://, rediss:// or unix:// of a server; unset, an embedded one is started."

@@ -2,7 +2,7 @@
 
     <root>/<name>/<version>/manifest.json            written last; names, sizes and hashes of all below
                             text_encoder.onnx        input_ids, attention_mask -> vector, item-only tasks
-                            text_encoder.int8.onnx   the same, dynamically quantised, or
+                            text_encoder.int8.onnx   the same, products in int8, or
                             text_encoder.fp16.onnx   with products in fp16: served where it passed the gate
                             user_encoder.onnx        vectors, events, gaps, hours, mask -> user
                             heads.onnx               user, query, items, context -> one output a task

@@ -26,6 +26,9 @@ Device = Literal["auto", "cpu", "cuda"]
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 
+BATCH, EXACT = "batch", "exact"  # metadata of a text encoder that gives a text the same bits in any batch
+SLOW = ["SkipLayerNormFusion"]  # on a CPU it takes several times as long as its two parts
+
 
 def providers(device: Device) -> list[str]:
     """ONNX Runtime's providers for a device; DeviceMissing if CUDA is asked for and absent."""
@@ -47,7 +50,10 @@ def session(bundle: Bundle, name: str, device: Device, *, keep: bool = False) ->
     options.enable_cpu_mem_arena = keep  # the arena keeps the worst shape ever seen
     options.enable_mem_pattern = False  # shapes vary with every text
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(bundle.path(name), options, providers=providers(device))
+    found = providers(device)
+    return onnxruntime.InferenceSession(
+        bundle.path(name), options, providers=found, disabled_optimizers=SLOW if found == [CPU] else []
+    )
 
 
 @dataclass(frozen=True)
@@ -80,8 +86,13 @@ class Engine:
         self._heads = opener(bundle, "heads.onnx", device)
         self._check(bundle)
 
+    @property
+    def exact(self) -> bool:
+        """Whether a text's vector has the same bits whatever it is encoded with."""
+        return bool(self._text.get_modelmeta().custom_metadata_map.get(BATCH) == EXACT)
+
     def text(self, text: str) -> Encoded:
-        """Encode one text, alone and unpadded: dynamic int8 depends on what else is in a batch."""
+        """Encode one text, alone and unpadded."""
         return self.tokens(self.tokenizer.encode(text))
 
     def tokens(self, ids: NDArray[np.int64]) -> Encoded:

@@ -50,6 +50,17 @@ def test_a_text_alone_and_among_two_hundred_others_has_the_same_bits(engine):
         assert rows[place].tobytes() == alone.tobytes()
 
 
+def test_int8_gives_a_text_alone_and_among_two_hundred_others_in_few_runs_the_same_bits(bundle):
+    engine = Engine(Bundle.open(bundle), "cpu", precision="int8")
+    with opened(engine, tokens=256) as (batcher, metrics):
+        alone = [encoded(batcher, [text])[0] for text in TEXTS[:9]]
+        for place in (1, 100, 193):
+            rows = encoded(batcher, [*TEXTS[9 : 8 + place], *TEXTS[:9], *TEXTS[8 + place :]])
+            for one, row in zip(alone, rows[place - 1 :], strict=False):
+                assert row.tobytes() == one.tobytes()
+    assert value(generate_latest(metrics).decode(), "chorus_texts_together_count") < 200
+
+
 @pytest.mark.parametrize("tokens", [1, 64, 10_000])
 def test_texts_run_together_agree_with_texts_alone(engine, tokens):
     with opened(engine, threads=1, tokens=tokens) as (batcher, _):

@@ -73,6 +73,25 @@ def test_a_text_equals_its_tokens(engine):
     np.testing.assert_array_equal(one.vector, other.vector)
 
 
+def test_int8_gives_a_text_the_same_bits_alone_and_in_any_batch(opened, texts):
+    engine = Engine(opened, "cpu", precision="int8")
+    assert engine.exact
+    ids = [engine.tokenizer.encode(text) for text in texts]
+    assert len(set(map(len, ids))) > 10
+    alone = [engine.rows([each])[0] for each in ids]
+    random = np.random.default_rng(1)
+    for size in (1, 2, 3, 5, 8, 17, 64):
+        for _ in range(4):
+            places = random.integers(0, len(ids), size)
+            rows = engine.rows([ids[place] for place in places])
+            for place, row in zip(places, rows, strict=True):
+                np.testing.assert_array_equal(row, alone[place])
+
+
+def test_nothing_is_promised_of_fp32_in_a_batch(opened):
+    assert not Engine(opened, "cpu", precision="fp32").exact
+
+
 def test_int8_is_another_graph_but_not_far_from_fp32(opened, texts):
     fp32, int8 = (Engine(opened, "cpu", precision=name) for name in ("fp32", "int8"))
     pairs = [(fp32.text(text).vector, int8.text(text).vector) for text in texts]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.progress import Progress
 
 from model_store.bundle import Bundle
@@ -25,6 +26,9 @@ from training.export.quantise import quantise
 from training.pipeline import Workbench, facts
 from training.predict import Represented, predict, represent, sought
 from training.run import Run
+from training.texts import Texts
+
+SAMPLE = 256  # texts by which int8 is scaled
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,11 @@ def publish(
         step = progress.add_task("export ONNX graphs", total=None)
         graphs.export(bench.network, folder, FeatureSet(dataset.features, dataset.clock))
         small = dataset.config.export.precision
-        shrink = {"int8": quantise, "fp16": halve}[small]
-        shrink(folder / text_encoder("fp32"), folder / text_encoder(small))
+        whole = folder / text_encoder("fp32")
+        if small == "int8":
+            quantise(whole, folder / text_encoder(small), sample(bench.texts))
+        else:
+            halve(whole, folder / text_encoder(small))
         bench.tokenizer.save(folder / "tokenizer.json")
         base = represent(bench.network, dataset, bench.texts)
         proof.record(bench.network, dataset, bench.texts, base, folder / "proof.npz")
@@ -129,6 +136,12 @@ def manifest(bench: Workbench, run: Run, until: float) -> Manifest:
         retrieval=_retrieval(bench),
         data={**facts(dataset), "run": run.folder.name},
     )
+
+
+def sample(texts: Texts) -> list[NDArray[np.int64]]:
+    """Token ids of some texts, evenly from all of them, for int8 to learn how wide its channels are."""
+    numbers = np.unique(np.linspace(0, len(texts) - 1, SAMPLE).round().astype(int))
+    return [texts.tokens(number) for number in numbers.tolist()]
 
 
 def fields(names: tuple[str, ...], labels: dict[str, str]) -> tuple[TextField, ...]:

@@ -110,7 +110,7 @@ def test_the_order_of_the_items_encodings_is_that_of_the_catalogue(opened, bench
 
 
 def test_an_int8_file_of_zeros_loses_and_is_refused(loose, spoil, bench, base, progress):
-    spoil(loose.folder / "text_encoder.int8.onnx", "_scale", np.zeros_like)
+    spoil(loose.folder / "text_encoder.int8.onnx", "_half", np.zeros_like)
     represented, _ = gate.represent_by(Engine(loose, "cpu", precision="int8"), bench, base, progress)
     tables = [
         measure(bench.dataset, predict(bench.network, bench.dataset, one, "validation"), "validation")
