@@ -3,6 +3,7 @@
 chorus-train demo                     make the demo shop's data
 chorus-train adapt ebnerd SOURCE      turn a public data set into tables and a configuration
 chorus-train run CONFIG               read, train, evaluate, export, verify, publish
+chorus-train compare RUN RUN ...      what training together is worth, over seeds
 chorus-train explain RUN              plot what each feature is worth, and one user's day
 chorus-train verify BUNDLE            repeat the proof of a bundle
 """
@@ -33,7 +34,7 @@ from model_store.engine import Engine, cores
 from model_store.errors import ChorusError
 from model_store.scorer import Scorer
 from model_store.shelf import DEFAULT_ROOT, Shelf
-from training import pipeline, report
+from training import charts, pipeline, report
 from training.config import read
 from training.datasets import collm, ebnerd, homedepot, movielens
 from training.errors import DataError
@@ -44,6 +45,7 @@ from training.export.recheck import recheck
 from training.predict import represent
 from training.run import Run
 from training.shop import generate, write
+from training.worth import worth
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 console = Console(stderr=True)
@@ -137,6 +139,22 @@ def evaluate(folder: RunFolder, alone: Alone = True) -> None:
     with _plainly(), _progress() as progress:
         place, bench = _finished(folder, progress)
         _evaluate(bench, place, progress, alone=alone)
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(help="Finished runs that differ in their seeds.")],
+    out: Annotated[Path, typer.Option(help="Where to write worth.md and worth.svg.")] = Path(),
+) -> None:
+    """What training the tasks together is worth: joint minus alone over runs, with 95 % intervals, and Δm."""
+    with _plainly():
+        records = [Run(folder).read("metrics.json") for folder in folders]
+        lines = list(report.worthwhile(records))
+        out.mkdir(parents=True, exist_ok=True)
+        charts.worth(worth(records), out / "worth.svg")
+        (out / "worth.md").write_text("\n".join([*lines, "", "![Joint minus alone](worth.svg)", ""]))
+        for line in lines:
+            console.print(line, highlight=False)
 
 
 @app.command()

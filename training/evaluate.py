@@ -62,6 +62,17 @@ def score(task: Task, labels: Array, values: Array, groups: Array | None = None)
     return found
 
 
+def reliability(dataset: Dataset, predictions: Predictions, split: str) -> dict[str, dict[str, list[float]]]:
+    """Of each binary task, what was told and what came true."""
+    found = {}
+    for task in dataset.tasks:
+        if task.type == "binary":
+            labels = labels_of(dataset, predictions, task.name, split)
+            has = known(labels)
+            found[task.name] = metrics.reliability(labels[has], predictions.values[task.name][has, 0])
+    return found
+
+
 def logarithmic(task: Task, labels: Array, values: Array) -> dict[str, float]:
     """Errors of log(1 + value), the scale on which such a task is learned: RMSE and MAE, or pinball loss."""
     found = score(task, np.log1p(labels), np.log1p(values))

@@ -132,10 +132,25 @@ def calibration_error(labels: ArrayLike, probabilities: ArrayLike) -> float:
     y, p = _floats(labels), _floats(probabilities)
     if p.size == 0:
         return np.nan
+    return float(np.abs(np.bincount(_bins(p), weights=y - p)).sum() / p.size)
+
+
+def reliability(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, list[float]]:
+    """What was said and what came to be, a value for each bin of `calibration_error`: `said`, `seen` and `rows`."""
+    y, p = _floats(labels), _floats(probabilities)
+    if not p.size or not _usable(p):
+        return {"said": [], "seen": [], "rows": []}
+    bins = _bins(p)
+    rows = np.bincount(bins)
+    full = rows > 0
+    said, seen = (np.bincount(bins, weights=each)[full] / rows[full] for each in (p, y))
+    return {"said": said.tolist(), "seen": seen.tolist(), "rows": rows[full].tolist()}
+
+
+def _bins(p: Floats) -> NDArray[np.int64]:
     last = np.arange(1, ECE_BINS) * p.size // ECE_BINS - 1  # of the rows of each bin but the last
     edges = np.sort(p)[np.maximum(last, 0)]
-    bins = np.searchsorted(edges, p)  # (edge below, edge]
-    return float(np.abs(np.bincount(bins, weights=y - p)).sum() / p.size)
+    return np.searchsorted(edges, p)  # (edge below, edge]
 
 
 def _aucs(labels: Floats, scores: Floats) -> Floats:

@@ -13,12 +13,12 @@ from training.build import build
 from training.config import Config
 from training.dataset import SPLITS, Dataset
 from training.datasets import tables
-from training.evaluate import Table, measure, retrieval
+from training.evaluate import Table, headline, measure, reliability, retrieval
 from training.fit import fit
 from training.gates import usage
 from training.model.encoder import identity, load
 from training.model.network import Network
-from training.predict import predict, represent, sought
+from training.predict import Predictions, Represented, predict, represent, sought
 from training.run import Run
 from training.texts import Texts
 from training.threads import single
@@ -73,14 +73,22 @@ def train(bench: Workbench, run: Run, progress: Progress) -> None:
 
 def evaluate(bench: Workbench, run: Run, progress: Progress, *, alone: bool) -> dict[str, Any]:
     """Test metrics of the joint model, of the baselines, and (if asked) of each task trained alone."""
-    found: dict[str, Any] = {"joint": test(bench)}
+    represented = represent(bench.network, bench.dataset, bench.texts)
+    tested = predict(bench.network, bench.dataset, represented, "test")
+    found: dict[str, Any] = {"joint": measure(bench.dataset, tested, "test")}
     found |= baselines(bench.dataset, "test")
     if alone and len(bench.dataset.tasks) > 1:
         found["alone"] = {}
         for task in bench.dataset.tasks:
             found["alone"][task.name] = _alone(bench, run, task.name, progress)
-    gates = usage(bench.network, bench.dataset, represent(bench.network, bench.dataset, bench.texts), "test")
-    record = {"tests": found, "retrieval": _retrieval(bench), "gates": gates, "data": facts(bench.dataset)}
+    record = {
+        "tests": found,
+        "headlines": {task.name: headline(task, found["joint"][task.name]) for task in bench.dataset.tasks},
+        "retrieval": _retrieval(bench, represented, tested),
+        "gates": usage(bench.network, bench.dataset, represented, "test"),
+        "reliability": reliability(bench.dataset, tested, "test"),
+        "data": facts(bench.dataset),
+    }
     run.write("metrics.json", record)
     return record
 
@@ -125,9 +133,7 @@ def _only(config: Config, name: str) -> Config:
     return config.model_copy(update={"tasks": {name: task}, "training": training, "retrieval": None})
 
 
-def _retrieval(bench: Workbench) -> dict[str, float]:
-    represented = represent(bench.network, bench.dataset, bench.texts)
-    predictions = predict(bench.network, bench.dataset, represented, "test")
+def _retrieval(bench: Workbench, represented: Represented, predictions: Predictions) -> dict[str, float]:
     vectors = represented.vectors[: len(bench.dataset.item_ids)].numpy()
     searches = sought(bench.dataset, represented, predictions, bench.network.fetched)
     return retrieval(bench.dataset, predictions, searches, vectors)

@@ -1,16 +1,19 @@
 """The run's tables for people: one Markdown file, and the same rows for a terminal.
 
-What `chorus-train explain` left in the run's folder is shown below the tables.
+The run's plots are shown below the tables, with what `chorus-train explain` left in its folder.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table as RichTable
 
+from training import charts
 from training.evaluate import LOWER_IS_BETTER
+from training.run import Run
+from training.worth import delta, worth
 
 SHOWN = {
     "impression_auc": "imp. AUC", "mrr": "MRR", "ndcg@5": "nDCG@5", "ndcg@10": "nDCG@10", "auc": "AUC",
@@ -20,7 +23,11 @@ SHOWN = {
 }  # fmt: skip
 COVERAGE = "coverage@"  # and the quantile: shown after all others, neither high nor low being better
 METHODS = ("joint", "alone")
-PLOTS = {"importance": "What each feature is worth", "day": "One user's answers over a day"}
+PLOTS = {
+    "learning": "How it learned", "worth": "Joint minus alone", "gates": "What the gates let through",
+    "reliability": "Whether chances are true",
+}  # fmt: skip
+EXPLAINED = {"importance": "What each feature is worth", "day": "One user's answers over a day"}
 
 
 def tables(record: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
@@ -49,8 +56,35 @@ def markdown(name: str, record: Mapping[str, Any]) -> str:
         found = ", ".join(f"{metric} {value:.4f}" for metric, value in record["retrieval"].items())
         lines += ["## Retrieval over the whole catalogue", "", found, ""]
     if record.get("gates"):
-        lines += ["## What the gates let through", "", *_gates(record["gates"]), ""]
+        lines += ["## Shares of the experts", "", *_gates(record["gates"]), ""]
+    if "headlines" in record and record["tests"].get("alone"):
+        lines += ["## Worth of training together", "", *worthwhile([record]), ""]
     return "\n".join(lines)
+
+
+def worthwhile(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Joint minus alone of one run or over several, and Δm."""
+    found = worth(records)
+    heads = ["task", "metric", "joint", "alone", "gain", "percent"]
+    yield from (_row(heads), _row(["---"] * len(heads)))
+    for task in found:
+        cells = [f"{task.joint:.4f}", f"{task.alone:.4f}", task.gain.written(), task.share.written(2, 100.0)]
+        yield _row([task.task, _heading(task.metric), *cells])
+    runs = "one run" if len(records) == 1 else f"{len(records)} runs, 95 % intervals"
+    yield ""
+    yield f"Δm {delta(found, records).written(2, 100.0)} % ({runs}). Positive is better for the joint model."
+
+
+def _draw(folder: Path, record: Mapping[str, Any]) -> None:
+    epochs = [each for each in Run(folder).epochs if "weights" in each]
+    if epochs:
+        charts.learning(epochs, folder / "learning.svg")
+    if record.get("gates"):
+        charts.gates(record["gates"], folder / "gates.svg")
+    if record.get("reliability"):
+        charts.reliability(record["reliability"], folder / "reliability.svg")
+    if "headlines" in record and record["tests"].get("alone"):
+        charts.worth(worth([record]), folder / "worth.svg")
 
 
 def _gates(gates: Mapping[str, Any]) -> Iterator[str]:
@@ -62,7 +96,8 @@ def _gates(gates: Mapping[str, Any]) -> Iterator[str]:
 
 
 def write(folder: Path, name: str, record: Mapping[str, Any]) -> None:
-    """report.md of a run's folder: the tables, then the plots that are there."""
+    """report.md of a run's folder and its plots: the tables, then the plots that are there."""
+    _draw(folder, record)
     (folder / "report.md").write_text("\n".join([markdown(name, record), *plots(folder)]))
 
 
@@ -70,6 +105,9 @@ def plots(folder: Path) -> list[str]:
     """Lines that show the plots of a run's folder, each with the caption that stands beside its numbers."""
     lines = []
     for name, heading in PLOTS.items():
+        if (folder / f"{name}.svg").is_file():
+            lines += [f"## {heading}", "", f"![{heading}]({name}.svg)", ""]
+    for name, heading in EXPLAINED.items():
         if (folder / f"{name}.svg").is_file() and (folder / f"{name}.json").is_file():
             caption = json.loads((folder / f"{name}.json").read_bytes())["caption"]
             lines += [f"## {heading}", "", f"![{heading}]({name}.svg)", "", caption, ""]

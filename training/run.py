@@ -7,6 +7,7 @@
 <run>/log.jsonl           one record an epoch: losses, metrics, rates
 <run>/metrics.json        test metrics of the model and of the baselines
 <run>/report.md           the same for people
+<run>/learning.svg, gates.svg, reliability.svg, worth.svg   its plots
 <run>/importance.*, day.* what `explain` found, as numbers and plots
 """
 
@@ -100,6 +101,14 @@ class Run:
         """The last checkpoint, if there is one."""
         path = self.folder / "resume.pt"
         return torch.load(path, weights_only=True) if path.is_file() else None
+
+    @property
+    def epochs(self) -> list[dict[str, Any]]:
+        """What was logged, the last record of each epoch; a run that was killed has some of them twice."""
+        path = self.folder / "log.jsonl"
+        lines = path.read_text().splitlines() if path.is_file() else []
+        found = {record["epoch"]: record for record in map(json.loads, lines)}
+        return [found[epoch] for epoch in sorted(found)]
 
     def write(self, name: str, record: Any) -> None:
         """Write a JSON file of the run."""

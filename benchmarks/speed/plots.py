@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.lineup import CHORUS
-from training.explain.plots import drawn
+from training.drawing import drawn
 
 OURS, THEIRS, GREY = "#0072B2", "#E69F00", "#999999"
 ERRORS = {"ecolor": "#333333", "elinewidth": 1.0, "capsize": 2.5}

@@ -1,5 +1,6 @@
 """The commands as people type them: each in a process of its own, or by typer's runner."""
 
+import json
 import os
 import re
 import subprocess
@@ -180,3 +181,18 @@ def test_verify_refuses_a_damaged_bundle_by_the_name_of_the_file(made, tmp_path)
     code, output = typed("verify", tmp_path)
     assert code == 2
     assert "heads.onnx has 0 bytes" in plain(output)
+
+
+def test_runs_are_compared_over_their_seeds(tmp_path):
+    for number, joint in enumerate((0.8, 0.82, 0.78)):
+        folder = tmp_path / f"run {number}"
+        folder.mkdir()
+        tests = {"joint": {"click": {"auc": joint}}, "alone": {"click": {"auc": 0.75}}}
+        (folder / "metrics.json").write_text(json.dumps({"headlines": {"click": "auc"}, "tests": tests}))
+    runs = [str(tmp_path / f"run {number}") for number in range(3)]
+    result = CliRunner().invoke(app, ["compare", *runs, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "out" / "worth.md").read_text()
+    assert "| click | AUC ↑ | 0.8000 | 0.7500 | +0.0500 ± 0.0497 |" in text
+    assert "3 runs, 95 % intervals" in text
+    assert (tmp_path / "out" / "worth.svg").is_file()

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 from model_store.manifest import Task
-from training.evaluate import headline, impressions, logarithmic, losses, measure, retrieval, score
+from training.evaluate import (
+    headline,
+    impressions,
+    logarithmic,
+    losses,
+    measure,
+    reliability,
+    retrieval,
+    score,
+)
 from training.predict import predict, represent
 from training.ranking import recall_at
 
@@ -110,3 +119,13 @@ def test_warm_and_cold_items_are_looked_for_apart_and_beside_the_most_wanted(wor
     told = retrieval(dataset, found, np.ones((len(found.requests), len(vectors)), np.float32), vectors)
     assert {"recall@100 warm", "recall@100 cold", "recall@100 popular"} <= set(told)
     assert told["recall@100 popular"] > told["recall@100 cold"] - 1.0
+
+
+def test_every_binary_task_tells_how_true_its_chances_are(bench):
+    found = predict(
+        bench.network, bench.dataset, represent(bench.network, bench.dataset, bench.texts), "test"
+    )
+    told = reliability(bench.dataset, found, "test")
+    assert set(told) == {task.name for task in bench.dataset.tasks if task.type == "binary"}
+    labels = bench.dataset.labels["click"][found.rows]
+    assert sum(told["click"]["rows"]) == (~np.isnan(labels)).sum()

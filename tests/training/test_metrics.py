@@ -313,3 +313,14 @@ def test_quantiles_of_no_rows_and_of_a_diverged_head_are_undefined(labels, value
     found = metrics.quantile(labels, values, SHARES)
     assert list(found) == ["pinball", "coverage_error", *(f"coverage@{share}" for share in SHARES)]
     assert np.isnan(list(found.values())).all()
+
+
+def test_reliability_has_what_was_told_and_what_came_true_in_the_bins_of_the_calibration_error():
+    random = np.random.default_rng(0)
+    told = random.random(1000)
+    labels = (random.random(1000) < told**2).astype(float)
+    found = metrics.reliability(labels, told)
+    assert sum(found["rows"]) == 1000
+    away = np.abs(np.array(found["seen"]) - np.array(found["said"])) * found["rows"]
+    assert away.sum() / 1000 == pytest.approx(metrics.calibration_error(labels, told))
+    assert metrics.reliability([], []) == {"said": [], "seen": [], "rows": []}

@@ -4,6 +4,7 @@ import math
 from rich.console import Console
 
 from training import report
+from training.run import Run
 
 RECORD = {
     "tests": {
@@ -77,3 +78,24 @@ def test_gates_are_told_by_task_and_expert():
     assert "| task | expert 1 | expert 2 | expert 3 | entropy |" in text
     assert "| click | 0.250 | 0.750 | 0.000 | 0.811 |" in text
     assert "gates" not in report.markdown("shop", {**RECORD, "gates": {}})
+
+
+def test_what_training_together_is_worth_is_told_with_the_sign_of_better():
+    record = {**RECORD, "headlines": {"click": "impression_auc", "dwell": "rmse"}}
+    text = report.markdown("shop", record)
+    assert "| click | imp. AUC ↑ | 0.7000 | 0.6900 | +0.0100 | +1.45 |" in text
+    assert "Δm +1.45 % (one run)" in text
+    assert "Worth" not in report.markdown("shop", RECORD)
+
+
+def test_the_plots_of_a_run_stand_below_its_tables(tmp_path):
+    for epoch in (1, 2):
+        told = {"losses": {"click": 1.0 / epoch}, "weights": {"click": 1.0}, "decides": 1.0 / epoch}
+        Run(tmp_path).log({"epoch": epoch, **told})
+    bins = {"said": [0.1, 0.5], "seen": [0.2, 0.4], "rows": [5, 5]}
+    headlines = {"click": "impression_auc"}
+    report.write(tmp_path, "shop", {**RECORD, "headlines": headlines, "reliability": {"click": bins}})
+    text = (tmp_path / "report.md").read_text()
+    for name, heading in report.PLOTS.items():
+        assert f"## {heading}\n\n![{heading}]({name}.svg)" in text
+        assert (tmp_path / f"{name}.svg").read_text().startswith("<?xml")

@@ -173,3 +173,11 @@ def test_a_file_that_is_not_there_yet_says_which_command_makes_it(tmp_path):
         run.read("metrics.json")
     run.write("metrics.json", {"auc": 0.5})
     assert run.read("metrics.json") == {"auc": 0.5}
+
+
+def test_the_log_has_each_epoch_once_as_it_was_last(tmp_path):
+    run = Run(tmp_path)
+    assert run.epochs == []
+    for epoch, loss in ((1, 0.9), (2, 0.8), (2, 0.7)):
+        run.log({"epoch": epoch, "loss": loss})
+    assert run.epochs == [{"epoch": 1, "loss": 0.9}, {"epoch": 2, "loss": 0.7}]

@@ -1,34 +1,16 @@
-"""Plots as SVG files: text stays text, the same numbers make the same bytes, colours that everyone can tell apart.
+"""What `explain` found, drawn."""
 
-Colours of categories are those of Okabe and Ito (2008), of values matplotlib's cividis (Nuñez et al. 2018).
-"""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.typing import RcKeyType
 
+from training.drawing import PALETTE, drawn
 from training.explain.day import HOURS, Day
 from training.explain.importance import Importance
 
-STYLE: dict[RcKeyType, Any] = {
-    "svg.fonttype": "none",  # text as text
-    "svg.hashsalt": "chorus",  # ids that do not differ from run to run
-    "text.parse_math": False,  # titles may cost $5
-    "font.size": 10.0,
-    "axes.titlesize": 11.0,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.constrained_layout.use": True,
-}
-COLOURS = {"candidates": "#0072B2", "requests": "#E69F00"}
+COLOURS = {"candidates": PALETTE[0], "requests": PALETTE[1]}
 KINDS = {"candidates": "differs between candidates", "requests": "the same for a whole list"}
 NAMED = 3  # places of an hour that are written into the heat map
 
@@ -90,12 +72,3 @@ def _legend(figure: Figure, found: Importance) -> None:
     kinds = [kind for kind in KINDS if any(feature.among == kind for feature in found.features)]
     patches = [Patch(color=COLOURS[kind], label=KINDS[kind]) for kind in kinds]
     figure.legend(handles=patches, loc="outside lower right", ncols=len(kinds), frameon=False)
-
-
-@contextmanager
-def drawn(path: Path, *, width: float, height: float) -> Iterator[Figure]:
-    """A figure in inches that is written at the end; no display, no state that outlives it."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height))
-        yield figure
-        figure.savefig(path, format="svg", metadata={"Date": None})

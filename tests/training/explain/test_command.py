@@ -43,7 +43,7 @@ def test_the_command_leaves_two_plots_and_their_numbers_and_says_where(explained
 def test_the_report_shows_both_below_its_tables_with_their_captions(explained):
     text = (explained[0] / "report.md").read_text()
     assert text.startswith("# shop: test part\n")
-    for name, heading in report.PLOTS.items():
+    for name, heading in report.EXPLAINED.items():
         caption = json.loads((explained[0] / f"{name}.json").read_bytes())["caption"]
         assert f"\n\n## {heading}\n\n![{heading}]({name}.svg)\n\n{caption}\n" in text
 
