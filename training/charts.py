@@ -27,6 +27,7 @@ def learning(records: Sequence[Mapping[str, Any]], path: Path) -> None:
         decides.set_title("what decides on validation; the best is kept")
         for axes in (losses, decides, weights):
             axes.set_xlabel("epoch")
+            axes.locator_params(axis="x", integer=True)
         handles, names = losses.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 6), frameon=False)
 
