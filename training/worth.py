@@ -52,7 +52,8 @@ class Worth:
 def worth(records: Sequence[Mapping[str, Any]]) -> list[Worth]:
     """Of each task that was trained alone in all runs, from what the runs' metrics.json hold.
 
-    Tasks whose metric is undefined in one of them are left out. Raises ConfigError if none was, or the runs are not of the same tasks.
+    Tasks whose metric is undefined in one of them are left out. Raises ConfigError if no task was trained alone, or
+    the runs are not of the same tasks.
     """
     headlines = [record.get("headlines") for record in records]
     if None in headlines or any(each != headlines[0] for each in headlines):
