@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.progress import Progress
+from torch import nn
 
 from benchmarks.speed import graphs
 from model_store import items as item_files
@@ -29,6 +30,7 @@ from model_store.scorer import Scorer
 from model_store.shelf import Shelf
 from training import pipeline
 from training.config import read
+from training.errors import ConfigError
 from training.export.publish import publish
 from training.run import Run
 from training.shop import generate, write
@@ -87,7 +89,7 @@ def make(folder: Path, progress: Progress) -> Bench:
 
 
 def _train(bench: Bench, progress: Progress) -> Bundle:
-    """Train, unless a run with the same configuration is there, and publish."""
+    """Train, unless a run with the same configuration is there that fits the code, and publish."""
     if not (bench.tables / "items.parquet").is_file():
         write(generate(**SHOP), bench.tables)
     config = bench.tables / CONFIG.name
@@ -97,11 +99,10 @@ def _train(bench: Bench, progress: Progress) -> Bundle:
         folder / "config.toml"
     ).read_bytes() == CONFIG.read_bytes()
     torch.set_flush_denormal(True)
-    run = Run(folder) if trained else Run.start(folder, config)
     workbench = pipeline.prepare(read(config), bench.folder / "cache", progress)
-    if trained:
-        run.best(workbench.network)
-    else:
+    run = Run(folder)
+    if not (trained and _fits(run, workbench.network)):
+        run = Run.start(folder, config)
         pipeline.train(workbench, run, progress)
     bundle = publish(workbench, run, Shelf(bench.folder / "drafts"), progress)
     graphs.write(workbench.network, bench.unfolded, context=workbench.dataset.context.shape[1])
@@ -110,6 +111,15 @@ def _train(bench: Bench, progress: Progress) -> Bundle:
         **{name: part.numpy() for name, part in workbench.network.text.projection.state_dict().items()},
     )
     return bundle
+
+
+def _fits(run: Run, network: nn.Module) -> bool:
+    """Whether the network takes the run's weights, which it then has; those of other code it may not."""
+    try:
+        run.best(network)
+    except ConfigError:
+        return False
+    return True
 
 
 def _grow(small: Bundle, shelf: Shelf) -> None:
