@@ -83,14 +83,14 @@ class Callers:
     sent, and its caller may ask somebody else.
     """
 
-    def __init__(self, url: str, requests: list[bytes], due: list[float]) -> None:
-        self._url, self._requests, self._due = url, requests, due
+    def __init__(self, url: str, requests: list[bytes], due: list[float], most: int = CONNECTIONS) -> None:
+        self._url, self._requests, self._due, self._most = url, requests, due, most
         self._waits, self._status, self._told = [0.0] * len(due), [LOST] * len(due), [False] * len(due)
         self._poll = select.epoll()
         self._idle: dict[int, Link] = {}
         self._busy: dict[int, tuple[int, Link]] = {}
         self._start = 0.0
-        for link in links(url, CONNECTIONS):
+        for link in links(url, most):
             self._keep(link)
 
     def run(self) -> dict[str, object]:
@@ -103,7 +103,7 @@ class Callers:
             while asked < total and due[asked] <= now:
                 ready.append(asked)
                 asked += 1
-            while ready and len(self._busy) < CONNECTIONS:
+            while ready and len(self._busy) < self._most:
                 self._ask(ready.popleft())
             left = due[asked] - (clock() - start) if asked < total else 0.1
             for place, _ in self._poll.poll(max(0.0, min(left, 0.1))):
@@ -112,6 +112,8 @@ class Callers:
                 else:
                     self._hear(place)
         used = time.process_time() / (clock() - start)
+        for link in [*self._idle.values(), *(link for _, link in self._busy.values())]:
+            self._drop(link)
         met = {"waits": self._waits, "status": self._status, "told": self._told}
         return {"begun": begun, "due": due, "used": used, **met}
 
