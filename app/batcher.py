@@ -30,10 +30,11 @@ HELD = 0.01  # seconds that a row may be kept back while others wait to be encod
 
 
 class Asked(NamedTuple):
-    """A text, and who waits for its row."""
+    """A text, who waits for its row, and since when."""
 
     text: str
     row: asyncio.Future[Row]
+    since: float
 
 
 class Job(NamedTuple):
@@ -60,6 +61,7 @@ class Batcher:
         self._tokens = tokens
         self._waiting, self._together = metrics.waiting, metrics.together
         self._encodes = metrics.encodes.labels("text")
+        self._waits = metrics.queues.labels("texts")
         self._queue: SimpleQueue[Asked | None] = SimpleQueue()
         self._closed = False
         names = (f"texts-{number}" for number in range(threads))
@@ -82,7 +84,7 @@ class Batcher:
         """The row of a text: its vector and the outputs of the item-only tasks, (d + W,)."""
         row: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
         self._waiting.inc()
-        self._queue.put(Asked(text, row))
+        self._queue.put(Asked(text, row, time.perf_counter()))
         return row
 
     def close(self) -> None:
@@ -133,6 +135,7 @@ class Batcher:
                 self._waiting.dec()
                 if asked.row.cancelled():  # nobody waits for it any more
                     continue
+                self._waits.observe(time.perf_counter() - asked.since)
                 try:
                     return Job(self._engine.tokenizer.encode(asked.text), asked.row)
                 except Exception as error:  # noqa: BLE001 the same

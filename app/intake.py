@@ -5,6 +5,7 @@ it, no task is made for it, and its body is dropped as it comes. Probes, and all
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from functools import partial
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from app.main import BUSY
 from app.patience import SOCKET
 from app.refusal import Header
 from app.service import Service
-from app.trace import KEY, Trace, request_id
+from app.trace import KEY, READ, Trace, request_id
 
 Headers = Sequence[Header]
 
@@ -48,7 +49,8 @@ class Intake(Connection):
         self.check_head()
         free = self.parser.get_method() in FREE or self.url.startswith(ADMIN)
         if free or self.service.admission.admits(_size(self.headers)):
-            self.scope[SOCKET] = self._socket  # type: ignore[literal-required]
+            scope: dict[str, object] = self.scope  # type: ignore[assignment]
+            scope[SOCKET], scope[READ] = self._socket, time.perf_counter()
             super().on_headers_complete()
             return
         metrics = self.service.metrics

@@ -55,6 +55,9 @@ class Metrics:
         self.stages = histograms(
             "stage_duration_seconds", "Time of one stage of a request.", "stage", bounds=SECONDS
         )
+        self.queues = histograms(
+            "queue_duration_seconds", "Wait in a line before the work began.", "line", bounds=SECONDS
+        )
         self.candidates = histogram("candidates", "Items that the heads scored for a request.", bounds=SIZES)
         self.candidates_waiting = gauge("candidates_waiting", "Candidates that wait for the heads.", "sum")
         self.batch = histograms("batch_size", "Entries of one batch call.", "endpoint", bounds=SIZES)

@@ -74,8 +74,9 @@ class Recommender:
         self._ranker = Ranker(
             scorer, catalogue, clock=engine.clock, slates=self._slates, moments=self._moments, metrics=metrics
         )
-        self._best = Turns(self._ranker.best, metrics.candidates_waiting, most=AT_ONCE)
-        self._all = Turns(self._ranker.all, metrics.candidates_waiting, most=AT_ONCE)
+        line = metrics.candidates_waiting, metrics.queues.labels("heads")
+        self._best = Turns(self._ranker.best, *line, most=AT_ONCE)
+        self._all = Turns(self._ranker.all, *line, most=AT_ONCE)
         self._texts = Texts(pools.texts, metrics, size=settings.local_cache, keep=state.keep_text)
         self._users = Users(engine, catalogue, pool=pools.heads, metrics=metrics, size=settings.local_cache)
 

@@ -90,6 +90,7 @@ class Server(uvicorn.Server):
         """Ten times a second: is it ready, was it refused, is it time to go?"""
         connections = self.server_state.connections
         self._service.metrics.connections.set(len(connections))
+        self._service.tell()
         if counter % 10 == 0:
             now = asyncio.get_running_loop().time()
             for each in [one for one in connections if isinstance(one, Connection)]:

@@ -151,10 +151,14 @@ class Service:
             reasons.append("draining: the service is about to stop")
         return reasons
 
+    def tell(self) -> None:
+        """Have the metric say, and other workers see, whether it is ready."""
+        self.metrics.ready.set(0 if self.reasons() else 1)
+
     def drain(self) -> None:
         """Stop being ready; requests are still answered."""
         self.draining = True
-        self.metrics.ready.set(0)
+        self.tell()
 
     def start(self) -> None:
         """Begin to load."""
@@ -187,7 +191,7 @@ class Service:
         except ChorusError as error:
             self.failure = error
             return
-        self.metrics.ready.set(0 if self.draining else 1)
+        self.tell()
         log.info("ready: %s, Redis %s", self.name, self.redis.place)
 
     async def _renew(self) -> None:

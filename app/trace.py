@@ -22,6 +22,7 @@ from app.service import Service
 log = logging.getLogger(__name__)
 
 KEY = "chorus.trace"
+READ = "chorus.read"  # when the head of a request was complete, in its scope
 PAGES = ("/docs", "/docs/oauth2-redirect", "/redoc")
 POLICY = (  # what FastAPI's pages load, and nothing else
     b"default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; worker-src blob:; "
@@ -80,6 +81,7 @@ class Tracing:
         self._app = app
         self._service = service
         self._endpoint = endpoint
+        self._waits = service.metrics.queues.labels("requests")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,6 +89,7 @@ class Tracing:
             return
         metrics = self._service.metrics
         trace = scope[KEY] = Trace(request_id(scope["headers"]), Stages(metrics))
+        self._waits.observe(trace.start - scope.get(READ, trace.start))
 
         async def mark(message: Message) -> None:
             if message["type"] == "http.response.start":

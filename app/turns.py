@@ -5,13 +5,14 @@ Nobody waits for others to come.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from app.question import Ask, Known
 from app.ranker import Answer
-from app.series import Level
+from app.series import Level, Spread
 
 Finish = Callable[[Sequence[Ask], Sequence[Known]], list[Answer]]
 
@@ -23,17 +24,19 @@ class Share(NamedTuple):
     known: Sequence[Known]
     size: int
     answers: asyncio.Future[list[Answer]]
+    since: float
 
 
 class Turns:
     """Asks that `finish` answers, at most so many candidates between two turns; a request stays whole.
 
-    level: of the candidates that wait.
+    level: of the candidates that wait; waits: how long each request does.
     """
 
-    def __init__(self, finish: Finish, level: Level, *, most: int) -> None:
+    def __init__(self, finish: Finish, level: Level, waits: Spread, *, most: int) -> None:
         self.finish = finish
         self._level = level
+        self._waits = waits
         self._most = most
         self._waiting: deque[Share] = deque()
 
@@ -42,19 +45,20 @@ class Turns:
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._turn)
-        share = Share(asks, known, size, loop.create_future())
+        share = Share(asks, known, size, loop.create_future(), time.perf_counter())
         self._waiting.append(share)
         self._level.inc(size)
         return share.answers
 
     def _turn(self) -> None:
         shares: list[Share] = []
-        size = 0
+        size, now = 0, time.perf_counter()
         while self._waiting and (not shares or size + self._waiting[0].size <= self._most):
             share = self._waiting.popleft()
             self._level.inc(-share.size)
             if not share.answers.done():  # else whoever asked has gone
                 shares.append(share)
+                self._waits.observe(now - share.since)
                 size += share.size
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._turn)

@@ -111,6 +111,7 @@ def test_a_text_that_nobody_waits_behind_is_handed_over_at_once(engine):
     with opened(engine, threads=1) as (batcher, metrics):
         assert len(asyncio.run(run(batcher))) == 3
     assert metrics.waiting.value == 0
+    assert value(generate_latest(metrics).decode(), 'chorus_queue_duration_seconds_count{line="texts"}') == 3
 
 
 def test_a_batch_takes_more_texts_abreast_than_threads_that_run_them_alone(engine):

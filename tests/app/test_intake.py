@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 import uvloop
+from prometheus_client import generate_latest
 
 from app.main import create_app
 from app.server import Server
 from app.service import Service
+from tests.live import value
 
 CROWD = 1e9
 BODY = {"user_id": "gate", "k": 2}
@@ -55,6 +57,8 @@ def test_who_comes_when_too_much_waits_is_told_to_come_again(settings):
     assert refused.headers["X-Request-Id"] == refused.json()["request_id"] == "gate-1"
     assert refused.json()["error_type"] == "overloaded"
     assert taken.status_code == 200
+    page = generate_latest(metrics).decode()
+    assert value(page, 'chorus_queue_duration_seconds_count{line="requests"}') == 1
     assert metrics.rejected.labels("overloaded").value == 1
     assert metrics.requests.labels("/recommend", 429).value == 1
 

@@ -1,3 +1,4 @@
+import asyncio
 import threading
 import time
 from contextlib import contextmanager
@@ -6,7 +7,8 @@ import pytest
 
 from app import pulse
 from app.pulse import Pulse, Threads
-from tests.live import eventually, service_of
+from tests.app.test_intake import served
+from tests.live import eventually, eventually_async, service_of
 
 
 def test_nothing_under_way_lasts():
@@ -59,3 +61,20 @@ def test_a_hanging_run_takes_readiness_first_and_liveness_when_it_does_not_end(c
         live = client.get("/health/live")
         assert (live.status_code, live.json()) == (503, {"status": "stuck"})
     assert client.get("/health/ready").status_code == client.get("/health/live").status_code == 200
+
+
+def test_metrics_and_other_workers_see_that_an_inference_hangs(settings):
+    async def run():
+        async with served(settings) as (service, _):
+
+            async def ready(told):
+                return service.metrics.ready.value == told
+
+            begun = service.model.pools.heads.pulse._begun
+            await eventually_async(lambda: ready(1))
+            begun[-1] = time.monotonic() - pulse.STUCK_SECONDS - 1
+            await eventually_async(lambda: ready(0))
+            del begun[-1]
+            await eventually_async(lambda: ready(1))
+
+    asyncio.run(run())

@@ -1,9 +1,15 @@
 import asyncio
 
 import pytest
+from prometheus_client import generate_latest
 
 from app.metrics import Metrics
 from app.turns import Turns
+from tests.live import value
+
+
+def line(metrics: Metrics):
+    return metrics.candidates_waiting, metrics.queues.labels("heads")
 
 
 class Sums:
@@ -30,7 +36,7 @@ def run(work):
 
 def test_who_asks_in_one_turn_is_answered_at_once_each_with_his_own(sums):
     async def work():
-        turns = Turns(sums, Metrics().candidates_waiting, most=100)
+        turns = Turns(sums, *line(Metrics()), most=100)
         return await asyncio.gather(
             turns.answers(["a", "b"], [1, 2], 2), turns.answers(["c"], [3], 1), turns.answers([], [], 0)
         )
@@ -41,7 +47,7 @@ def test_who_asks_in_one_turn_is_answered_at_once_each_with_his_own(sums):
 
 def test_who_asks_in_a_later_turn_is_answered_later(sums):
     async def work():
-        turns = Turns(sums, Metrics().candidates_waiting, most=100)
+        turns = Turns(sums, *line(Metrics()), most=100)
         return [await turns.answers([ask], [0], 1) for ask in "ab"]
 
     assert run(work) == [["a+0"], ["b+0"]]
@@ -50,7 +56,7 @@ def test_who_asks_in_a_later_turn_is_answered_later(sums):
 
 def test_no_more_is_done_between_two_turns_but_one_request_stays_whole(sums):
     async def work():
-        turns, turn = Turns(sums, Metrics().candidates_waiting, most=10), []
+        turns, turn = Turns(sums, *line(Metrics()), most=10), []
         waiting = [turns.answers([str(size)], [0], size) for size in (4, 6, 1, 12, 3)]
         while not waiting[-1].done():
             await asyncio.sleep(0)
@@ -63,7 +69,7 @@ def test_no_more_is_done_between_two_turns_but_one_request_stays_whole(sums):
 
 def test_a_request_that_fails_fails_alone(sums):
     async def work():
-        turns = Turns(sums, Metrics().candidates_waiting, most=100)
+        turns = Turns(sums, *line(Metrics()), most=100)
         shares = [turns.answers([ask], [0], 1) for ask in ("a", "bad", "b")]
         return await asyncio.gather(*shares, return_exceptions=True)
 
@@ -74,10 +80,20 @@ def test_a_request_that_fails_fails_alone(sums):
 
 def test_nothing_is_done_for_who_has_gone(sums):
     async def work():
-        turns = Turns(sums, Metrics().candidates_waiting, most=100)
+        turns = Turns(sums, *line(Metrics()), most=100)
         gone, stays = turns.answers(["a"], [0], 1), turns.answers(["b"], [0], 1)
         gone.cancel()
         return await stays
 
     assert run(work) == ["b+0"]
     assert sums.calls == [["b"]]
+
+
+def test_each_request_is_counted_with_how_long_it_has_waited():
+    async def run():
+        metrics = Metrics()
+        turns = Turns(sums, *line(metrics), most=100)
+        await asyncio.gather(*(turns.answers([number], [number], 1) for number in range(3)))
+        return value(generate_latest(metrics).decode(), 'chorus_queue_duration_seconds_count{line="heads"}')
+
+    assert asyncio.run(run()) == 3
