@@ -89,7 +89,7 @@ def test_nothing_is_done_for_who_has_gone(sums):
     assert sums.calls == [["b"]]
 
 
-def test_each_request_is_counted_with_how_long_it_has_waited():
+def test_each_request_is_counted_with_how_long_it_has_waited(sums):
     async def run():
         metrics = Metrics()
         turns = Turns(sums, *line(metrics), most=100)
