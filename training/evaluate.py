@@ -38,6 +38,9 @@ def measure(dataset: Dataset, predictions: Predictions, split: str) -> Table:
         labels = labels_of(dataset, predictions, task.name, split)
         groups = dataset.requests.owners[predictions.rows] if task.online else None
         found[task.name] = score(task, labels, predictions.values[task.name], groups)
+        if task.type == "binary" and task.inputs in ("pair", "user_item"):
+            users = dataset.requests.users[dataset.requests.owners[predictions.rows]]
+            found[task.name] |= by_user(users, labels, predictions.values[task.name].reshape(-1))
         if dataset.config.tasks[task.name].transform == "log1p":
             found[task.name] |= logarithmic(task, labels, predictions.values[task.name])
     return found
@@ -77,6 +80,13 @@ def logarithmic(task: Task, labels: Array, values: Array) -> dict[str, float]:
     """Errors of log(1 + value), the scale on which such a task is learned: RMSE and MAE, or pinball loss."""
     found = score(task, np.log1p(labels), np.log1p(values))
     return {f"log_{name}": found[name] for name in ("rmse", "mae", "pinball") if name in found}
+
+
+def by_user(users: Array, labels: Array, scores: Array) -> dict[str, float]:
+    """`user_auc`: the mean AUC of the users (known, not -1) who have labels of both kinds; none if nobody has."""
+    kept = known(labels) & (users >= 0)
+    found = ranking.evaluate(labels[kept], scores[kept], groups=users[kept])
+    return {"user_auc": found["auc"]} if found["impressions"] else {}
 
 
 def impressions(groups: Array, labels: Array, scores: Array) -> dict[str, float]:

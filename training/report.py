@@ -16,7 +16,8 @@ from training.run import Run
 from training.worth import delta, worth
 
 SHOWN = {
-    "impression_auc": "imp. AUC", "mrr": "MRR", "ndcg@5": "nDCG@5", "ndcg@10": "nDCG@10", "auc": "AUC",
+    "impression_auc": "imp. AUC", "user_auc": "user AUC", "mrr": "MRR", "ndcg@5": "nDCG@5", "ndcg@10": "nDCG@10",
+    "auc": "AUC",
     "log_loss": "log loss", "ece": "ECE", "accuracy": "accuracy", "macro_f1": "macro F1", "micro_f1": "micro F1",
     "macro_auc": "macro AUC", "log_rmse": "log RMSE", "log_mae": "log MAE", "rmse": "RMSE", "mae": "MAE",
     "spearman": "Spearman", "log_pinball": "log pinball", "pinball": "pinball", "coverage_error": "coverage error",

@@ -3,6 +3,7 @@ import pytest
 
 from model_store.manifest import Task
 from training.evaluate import (
+    by_user,
     headline,
     impressions,
     logarithmic,
@@ -44,6 +45,14 @@ def test_rows_without_a_label_are_not_scored():
     mood = Task(name="mood", type="multiclass", classes=("a", "b"))
     shares = np.array([[0.9, 0.1], [0.1, 0.9], [0.2, 0.8]])
     assert score(mood, np.array([0, -1, 0]), shares)["accuracy"] == 0.5
+
+
+def test_a_user_with_labels_of_both_kinds_is_ranked_and_nobody_else():
+    users = np.array([0, 0, 0, 1, 1, -1, -1, 2, 2])
+    labels = np.array([1, 0, 0, 1, 1, 1, 0, 0, NAN])
+    scores = np.array([0.5, 0.4, 0.6, 0.1, 0.2, 0.0, 1.0, 0.3, 0.4])
+    assert by_user(users, labels, scores) == {"user_auc": 0.5}
+    assert by_user(users[3:], labels[3:], scores[3:]) == {}
 
 
 def test_a_number_that_is_learned_by_its_logarithm_is_judged_by_that_too():

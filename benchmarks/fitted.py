@@ -1,0 +1,92 @@
+"""One training of a configuration, ready to be asked: what the quality tables share."""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from benchmarks.boosting import COMMON
+from model_store.features import FeatureSet
+from training import config as configs
+from training import pipeline
+from training.build import build
+from training.config import Config
+from training.dataset import Dataset
+from training.datasets import tables
+from training.fit import fit
+from training.predict import Predictions, predict, represent
+from training.run import Run
+
+Array = NDArray[Any]
+CACHE = Path("runs/cache")
+STOP, ROUNDS = 50, 1_000
+
+
+def source(folder: str) -> Path:
+    """A folder of the public data sets; SystemExit if it is absent."""
+    found = Path(os.environ.get("CHORUS_DATA", "../shared/data")) / folder
+    if not found.is_dir():
+        raise SystemExit(f"{found} is absent; set CHORUS_DATA to the folder of the public data sets")
+    return found
+
+
+def changed(path: Path, **sections: Mapping[str, Any]) -> Config:
+    """A configuration with some keys of its sections changed, checked."""
+    config = configs.read(path)
+    record = config.model_dump(exclude={"folder"}, exclude_unset=True)
+    for name, keys in sections.items():
+        record[name] = {**record.get(name, {}), **keys}
+    return configs.parse(record, path)
+
+
+def read(config: Config) -> Dataset:
+    """The arrays of a configuration."""
+    return build(config, tables.read(config))
+
+
+def trained(dataset: Dataset) -> Predictions:
+    """What a network fitted to a data set says of the test part."""
+    with tempfile.TemporaryDirectory() as folder, Progress(disable=True) as progress:
+        bench = pipeline.bench(dataset, CACHE, progress, [])
+        fit(bench.network, dataset, bench.texts, Run(Path(folder)), progress)
+    represented = represent(bench.network, dataset, bench.texts)
+    return predict(bench.network, dataset, represented, "test")
+
+
+def boosted(dataset: Dataset, labels: Array, objective: str, seed: int) -> Array:
+    """What LightGBM on the heads' own features says of the test part; stopped by the validation part."""
+    import lightgbm  # noqa: PLC0415
+
+    rows = {part: dataset.select(part) for part in ("train", "validation", "test")}
+    settings = {
+        **COMMON, "objective": objective, "learning_rate": 0.04, "num_leaves": 15, "min_data_in_leaf": 100,
+        "feature_fraction": 0.5, "lambda_l2": 5.0, "seed": seed,
+    }  # fmt: skip
+    train = lightgbm.Dataset(dataset.context[rows["train"]], labels[rows["train"]])
+    check = train.create_valid(dataset.context[rows["validation"]], labels[rows["validation"]])
+    stop = lightgbm.early_stopping(STOP, verbose=False)
+    model = lightgbm.train(settings, train, ROUNDS, valid_sets=[check], callbacks=[stop])
+    return np.asarray(model.predict(dataset.context[rows["test"]]))
+
+
+def without(dataset: Dataset, written: Sequence[str]) -> Dataset:
+    """The data set without some features."""
+    columns = np.isin(np.array(FeatureSet(dataset.features, dataset.clock).columns), written)
+    use = tuple(name for name in dataset.features.use if name not in written)
+    features = dataset.features.model_copy(update={"use": use})
+    return replace(dataset, features=features, context=np.ascontiguousarray(dataset.context[:, ~columns]))
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean ± standard deviation; of one value itself, of none nothing."""
+    if not values:
+        return ""
+    if len(values) == 1:
+        return f"{values[0]:.4f}"
+    return f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}"
