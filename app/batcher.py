@@ -59,6 +59,7 @@ class Batcher:
         self._most = most
         self.pulse = Pulse()
         self._tokens = tokens
+        self._takers = threads if engine.device == "cpu" else 1  # who could run what waits at the same time
         self._waiting, self._together = metrics.waiting, metrics.together
         self._encodes = metrics.encodes.labels("text")
         self._waits = metrics.queues.labels("texts")
@@ -119,9 +120,13 @@ class Batcher:
             return Done(waiting, error)
 
     def _filled(self, first: Job) -> tuple[list[Job], Job | None]:
-        """A batch that begins with a job, and the first that did not fit into it."""
-        batch, longest = [first], len(first.tokens)
-        while (len(batch) + 1) * longest <= self._tokens and (job := self._next(wait=False)):
+        """A batch that begins with a job, and the first that did not fit into it; a part is left to other threads."""
+        batch, longest, most = [first], len(first.tokens), 1 + self._queue.qsize() // self._takers
+        while (
+            len(batch) < most
+            and (len(batch) + 1) * longest <= self._tokens
+            and (job := self._next(wait=False))
+        ):
             longest = max(longest, len(job.tokens))
             if (len(batch) + 1) * longest > self._tokens:
                 return batch, job

@@ -86,6 +86,13 @@ def test_texts_that_wait_run_together_within_the_tokens_of_a_run(engine):
     assert 20 * longest > 128
 
 
+def test_threads_of_a_cpu_share_what_waits(engine):
+    with opened(engine, threads=4, tokens=100_000) as (batcher, metrics):
+        encoded(batcher, TEXTS)
+    text = generate_latest(metrics).decode()
+    assert value(text, "chorus_texts_together_count") >= 4
+
+
 @pytest.mark.parametrize("tokens", [0, 64])
 def test_rows_land_some_at_a_time_while_others_wait(engine, tokens):
     async def run(batcher):
