@@ -43,6 +43,9 @@ def test_the_tests_own_variable_is_tolerated():
         ("CHORUS_REDIS_URL", "localhost:6379", "begin it with one of redis://"),
         ("CHORUS_REDIS_URL", "redis://h?colour=red", "'colour'; correct or drop that option"),
         ("CHORUS_REDIS_TIMEOUT_MS", "0", "greater than or equal to 1"),
+        ("CHORUS_CANARY", "8", "give a version and its share"),
+        ("CHORUS_CANARY", "8:0.6", "of 0.5 at most"),
+        ("CHORUS_SHADOW", "8:1.1", "above 0 and at most 1"),
     ],
     ids=str,
 )
