@@ -30,7 +30,7 @@ from benchmarks.speed.targets import Target
 from benchmarks.speed.wrk import run as saturate
 
 LINE, SECONDS = 2, 270.0
-CALM, HARM, AFTER = 3.0, 4.0, 6.0  # seconds before, during and after a fault
+CALM, HARM, AFTER = 3.0, 4.0, 3.0  # seconds before, during and after a fault
 SUDDEN = 0.5  # seconds at its beginning in which the breaker opens
 SHARE, CANDIDATES, CONNECTIONS = 0.3, 100, 8
 PAUSE = 0.02  # seconds between two events

@@ -21,7 +21,7 @@ from benchmarks.speed.targets import Target
 
 LINE, SECONDS = 4, 120.0
 SHARE, CANDIDATES = 0.8, 100
-BEFORE, AFTER = 3.0, 6.0  # seconds
+BEFORE, AFTER = 3.0, 5.0  # seconds
 ENDINGS = {"one worker": (1, 0.0), "two workers, drained": (2, 2.0)}  # workers, seconds to drain
 WORKERS = 2
 NOTICED = 0.1  # seconds until a process that is killed is gone, with its connections

@@ -107,6 +107,14 @@ def test_an_empty_shelf_says_what_to_do(tmp_path, redis_server):
     assert "publish one with `chorus-train publish`" in line
 
 
+def test_a_port_that_is_taken_ends_the_start_with_one_clear_line(shelf, redis_server):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        code, lines = refused("--port", port, CHORUS_STORE=str(shelf), CHORUS_REDIS_URL=redis_server.url)
+    assert code == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in lines[-1]
+
+
 def test_cuda_that_is_absent_ends_the_start(shelf, redis_server):
     onnxruntime = pytest.importorskip("onnxruntime")
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
