@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
@@ -284,3 +285,31 @@ def test_a_bundle_with_an_index_answers_as_one_without(shelf, celled, redis_serv
             answers.append(client.post("/recommend", json=body).json()["items"])
     plain, indexed = ([item["item_id"] for item in items] for items in answers)
     assert plain == indexed
+
+
+def test_a_text_has_the_same_bits_alone_and_among_two_hundred_sent_at_once(shelf):
+    random = np.random.default_rng(3)
+    texts = [f"number {n} " + "a red shoe to run in " * int(random.integers(0, 9)) for n in range(200)]
+
+    async def rows(asked, redis, at_once):
+        async with serving(Settings(store=shelf, redis_url=redis.url)) as (client, _):
+            for start in range(0, len(asked), at_once):
+                some = asked[start : start + at_once]
+                answers = await asyncio.gather(
+                    *(client.post("/recommend", json={"query": text, "k": 1}) for text in some)
+                )
+                assert {answer.status_code for answer in answers} == {200}
+            with redis.client() as known:
+                await asyncio.sleep(0.1)
+                return stored(known)
+
+    def stored(client):
+        names = list(client.scan_iter("chorus:text:*", count=1_000))
+        return dict(zip(names, client.mget(names), strict=True)) if names else {}
+
+    with real_redis() as one, real_redis() as other:
+        alone = asyncio.run(rows(texts[::20], one, 1))
+        together = asyncio.run(rows(texts, other, len(texts)))
+    both = alone.keys() & together.keys()
+    assert len(both) > 5
+    assert all(alone[name] == together[name] for name in both)

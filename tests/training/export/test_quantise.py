@@ -2,8 +2,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, numpy_helper
 
+from model_store.features import FeatureSet
+from training.export import graphs
 from training.export.publish import SAMPLE, sample
 from training.export.quantise import LEVELS, Span, quantise
 
@@ -110,3 +113,22 @@ def test_a_text_wider_than_all_that_were_observed_still_has_a_vector(opened, ben
     ids = bench.texts.tokens(len(bench.texts) - 1)[None]
     vector = session.run(["vector"], {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0][0]
     assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "attention"])
+def test_a_text_has_the_same_bits_alone_and_padded_among_others(workbench, tmp_path, pooling):
+    made = workbench(model={"pooling": pooling})
+    if made.network.text.pooling.query is not None:
+        torch.nn.init.normal_(made.network.text.pooling.query.weight)
+    graphs.export(made.network, tmp_path, FeatureSet(made.dataset.features, made.dataset.clock))
+    quantise(tmp_path / "text_encoder.onnx", tmp_path / "small.onnx", sample(made.texts))
+    session = onnxruntime.InferenceSession(tmp_path / "small.onnx", providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(0)
+    ids = np.zeros((40, 40), np.int64)
+    mask = np.arange(40) < random.integers(2, 38, (40, 1))
+    ids[mask] = random.integers(5, 50, mask.sum())
+    together = session.run(["vector"], {"input_ids": ids, "attention_mask": mask.astype(np.int64)})[0]
+    for row, real, found in zip(ids, mask, together, strict=True):
+        alone = row[real][None]
+        feeds = {"input_ids": alone, "attention_mask": np.ones_like(alone)}
+        np.testing.assert_array_equal(session.run(["vector"], feeds)[0][0], found)
