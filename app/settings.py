@@ -20,9 +20,16 @@ PREFIX = "CHORUS_"
 FOREIGN = {"CHORUS_DATA"}  # where the tests find public data; nothing to the service
 PINS = r"^[0-9a-f]{64}(,[0-9a-f]{64})*$"
 SCHEMES = ("redis://", "rediss://", "unix://")
+FILE = "file://"
 
 
 def _redis_url(url: str) -> str:
+    """The URL itself, or what a file holds: the environment of a process is seen by more than the process."""
+    if url.startswith(FILE):
+        try:
+            url = Path(url.removeprefix(FILE)).read_text().strip()
+        except OSError as error:
+            raise ValueError(f"cannot be read: {error.strerror}") from error
     if not url.startswith(SCHEMES):
         raise ValueError(f"begin it with one of {', '.join(SCHEMES)}")
     Address(url)
@@ -77,7 +84,8 @@ class Settings(BaseSettings):
         None, ge=0, description="Tokens of texts encoded together, 0: each alone; unset, by the device."
     )
     redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
-        None, description="redis://, rediss:// or unix:// of a server; unset, an embedded one is started."
+        None,
+        description="redis://, rediss:// or unix:// of a server, file:// of a file with it; unset, one is started.",
     )
     redis_dir: Path | None = Field(
         None, description="Where the embedded Redis keeps its data; unset, it forgets at exit."

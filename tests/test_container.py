@@ -72,3 +72,18 @@ def test_the_service_reads_its_bundles_and_cannot_change_anything():
     assert service["read_only"]
     assert [volume for volume in service["volumes"] if not volume.endswith(":ro")] == []
     assert service["depends_on"]["redis"]["condition"] == "service_healthy"
+
+
+def test_a_service_without_keys_is_for_this_host_alone_and_no_secret_is_in_its_environment():
+    [port] = COMPOSE["services"]["service"]["ports"]
+    assert port.startswith("${CHORUS_ADDRESS:-127.0.0.1}:")
+    told = [
+        each for service in COMPOSE["services"].values() for each in service.get("environment", {}).values()
+    ]
+    assert not [each for each in told if "@" in each]
+
+
+@pytest.mark.parametrize("name", [name for name in COMPOSE["services"] if name != "training"])
+def test_what_stays_up_writes_to_its_volumes_alone(name):
+    assert COMPOSE["services"][name]["read_only"]
+    assert COMPOSE["services"][name].get("user", "not root, as the image says") != "root"

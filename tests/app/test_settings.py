@@ -71,7 +71,20 @@ def test_pins_are_hashes_with_commas():
         Settings.load(bundle_sha256=f"{one}, {other}")
 
 
-def test_a_password_in_a_url_is_not_told():
+@pytest.mark.parametrize("password", ["se@cret", "se/cret"])
+def test_a_password_in_a_url_is_not_told(password):
     with pytest.raises(SettingsError, match="CHORUS_REDIS_URL=redis://host") as error:
-        Settings.load(redis_url="redis://user:se@cret@host/0?colour=red")
+        Settings.load(redis_url=f"redis://user:{password}@host/0?colour=red")
     assert "cret" not in str(error.value)
+
+
+def test_the_url_of_redis_may_stand_in_a_file_and_is_not_told(tmp_path):
+    path = tmp_path / "url"
+    path.write_text("rediss://user:secret@host/0\n")
+    assert Settings(redis_url=f"file://{path}").redis_url == "rediss://user:secret@host/0"
+    path.write_text("user:secret@host")
+    with pytest.raises(SettingsError, match="url: begin it with one of redis://") as error:
+        Settings.load(redis_url=f"file://{path}")
+    assert "secret" not in str(error.value)
+    with pytest.raises(SettingsError, match="nothing: cannot be read: No such file"):
+        Settings.load(redis_url=f"file://{tmp_path}/nothing")
