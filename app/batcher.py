@@ -26,6 +26,7 @@ from app.stored import Row
 from model_store.engine import Engine
 
 TOKENS = 64  # of a text of some length
+ENDS, LETTERS = 2, 4  # tokens around a text, letters of a token
 HELD = 0.01  # seconds that a row may be kept back while others wait to be encoded
 
 
@@ -52,7 +53,7 @@ class Done(NamedTuple):
 
 
 class Batcher:
-    """Texts in, rows out; it is full when `most` wait. `tokens`: of one run with padding, 0: each text alone."""
+    """Texts in, rows out. `most`: tokens that may wait; `tokens`: of one run with padding, 0: each text alone."""
 
     def __init__(self, engine: Engine, metrics: Metrics, *, threads: int, most: int, tokens: int = 0) -> None:
         self._engine = engine
@@ -61,6 +62,7 @@ class Batcher:
         self._tokens = tokens
         self._takers = threads if engine.device == "cpu" else 1  # who could run what waits at the same time
         self._waiting, self._together = metrics.waiting, metrics.together
+        self._ahead = metrics.tokens_waiting
         self._encodes = metrics.encodes.labels("text")
         self._waits = metrics.queues.labels("texts")
         self._queue: SimpleQueue[Asked | None] = SimpleQueue()
@@ -71,10 +73,10 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    @property
-    def full(self) -> bool:
-        """Whether so many texts wait that another one would wait too long."""
-        return self._queue.qsize() >= self._most
+    def takes(self, texts: Sequence[str]) -> bool:
+        """Whether texts that come together would not wait too long: all or none; all where nothing waits."""
+        ahead = self._ahead.value
+        return ahead == 0.0 or ahead + sum(map(self._cost, texts)) <= self._most
 
     @property
     def abreast(self) -> int:
@@ -85,6 +87,7 @@ class Batcher:
         """The row of a text: its vector and the outputs of the item-only tasks, (d + W,)."""
         row: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
         self._waiting.inc()
+        self._ahead.inc(self._cost(text))
         self._queue.put(Asked(text, row, time.perf_counter()))
         return row
 
@@ -138,6 +141,7 @@ class Batcher:
         try:
             while asked := self._queue.get(block=wait):
                 self._waiting.dec()
+                self._ahead.inc(-self._cost(asked.text))
                 if asked.row.cancelled():  # nobody waits for it any more
                     continue
                 self._waits.observe(time.perf_counter() - asked.since)
@@ -148,6 +152,10 @@ class Batcher:
         except Empty:
             pass
         return None
+
+    def _cost(self, text: str) -> int:
+        """Tokens of a text, by its length: it is cut into them when its turn comes."""
+        return min(ENDS + len(text) // LETTERS, self._engine.manifest.max_tokens)
 
     def _tell(self, done: Sequence[Done]) -> None:
         """Hand over what is done on the event loop."""

@@ -215,7 +215,7 @@ def _run(settings: Settings, work: Callable[[Model, Metrics], Coroutine[Any, Any
     """
     patient = {
         "redis_timeout_ms": max(settings.redis_timeout_ms, PATIENCE_MS),
-        "max_waiting_texts": sys.maxsize,
+        "max_waiting_tokens": sys.maxsize,
     }
     settings = settings.model_copy(update=patient)
 

@@ -68,7 +68,10 @@ class Metrics:
             "cache_singleflight_shared_total", "Waits for an encode already begun.", "cache"
         )
         self.encodes = counters("encodes_total", "Runs of the text and the user encoder.", "encoder")
-        self.waiting = gauge("texts_waiting", "Texts that wait to be encoded.", "sum")
+        self.waiting, self.tokens_waiting = (
+            gauge("texts_waiting", "Texts that wait to be encoded.", "sum"),
+            gauge("tokens_waiting", "Their tokens, by the length of the texts.", "sum"),
+        )
         self.together = histogram("texts_together", "Texts of one run of the encoder.", bounds=SIZES)
         self.redis = histograms("redis_duration_seconds", "One round trip to Redis.", "op", bounds=SECONDS)
         self.redis_errors = counters("redis_errors_total", "Round trips that failed, commands refused.", "op")

@@ -107,7 +107,7 @@ async def build(settings: Settings, link: Link, metrics: Metrics, pace: Pace | N
             engine,
             metrics,
             threads=threads,
-            most=settings.max_waiting_texts,
+            most=settings.max_waiting_tokens,
             tokens=_tokens(settings, engine),
         ),
         heads=Threads(threads, "heads"),

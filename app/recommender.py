@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from app.admission import HEAD
 from app.batcher import Batcher
 from app.catalogue import Catalogue
 from app.labels import Label
@@ -27,7 +28,7 @@ from app.slates import Slates
 from app.state import Found, State
 from app.stored import Row, Stored
 from app.texts import Texts
-from app.turns import Turns
+from app.turns import Finish, Turns
 from app.users import Users
 from model_store.engine import Engine, cores
 from model_store.parts import Rows
@@ -74,9 +75,10 @@ class Recommender:
         self._ranker = Ranker(
             scorer, catalogue, clock=engine.clock, slates=self._slates, moments=self._moments, metrics=metrics
         )
-        line = metrics.candidates_waiting, metrics.queues.labels("heads")
-        self._best = Turns(self._ranker.best, *line, most=AT_ONCE)
-        self._all = Turns(self._ranker.all, *line, most=AT_ONCE)
+        self._waiting = metrics.candidates_waiting
+        waits = metrics.queues.labels("heads")
+        self._best = Turns(self._ranker.best, self._waiting, waits, most=AT_ONCE)
+        self._all = Turns(self._ranker.all, self._waiting, waits, most=AT_ONCE)
         self._texts = Texts(pools.texts, metrics, size=settings.local_cache, keep=state.keep_text)
         self._users = Users(engine, catalogue, pool=pools.heads, metrics=metrics, size=settings.local_cache)
 
@@ -138,10 +140,23 @@ class Recommender:
         return self._alone.served(stacked, list(self._alone.tasks), {})
 
     async def _each(self, asks: Sequence[Ask], turns: Turns, stages: Stages) -> list[Answer]:
-        learned = await self.learn(asks, stages)
-        known = await self._retrieved(asks, learned, stages) if self._moments.counted else learned
-        with stages("heads"):
-            return await self._answers(asks, known, turns)
+        """Little work is done here and now: handing it to a thread costs as much as the heads of 100 candidates."""
+        known = await self.learn(asks, stages)
+        given = [AT_ONCE + 1 if ask.candidates is None else len(ask.candidates.ids) for ask in asks]
+        if sum(given) <= AT_ONCE:
+            with stages("heads"):
+                return await turns.answers(asks, known, sum(given))
+        work = sum(HEAD if ask.candidates is None else len(ask.candidates.ids) for ask in asks)
+        self._waiting.inc(
+            work
+        )  # as it was admitted: of the threads' work too no more is than can be done in time
+        try:
+            if self._moments.counted:
+                known = await self._retrieved(asks, known, stages)
+            with stages("heads"):
+                return await self._spread(asks, known, turns.finish, given)
+        finally:
+            self._waiting.inc(-work)
 
     async def _fetch(self, asks: Sequence[Ask], rows: Sequence[Rows | None]) -> Found:
         """What Redis knows of users, texts and given candidates, which are at rows of the catalogue."""
@@ -235,14 +250,13 @@ class Recommender:
             known[n] = replace(one, rows=each)
         return known
 
-    async def _answers(self, asks: Sequence[Ask], known: Sequence[Known], turns: Turns) -> list[Answer]:
-        """Little work is done here and now: handing it to a thread costs as much as the heads of 100 candidates."""
-        given = [AT_ONCE + 1 if ask.candidates is None else len(ask.candidates.ids) for ask in asks]
-        if sum(given) <= AT_ONCE:
-            return await turns.answers(asks, known, sum(given))
+    async def _spread(
+        self, asks: Sequence[Ask], known: Sequence[Known], finish: Finish, sizes: Sequence[int]
+    ) -> list[Answer]:
+        """Asks with so many candidates, answered on threads."""
         loop = asyncio.get_running_loop()
-        shares = _shared(given, cores())
-        work = (loop.run_in_executor(self._pool, turns.finish, asks[share], known[share]) for share in shares)
+        shares = _shared(sizes, cores())
+        work = (loop.run_in_executor(self._pool, finish, asks[share], known[share]) for share in shares)
         return [answer for part in await asyncio.gather(*work) for answer in part]
 
 

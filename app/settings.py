@@ -77,8 +77,8 @@ class Settings(BaseSettings):
         le=60_000,
         description="Longest wait for others' work in a burst; overload is held to a tenth.",
     )
-    max_waiting_texts: int = Field(
-        1_024, ge=1, description="Texts that wait to be encoded, beyond which new ones are refused."
+    max_waiting_tokens: int = Field(
+        16_384, ge=1, description="Tokens of texts that may wait to be encoded; new texts beyond are refused."
     )
     batch_tokens: int | None = Field(
         None, ge=0, description="Tokens of texts encoded together, 0: each alone; unset, by the device."

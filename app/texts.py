@@ -48,7 +48,8 @@ class Texts:
         """
         rows = {text: self._known(text, found) for text in texts}
         cold = [text for text, row in rows.items() if row is None]
-        if self._batcher.full and not all(text in self._flights for text in cold):
+        new = [text for text in cold if text not in self._flights]
+        if new and not self._batcher.takes(new):
             raise Overloaded("too many texts wait to be encoded; try again")
         encoded = await asyncio.gather(*map(self._join, cold))
         known = {text: row for text, row in rows.items() if row is not None}

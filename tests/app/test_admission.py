@@ -1,4 +1,5 @@
 import asyncio
+import threading
 
 import pytest
 from hypothesis import given
@@ -6,6 +7,8 @@ from hypothesis import strategies as st
 
 from app.admission import BYTES, HEAD, JOBS, Admission
 from app.metrics import Metrics
+from model_store.engine import cores
+from tests.live import eventually_async, serving
 
 WAIT = 0.2
 ROOM = WAIT / 1e-6  # candidates that a burst may make wait, before anything was learned
@@ -138,3 +141,30 @@ def test_when_overload_has_passed_a_burst_is_taken_again():
 
     overload, burst = asyncio.run(run())
     assert burst > 3 * overload
+
+
+def test_candidates_on_other_threads_are_work_that_waits(settings):
+    """All that is not refused at once has been counted, and nothing is left of it."""
+
+    async def run():
+        async with serving(settings) as (client, service):
+            end, waiting = threading.Event(), service.metrics.candidates_waiting
+            for _ in range(cores()):
+                service.model.pools.heads.submit(end.wait)
+            asked = asyncio.create_task(client.post("/recommend", json={"history": [], "k": 1}))
+            try:
+                await eventually_async(lambda: _is(waiting.value == HEAD))
+                late = await client.post(
+                    "/recommend", json={"history": [], "k": 1}, headers={"X-Request-Timeout-Ms": "50"}
+                )
+                during = waiting.value
+            finally:
+                end.set()
+            return (await asked).status_code, late.status_code, during, waiting.value
+
+    taken, late, during, after = asyncio.run(run())
+    assert (taken, late, during, after) == (200, 504, HEAD, 0)
+
+
+async def _is(true):
+    return true

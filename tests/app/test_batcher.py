@@ -3,6 +3,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import generate_latest
 
 from app.batcher import Batcher
@@ -130,17 +132,45 @@ def test_a_batch_takes_more_texts_abreast_than_threads_that_run_them_alone(engin
 
 
 def test_what_waits_is_counted(engine):
-    with opened(engine, threads=0, most=5) as (batcher, metrics):
+    async def run(batcher):
+        for text in TEXTS[:4]:
+            batcher.encode(text)
 
-        async def run():
-            for text in TEXTS[:4]:
+    with opened(engine, threads=0) as (batcher, metrics):
+        asyncio.run(run(batcher))
+    assert metrics.waiting.value == 4
+    assert metrics.tokens_waiting.value == sum(2 + len(text) // 4 for text in TEXTS[:4])
+
+
+@given(st.lists(st.text(max_size=300), min_size=1, max_size=20))
+def test_texts_that_come_together_get_the_verdict_of_as_many_that_come_alone(engine, texts):
+    """Behind another one, for nobody is refused where nothing waits."""
+
+    async def run(batcher):
+        assert batcher.takes(texts)
+        batcher.encode("the first")
+        together, alone = batcher.takes(texts), []
+        for text in texts:
+            alone.append(batcher.takes([text]))
+            if alone[-1]:
                 batcher.encode(text)
-            before = batcher.full
-            batcher.encode(TEXTS[4])
-            return before, batcher.full
+        return together, all(alone)
 
-        assert asyncio.run(run()) == (False, True)
-        assert metrics.waiting.value == 5
+    with opened(engine, threads=0, most=100) as (batcher, _):
+        together, alone = asyncio.run(run(batcher))
+    assert together == alone
+
+
+def test_nothing_waits_once_all_are_encoded_or_nobody_wants_them(engine):
+    async def run(batcher):
+        rows = [batcher.encode(text) for text in TEXTS]
+        for row in rows[::2]:
+            row.cancel()
+        await asyncio.gather(*rows[1::2])
+
+    with opened(engine) as (batcher, metrics):
+        asyncio.run(run(batcher))
+        eventually(lambda: metrics.tokens_waiting.value == metrics.waiting.value == 0)
 
 
 def test_a_text_that_cannot_be_encoded_fails_alone(engine):

@@ -11,7 +11,7 @@ from app.texts import Texts, digest
 from model_store.bundle import Bundle
 from model_store.engine import Engine
 
-MOST = 10
+WAITING, MOST = 10, 30  # texts of three tokens
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +78,7 @@ def test_where_too_many_wait_a_new_text_is_refused_and_one_under_way_is_joined(e
     with opened(engine, threads=0) as (texts, _):
 
         async def run():
-            crowd = [asyncio.ensure_future(texts.rows([f"text {n}"], {})) for n in range(MOST)]
+            crowd = [asyncio.ensure_future(texts.rows([f"text {n}"], {})) for n in range(WAITING)]
             await asyncio.sleep(0)
             joined = asyncio.ensure_future(texts.rows(["text 7"], {}))
             with pytest.raises(Overloaded, match="try again") as refused:
