@@ -20,7 +20,7 @@ ENOUGH = 50
 
 
 def calibrate(network: Network, dataset: Dataset, predictions: Predictions) -> None:
-    """Set the readout of every task but multilabel ones; with fewer than ENOUGH labels it stays as it is."""
+    """Set the readout of every task but multilabel ones and grades; with fewer than ENOUGH labels it stays."""
     for task in dataset.tasks:
         if task.type == "multilabel":
             continue
@@ -29,7 +29,7 @@ def calibrate(network: Network, dataset: Dataset, predictions: Predictions) -> N
         logits = predictions.logits[task.name][has].astype(np.float64)
         if task.type == "binary":
             network.readout.set(task.name, *temperature(logits.reshape(-1), labels[has]))
-        elif has.sum() < ENOUGH:
+        elif has.sum() < ENOUGH or task.name in network.readout.grades:
             continue
         elif task.type == "quantile":
             _shift(network.readout, task, logits, labels[has])

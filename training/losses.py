@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from model_store.manifest import Task
+from training.errors import ConfigError
 from training.model.readout import Readout
 from training.sections import TaskConfig
 
@@ -105,7 +106,32 @@ class Losses:
             surprise = surprise * (1.0 - torch.exp(-surprise)) ** FOCUS
         return surprise.mean()
 
+    def _ordinal(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
+        """The surprise at a grade: -log(σ(a) - σ(b)), which is -log σ(a) - log σ(-b) - log(1 - exp(b - a))."""
+        grades = labels.new_tensor(self._readout.grades[name])
+        ends = labels.new_tensor([torch.inf])
+        cuts = torch.cat([-ends, self._readout.cuts(name), ends])
+        place = torch.searchsorted(grades, labels)
+        above, below = logits - cuts[place], logits - cuts[place + 1]
+        gap = cuts[place + 1] - cuts[place]
+        chance = functional.logsigmoid(above) + functional.logsigmoid(-below) + torch.log(-torch.expm1(-gap))
+        return -chance.mean()
+
+    def _grade(self, name: str, labels: NDArray[np.float64]) -> float:
+        """Let the cuts begin at the grades' shares; the surprise of a constant."""
+        grades = np.array(self._readout.grades[name])
+        strange = np.setdiff1d(labels, grades)
+        if len(strange):
+            raise ConfigError(f"tasks.{name}.grades: {strange[0]:g} is a label but no grade; add it")
+        shares = np.bincount(np.searchsorted(grades, labels), minlength=len(grades)) / max(len(labels), 1)
+        self._readout.cut(name, torch.from_numpy(shares).float())
+        if len(labels):
+            self._readout.bound(name, float(labels.min()), float(labels.max()))
+        return float(-(shares * np.log(np.maximum(shares, 1e-12))).sum())
+
     def _regression(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
+        if name in self._readout.grades:
+            return self._ordinal(name, logits, labels)
         target = self._readout.standardised(name, labels)
         kind = self._configs[name].loss
         if kind == "mae":
@@ -115,6 +141,8 @@ class Losses:
         return functional.mse_loss(logits, target)
 
     def _standardise(self, name: str, labels: NDArray[np.float64], config: TaskConfig) -> float:
+        if config.grades:
+            return self._grade(name, labels)
         values = np.log1p(labels) if config.transform == "log1p" else labels
         std = float(values.std()) if len(values) else 1.0
         self._readout.set(name, max(std, 1e-6), float(values.mean()) if len(values) else 0.0)

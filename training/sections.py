@@ -10,7 +10,9 @@ from model_store.windows import Window
 Paths = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
-LOSSES = {"mae": "regression", "huber": "regression", "focal": "binary"}  # the type that a loss is for
+LOSSES = {  # the type that a loss is for
+    "mae": "regression", "huber": "regression", "ordinal": "regression", "focal": "binary",
+}  # fmt: skip
 RETRIEVAL = "retrieval"  # the name of its loss among those of the tasks
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -103,7 +105,8 @@ class TaskConfig(Section):
     clock: ClockKind | None = None
     transform: Literal["none", "log1p"] = "none"
     quantiles: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = Field((0.1, 0.5, 0.9), min_length=1)
-    loss: Literal["default", "mae", "huber", "focal"] = "default"
+    loss: Literal["default", "mae", "huber", "ordinal", "focal"] = "default"
+    grades: tuple[float, ...] = ()
     given: str | None = None
     ranking: bool = True
     weight: float = Field(default=1.0, ge=0.0)
@@ -125,8 +128,17 @@ class TaskConfig(Section):
             raise ValueError(f'loss = "{self.loss}" is for type = "{LOSSES[self.loss]}"')
         if self.given and (self.type != "binary" or self.inputs in ("item", "text")):
             raise ValueError("given is for binary tasks that score an item for a user or a query")
+        self._check_grades()
         self._check_quantiles()
         return self
+
+    def _check_grades(self) -> None:
+        if (self.loss == "ordinal") != bool(self.grades):
+            raise ValueError('loss = "ordinal" and grades, such as [1, 2, 3, 4, 5], go together')
+        if self.grades and (len(self.grades) < 2 or list(self.grades) != sorted(set(self.grades))):
+            raise ValueError("grades must be two at least and ascend, each once, as in [1, 2, 3, 4, 5]")
+        if self.grades and (self.transform != "none" or self.inputs in ("item", "text")):
+            raise ValueError("grades are of an item for a user or a query, without a transform")
 
     def _check_quantiles(self) -> None:
         if self.type != "quantile":

@@ -7,6 +7,7 @@ import pytest
 import torch
 from rich.progress import Progress
 
+from tests.training import toy
 from training.batches import Batches
 from training.errors import ConfigError
 from training.evaluate import measure
@@ -229,3 +230,18 @@ def test_the_objective_of_retrieval_is_weighed_as_a_task_and_learned(
     assert records[-1]["losses"]["retrieval"] < records[0]["losses"]["retrieval"]
     assert "retrieval" in records[0]["weights"]
     assert bench.network.fetched == tuple(bench.network.search.slopes.tolist())
+
+
+def test_grades_are_learned_with_their_cuts_and_served_between_the_ends(workbench, train, tmp_path):
+    grades = sorted({float(row["dwell"]) for row in toy.log() if row["dwell"]})
+    tasks = {"dwell": {"type": "regression", "label": "dwell", "loss": "ordinal", "grades": grades}}
+    bench = workbench(tasks=tasks, training={"epochs": 5, "balance": "upgrad"})
+    prepare(bench.network, bench.dataset)
+    before = bench.network.readout.cuts("dwell").clone()
+    train(bench)
+    losses = [record["losses"]["dwell"] for record in log(tmp_path)]
+    assert losses[-1] < losses[0]
+    assert not torch.equal(bench.network.readout.cuts("dwell"), before)
+    represented = represent(bench.network, bench.dataset, bench.texts)
+    values = predict(bench.network, bench.dataset, represented, "test").values["dwell"]
+    assert grades[0] <= values.min() < values.max() <= grades[-1]

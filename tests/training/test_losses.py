@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from model_store.manifest import Task
+from training.errors import ConfigError
 from training.losses import FLOOR, Losses, pinball
 from training.model.readout import Readout
 from training.sections import TaskConfig
@@ -267,3 +268,52 @@ def test_the_focal_loss_is_the_papers_in_units_of_the_best_constant():
     best = min(by_hand(torch.full((5,), chance)) for chance in np.linspace(0.01, 0.99, 981))
     expected = by_hand(torch.sigmoid(logits[:, 0])) / best
     assert losses.task("click", logits, wanted).item() == pytest.approx(expected.item(), rel=1e-3)
+
+
+def ordinal(labels: np.ndarray) -> tuple[Losses, Readout]:
+    config = TaskConfig(type="regression", label="x", loss="ordinal", grades=(1.0, 2.0, 3.0, 5.0))
+    task = (Task(name="stars", type="regression"),)
+    readout = Readout(task, {"stars": config})
+    losses = Losses(task, {"stars": config}, readout)
+    losses.prepare("stars", labels)
+    return losses, readout
+
+
+STARS = np.array([1.0, 2.0, 2.0, 5.0, 5.0, 5.0, 3.0, 5.0, NAN])
+
+
+def test_grades_begin_at_their_shares_and_a_head_that_says_nothing_loses_one_and_serves_the_mean():
+    losses, readout = ordinal(STARS)
+    nothing = torch.zeros(9, 1)
+    assert losses.task("stars", nothing, torch.from_numpy(STARS).float()).item() == pytest.approx(
+        1.0, abs=1e-4
+    )
+    assert readout("stars", nothing[:1]).item() == pytest.approx(np.nanmean(STARS), rel=1e-4)
+
+
+def test_the_loss_of_grades_is_the_surprise_of_the_cumulative_link_model():
+    losses, readout = ordinal(STARS)
+    logits, known = torch.randn(8, 1), torch.from_numpy(STARS[:8])
+    below = torch.sigmoid(readout.cuts("stars") - logits)  # chance of a grade at or below each cut
+    chances = torch.diff(torch.cat([torch.zeros(8, 1), below, torch.ones(8, 1)], dim=1), dim=1)
+    places = torch.searchsorted(torch.tensor([1.0, 2.0, 3.0, 5.0]).double(), known)
+    surprise = -torch.log(chances.gather(1, places[:, None])).mean().item()
+    shares = np.array([1, 2, 1, 4]) / 8
+    expected = surprise / -(shares * np.log(shares)).sum()
+    assert losses.task("stars", logits, known.float()).item() == pytest.approx(expected, rel=1e-4)
+    served = (chances * torch.tensor([1.0, 2.0, 3.0, 5.0])).sum(dim=1)
+    torch.testing.assert_close(readout("stars", logits)[:, 0], served, rtol=1e-4, atol=1e-5)
+
+
+def test_cuts_learn_and_stay_in_order():
+    losses, readout = ordinal(STARS)
+    losses.task("stars", torch.randn(9, 1), torch.from_numpy(STARS).float()).backward()
+    assert readout.raw["stars"].grad.abs().min() > 0
+    with torch.no_grad():
+        readout.raw["stars"].normal_(std=5.0)
+    assert (readout.cuts("stars").diff() > 0).all()
+
+
+def test_a_label_that_is_no_grade_is_named():
+    with pytest.raises(ConfigError, match=r"tasks\.stars\.grades: 4 is a label but no grade"):
+        ordinal(np.array([1.0, 4.0]))

@@ -19,6 +19,9 @@ def made(config: Config, network: Network) -> Balance:
     kind, own = config.training.balance, {name: task.weight for name, task in config.tasks.items()}
     if config.retrieval:
         own[RETRIEVAL] = config.retrieval.weight
+    heads = [
+        each for part in (network.heads, network.text_heads, network.readout) for each in part.parameters()
+    ]
     if kind in WEIGHTINGS:
-        return Surgery(own, kind, [*network.heads.parameters(), *network.text_heads.parameters()])
+        return Surgery(own, kind, heads)
     return Scalar(own, kind) if kind in SCALARIZERS else ALONE[kind](own)

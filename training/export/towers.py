@@ -21,6 +21,8 @@ STEEP = 80.0  # how far a gate may be over the first one's: float32 knows no mor
 
 def link(task: Task, readout: Readout) -> str:
     """What is put on a task's scaled logits; tasks side by side that have the same are served at once."""
+    if task.name in readout.grades:
+        return f"6 grades {task.name}"
     if task.type == "regression":
         return "1 grown" if readout.log[task.name] else "2 value"
     if task.name in readout.given:
@@ -179,8 +181,17 @@ class Towers:
             logits = self._quantiles(first, logits)
         if self._readout.log[first.name]:
             logits = sheet.node("Sub", sheet.node("Exp", logits), sheet.constant(1.0))
+        if first.name in self._readout.grades:
+            logits = self._expected(first.name, logits)
         low, high = ([[self._calibration(task)[end] for task in tasks]] for end in (2, 3))
         return sheet.node("Min", sheet.node("Max", logits, sheet.constant(low)), sheet.constant(high))
+
+    def _expected(self, name: str, logits: str) -> str:
+        """The expected grade (n, 1)."""
+        sheet, grades = self._sheet, np.array(self._readout.grades[name])
+        over = sheet.node("Sub", logits, sheet.constant(array(self._readout.cuts(name))[None]))
+        gaps = np.diff(grades)[:, None]
+        return sheet.affine(sheet.node("Sigmoid", over), gaps, sheet.constant(grades[:1]))
 
     def _quantiles(self, task: Task, levels: str) -> str:
         """Standardised quantiles in order, calibrated, in units."""

@@ -28,6 +28,7 @@ TASKS = tuple(
     for kind in reversed(KINDS)  # in another order than that of the columns
     for name, type_, classes, quantiles in (
         ("after", "binary", (), ()),
+        ("stars", "regression", (), ()),
         ("grown", "regression", (), ()),
         ("classes", "multiclass", ("a", "b", "c"), ()),
         ("levels", "quantile", (), (0.1, 0.5, 0.9)),
@@ -48,12 +49,15 @@ def made(tasks=TASKS, **model) -> tuple[PairHeads, Readout]:
         task.name: TaskConfig(
             type=task.type, label="any", inputs=task.inputs,
             transform=grown.get(task.name.rpartition("_")[2], "none"),
+            **({"loss": "ordinal", "grades": (1.0, 2.0, 4.0)} if "stars" in task.name else {}),
             given=task.name.replace("after", "chance") if "after" in task.name else None,
         )
         for task in tasks
     }  # fmt: skip
     readout = Readout(tasks, told)
     heads = PairHeads(tasks, model, F, given=readout.given).eval()
+    for raw in readout.raw.values():
+        torch.nn.init.normal_(raw)
     for number, task in enumerate(tasks):
         scale, shift = 0.3 + 0.1 * number, 0.05 * number
         readout.set(task.name, scale, shift)
