@@ -22,6 +22,7 @@ from app.tally import Tally
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 FINE = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+KEPT, SHARE = 0.05, 0.2  # of the time to a deadline, seconds and part, for what must be done at the end
 UNIT = tuple(step / 20 for step in range(1, 21))
 
 
@@ -185,6 +186,14 @@ class Stages:
         """Raises Expired or Gone if it is too late for anything more."""
         if time.perf_counter() > self.until:
             raise self.late()
+
+    @property
+    def spare(self) -> float | None:
+        """Seconds that may go by until what can be left out must be, for the rest to be done in time; None: any."""
+        if self.until == inf:
+            return None
+        left = self.until - time.perf_counter()
+        return left - min(KEPT, left * SHARE)
 
     def late(self) -> Expired | Gone:
         """Why no stage begins any more."""

@@ -44,6 +44,12 @@ class Ask:
         return self.user_id if self.history is None else None
 
     @property
+    def spare(self) -> str | None:
+        """The query, if there is an answer without it: given candidates, ranked for the user alone."""
+        known = self.user_id is not None or self.history is not None
+        return self.query if known and self.candidates is not None else None
+
+    @property
     def texts(self) -> list[str]:
         """Texts that this question brings."""
         cold = self.candidates.texts if self.candidates else ()

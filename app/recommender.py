@@ -87,21 +87,30 @@ class Recommender:
         self._ranker.carry(label)
 
     async def rank(self, asks: Sequence[Ask], stages: Stages) -> list[Answer]:
-        """The best k of each ask; one that fails does not fail the others."""
-        return await self._each(asks, self._best, stages)
+        """The best k of each ask; one that fails does not fail the others.
+
+        Near the deadline a query that still waits to be encoded is left out, where that leaves an answer.
+        """
+        return await self._each(asks, await self.learn(asks, stages, hurry=True), self._best, stages)
 
     async def score(self, asks: Sequence[Ask], stages: Stages) -> list[Answer]:
         """Every candidate of each ask, a list of its own, in the order given; all must be known, none is left out."""
-        return await self._each(asks, self._all, stages)
+        return await self._each(asks, await self.learn(asks, stages), self._all, stages)
 
-    async def learn(self, asks: Sequence[Ask], stages: Stages) -> list[Known]:
-        """What has to be known of each ask, from one round trip to Redis and what is computed."""
+    async def learn(self, asks: Sequence[Ask], stages: Stages, *, hurry: bool = False) -> list[Known]:
+        """What has to be known of each ask, from one round trip to Redis and what is computed.
+
+        hurry: all of it, or near the deadline all that there is no answer without.
+        """
         rows = [
             None if ask.candidates is None else self._catalogue.places(ask.candidates.ids) for ask in asks
         ]
         with stages("redis"):
             found = await self._fetch(asks, rows)
-        return await self._learned(asks, rows, found=found, stages=stages)
+        drafts = [self._draft(ask, each, found) for ask, each in zip(asks, rows, strict=True)]
+        texts = await self._read(drafts, found, stages, hurry=hurry)
+        users = await self._vectors(drafts, texts, stages)
+        return [self._known(draft, user, texts, found) for draft, user in zip(drafts, users, strict=True)]
 
     async def counted(self, known: Sequence[Known], rows: Rows) -> list[Known]:
         """The same with what was counted live of rows of the catalogue, if the features read it."""
@@ -139,9 +148,10 @@ class Recommender:
         stacked = np.stack([rows[text][self._manifest.dimension :] for text in texts])
         return self._alone.served(stacked, list(self._alone.tasks), {})
 
-    async def _each(self, asks: Sequence[Ask], turns: Turns, stages: Stages) -> list[Answer]:
+    async def _each(
+        self, asks: Sequence[Ask], known: list[Known], turns: Turns, stages: Stages
+    ) -> list[Answer]:
         """Little work is done here and now: handing it to a thread costs as much as the heads of 100 candidates."""
-        known = await self.learn(asks, stages)
         given = [AT_ONCE + 1 if ask.candidates is None else len(ask.candidates.ids) for ask in asks]
         if sum(given) <= AT_ONCE:
             with stages("heads"):
@@ -174,14 +184,20 @@ class Recommender:
             items=_once(given) if self._moments.counted else (),
         )
 
-    async def _learned(
-        self, asks: Sequence[Ask], rows: Sequence[Rows | None], *, found: Found, stages: Stages
-    ) -> list[Known]:
-        """The user's past and vector and every text's row: remembered, found in Redis or computed."""
-        drafts = [self._draft(ask, each, found) for ask, each in zip(asks, rows, strict=True)]
-        texts = await self._rows(_once(text for draft in drafts for text in draft.texts), found, stages)
-        users = await self._vectors(drafts, texts, stages)
-        return [self._known(draft, user, texts, found) for draft, user in zip(drafts, users, strict=True)]
+    async def _read(
+        self, drafts: Sequence[Draft], found: Found, stages: Stages, *, hurry: bool
+    ) -> dict[str, Row]:
+        """The row of every text that is needed; of those that can be spared, if they are there in time."""
+        texts = _once(text for draft in drafts for text in draft.texts)
+        spared = {draft.ask.spare for draft in drafts} if hurry else set()
+        if spared.isdisjoint(texts):
+            return await self._rows(texts, found, stages)
+        try:
+            async with asyncio.timeout(stages.spare):
+                return await self._rows(texts, found, stages)
+        except TimeoutError:  # those that waited have left the line
+            needed = (text for draft in drafts for text in draft.texts if text != draft.ask.spare)
+            return await self._rows(_once(needed), found, stages)
 
     def _draft(self, ask: Ask, rows: Rows | None, found: Found) -> Draft:
         """What is at hand of one ask."""
@@ -213,13 +229,15 @@ class Recommender:
 
     def _known(self, draft: Draft, user: Row, texts: Mapping[str, Row], found: Found) -> Known:
         ask = draft.ask
+        query = texts.get(ask.query) if ask.query is not None else None
+        late = ask.query is not None and query is None
         return Known(
             past=draft.past,
             user=user,
-            query=None if ask.query is None else texts[ask.query][: self._manifest.dimension],
+            query=None if query is None else query[: self._manifest.dimension],
             texts=texts,
             cache=draft.cache,
-            without=self.without() if found.away else (),
+            without=(*(self.without() if found.away else ()), *(("query",) if late else ())),
             lists=() if ask.bundled else found.shown.get(ask.user_id or "", ()),
             live=None if ask.bundled else found.live,
             rows=draft.rows,

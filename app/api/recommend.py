@@ -47,8 +47,8 @@ class RecommendAnswer(BaseModel):
         description="Candidates that are not in the catalogue and brought no text."
     )
     degraded: list[str] = Field(
-        description="What was done without while Redis was away: `cache` (histories and vectors), "
-        "`statistics` (what was counted and shown since the bundle was made)."
+        description="What was done without: while Redis was away `cache` (histories and vectors) and `statistics` "
+        "(what was counted and shown since the bundle was made); near the deadline `query`."
     )
 
 

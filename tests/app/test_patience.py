@@ -9,6 +9,7 @@ import pytest
 from app.errors import Expired, Gone, Invalid
 from app.metrics import Metrics, Stages
 from app.patience import MOST, SOCKET, Patience, arrival, deadline
+from model_store.bundle import Bundle
 from tests.app.test_intake import served
 from tests.live import eventually_async, serving
 
@@ -225,6 +226,36 @@ def test_what_came_while_the_loop_was_busy_is_told_so_without_being_read(setting
             return head, service.metrics.expired.labels("read").value
 
     assert asyncio.run(run()) == (b"HTTP/1.1 504 Gateway Timeout\r\n", 1)
+
+
+def test_near_the_deadline_given_candidates_are_ranked_for_the_user_alone(settings, bundle):
+    """As if nothing had been asked for, and the query leaves the line."""
+    ids, moment = list(Bundle.open(bundle).items.ids[:20]), {"timestamp": "2026-01-01T00:00:00Z"}
+    body = {"user_id": "hurried", "candidates": ids, "k": 5, "context": moment}
+    told = {"X-Request-Timeout-Ms": "400"}
+    wide = settings.model_copy(update={"max_waiting_tokens": 1_000_000})
+
+    async def run():
+        async with served(wide) as (service, server), httpx.AsyncClient(base_url=server.address) as client:
+            alone = await client.post("/recommend", json=body)
+            before, texts = encodes(service), service.model.pools.texts
+            rows = [texts.encode(f"a very long line, number {number}") for number in range(20_000)]
+            partial = await client.post("/recommend", json=body | {"query": "not in time"}, headers=told)
+            entries = {"requests": [body | {"query": "neither"}, body]}
+            both = await client.post("/recommend/batch", json=entries, headers=told)
+            found = await client.post("/recommend", json={"user_id": "hurried", "query": "no"}, headers=told)
+            for row in rows:
+                row.cancel()
+            await eventually_async(lambda: _is(service.metrics.tokens_waiting.value == 0))
+            late = sum(row.done() and not row.cancelled() for row in rows)
+            return alone, partial, both, found, encodes(service) - before - late
+
+    alone, partial, both, found, others = asyncio.run(run())
+    assert (partial.status_code, partial.json()["degraded"]) == (200, ["query"])
+    assert partial.json()["items"] == alone.json()["items"]
+    assert [result["degraded"] for result in both.json()["results"]] == [["query"], []]
+    assert found.status_code == 504
+    assert others == 0
 
 
 def test_events_have_no_deadline_for_they_may_have_been_stored(client):
