@@ -238,7 +238,7 @@ def test_near_the_deadline_given_candidates_are_ranked_for_the_user_alone(settin
     async def run():
         async with served(wide) as (service, server), httpx.AsyncClient(base_url=server.address) as client:
             alone = await client.post("/recommend", json=body)
-            before, texts = encodes(service), service.model.pools.texts
+            texts = service.model.pools.texts
             rows = [texts.encode(f"a very long line, number {number}") for number in range(20_000)]
             partial = await client.post("/recommend", json=body | {"query": "not in time"}, headers=told)
             entries = {"requests": [body | {"query": "neither"}, body]}
@@ -247,15 +247,14 @@ def test_near_the_deadline_given_candidates_are_ranked_for_the_user_alone(settin
             for row in rows:
                 row.cancel()
             await eventually_async(lambda: _is(service.metrics.tokens_waiting.value == 0))
-            late = sum(row.done() and not row.cancelled() for row in rows)
-            return alone, partial, both, found, encodes(service) - before - late
+            return alone, partial, both, found, service.model.recommender.recent
 
-    alone, partial, both, found, others = asyncio.run(run())
+    alone, partial, both, found, encoded = asyncio.run(run())
     assert (partial.status_code, partial.json()["degraded"]) == (200, ["query"])
     assert partial.json()["items"] == alone.json()["items"]
     assert [result["degraded"] for result in both.json()["results"]] == [["query"], []]
     assert found.status_code == 504
-    assert others == 0
+    assert not {"not in time", "neither", "no"} & set(encoded)
 
 
 def test_events_have_no_deadline_for_they_may_have_been_stored(client):
