@@ -99,6 +99,8 @@ class Server(uvicorn.Server):
             self.should_exit = True
         elif not self._announced and self._service.name:
             self._announced = True
+            gc.collect()
+            gc.freeze()  # what is there now stays: no look for cycles goes through it again
             gc.set_threshold(YOUNG)
             self._announce()
         return await super().on_tick(counter)

@@ -156,7 +156,7 @@ def _served(ready: Rig, workers: int) -> Iterator[httpx.Client]:
     keyring.add(folder / "keys", own)
     os.environ["SPEED_KEY"] = key
     for _ in range(2):
-        publish(ready.bench.bundle, folder / "shelf")
+        publish(ready.crowd.bundle, folder / "shelf")
     contender = lineup.chorus(
         "canary", store=folder / "shelf", version=1, api_keys_file=folder / "keys", workers=workers,
         local_cache=20_000,

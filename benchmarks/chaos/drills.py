@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from benchmarks.chaos import away, canary, ends, flood, fuzz, keys, late
+from benchmarks.chaos import away, canary, ends, flood, fuzz, keys, late, swap
 from benchmarks.chaos.drill import Drill
 
 DRILLS: Mapping[str, Drill] = {
-    "flood": flood, "away": away, "canary": canary, "ends": ends, "late": late, "fuzz": fuzz, "keys": keys,
+    "flood": flood, "away": away, "swap": swap, "canary": canary, "ends": ends, "late": late, "fuzz": fuzz,
+    "keys": keys,
 }  # fmt: skip

@@ -15,7 +15,7 @@ import sys
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
@@ -38,12 +38,17 @@ class Storm:
     """
 
     begun: float
-
     due: NDArray[np.float64]
     waits: NDArray[np.float64]
     status: NDArray[np.int64]
     told: NDArray[np.bool_]
     used: float
+
+    def within(self, begin: float, end: float) -> "Storm":
+        """Those that were due between two moments, in seconds from the start."""
+        chosen = (self.due >= begin) & (self.due < end)
+        arrays = {name: getattr(self, name)[chosen] for name in ("due", "waits", "status", "told")}
+        return replace(self, **arrays)
 
     def p99(self, status: int = 200, since: float = 0.0, until: float = inf) -> float:
         """Of the waits of answers with a status that were due in these seconds; infinite if there are none."""

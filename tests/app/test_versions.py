@@ -2,20 +2,16 @@
 
 import asyncio
 import gc
-import json
 import weakref
 from contextlib import asynccontextmanager
-from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper
 
 from app.errors import Refused, Unknown
 from app.labels import Wish
 from app.settings import Settings
-from model_store.bundle import MANIFEST, Bundle
+from benchmarks.chaos.harms import HARMS
+from model_store.bundle import Bundle
 from tests.admin import HEADERS, keys
 from tests.live import real_redis, serving, value
 from tests.shelves import publish
@@ -41,97 +37,12 @@ async def opened(settings):
         yield client, service
 
 
-def rewritten(name: str, change):
-    """Harm done to a file of JSON lines before it is hashed."""
-
-    def work(draft: Path) -> None:
-        lines = [json.loads(line) for line in (draft / name).read_text().splitlines()]
-        for line in lines:
-            change(line)
-        (draft / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-    return work
-
-
-def weighed(name: str, change):
-    """Harm done to the largest weights of a graph before it is hashed."""
-
-    def work(draft: Path) -> None:
-        graph = onnx.load(draft / name)
-        weights = max(graph.graph.initializer, key=lambda each: len(each.raw_data))
-        weights.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(weights)), weights.name))
-        onnx.save(graph, draft / name)
-
-    return work
-
-
-def cut(name: str):
-    """Half of an array's rows."""
-
-    def work(draft: Path) -> None:
-        rows = np.load(draft / name)
-        np.save(draft / name, rows[: len(rows) // 2])
-
-    return work
-
-
-def written(name: str, content: bytes):
-    return lambda draft: (draft / name).write_bytes(content)
-
-
-def lie(line) -> None:
-    for tasks in line["expected"].values():
-        for task, told in tasks.items():
-            tasks[task] = told + 0.5 if isinstance(told, float) else told
-
-
-def rename(line) -> None:
-    line["request"]["history"] = [{"item_id": "x", "event": "sneeze", "timestamp": "2025-01-01T00:00:00Z"}]
-
-
-def shorten(folder: Path) -> None:
-    content = (folder / "heads.onnx").read_bytes()
-    (folder / "heads.onnx").write_bytes(content[: len(content) // 2])
-
-
-def flip(folder: Path) -> None:
-    content = bytearray((folder / "user_encoder.onnx").read_bytes())
-    content[len(content) // 2] ^= 1
-    (folder / "user_encoder.onnx").write_bytes(content)
-
-
-def modernise(folder: Path) -> None:
-    told = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps(told | {"format": 99}))
-
-
-NAN = float("nan")
-# What is done before the files are hashed, fields of the manifest, what is done after; the reason.
-BAD = {
-    "a graph cut short": (None, {}, shorten, "heads.onnx has"),
-    "a bit that fell over": (None, {}, flip, "user_encoder.onnx is not the file that the manifest names"),
-    "a file that is missing": (None, {}, lambda folder: (folder / "tokenizer.json").unlink(), "is missing"),
-    "a copy without its manifest": (None, {}, lambda folder: (folder / MANIFEST).unlink(), "has no manifest"),
-    "a newer format": (None, {}, modernise, "has format 99"),
-    "another dimension": (None, {"dimension": 8}, None, "the manifest says"),
-    "no graph": (written("text_encoder.onnx", b"no graph"), {"precision": "fp32"}, None, "could not be opened"),
-    "no tokenizer": (written("tokenizer.json", b"{}"), {}, None, "could not be opened"),
-    "weights that are NaN": (
-        weighed("user_encoder.onnx", lambda each: np.full_like(each, NAN)), {}, None, "not finite",
-    ),
-    "heads of another training": (weighed("heads.onnx", lambda each: each + 1.0), {}, None, "heads.onnx differ"),
-    "half a catalogue": (cut("items.vectors.npy"), {}, None, "the items are"),
-    "other golden answers": (rewritten("golden.jsonl", lie), {}, None, "where the bundle was made"),
-    "golden requests of another model": (rewritten("golden.jsonl", rename), {}, None, "is no event of this model"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("kind", HARMS)
 def test_a_bad_version_is_refused_with_the_reason_while_the_old_one_serves(kind, own, bundle):
-    before, fields, after, reason = BAD[kind]
-    version = publish(bundle, own.store, before, **fields)
-    if after:
-        after(own.store / Bundle.open(bundle).manifest.name / str(version))
+    harm = HARMS[kind]
+    version = publish(bundle, own.store, harm.before, **harm.fields)
+    if harm.after:
+        harm.after(own.store / Bundle.open(bundle).manifest.name / str(version))
 
     async def run():
         async with opened(own.model_copy(update={"version": 1})) as (client, service):
@@ -143,10 +54,10 @@ def test_a_bad_version_is_refused_with_the_reason_while_the_old_one_serves(kind,
             assert {(each.status_code, each.json()["model"]["version"]) for each in answers} == {(200, 1)}
             answer = await asked
             assert (answer.status_code, answer.json()["error_type"]) == (409, "refused")
-            assert reason in answer.json()["error"]
+            assert harm.reason in answer.json()["error"]
             for path in ("/health", "/info", "/admin/versions"):
                 told = (await client.get(path)).json()["refused"]
-                assert (told["version"], reason in told["error"]) == (version, True)
+                assert (told["version"], harm.reason in told["error"]) == (version, True)
             text = (await client.get("/metrics")).text
             assert value(text, 'chorus_model_load_total{result="refused"}') == 1
             assert "chorus_model_refused_total{error=" in text
