@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from app.pace import LONGEST, NICE, Pace
+from app.pace import LONGEST, Pace
+from app.priority import LOADING
 
 
 def nice():
@@ -15,7 +16,7 @@ def nice():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own here")
-@pytest.mark.parametrize(("beside", "lower"), [(True, NICE), (False, 0)])
+@pytest.mark.parametrize(("beside", "lower"), [(True, LOADING), (False, 0)])
 def test_only_what_needs_no_lock_gives_way_and_only_beside_requests(beside, lower):
     async def run():
         with Pace(beside=beside) as pace:
