@@ -41,11 +41,11 @@ $(SERVED): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(TESTED): pyproject.toml constraints.txt | $(BIN)/python
-	@$(call get,train$(comma)embedded$(comma)score$(comma)dev)
+	@$(call get,train$(comma)embedded$(comma)score$(comma)otel$(comma)dev)
 	@touch $@ $(SERVED)
 
 $(BENCHED): pyproject.toml constraints.txt | $(BIN)/python
-	@$(call get,train$(comma)embedded$(comma)score$(comma)dev$(comma)benchmarks)
+	@$(call get,train$(comma)embedded$(comma)score$(comma)otel$(comma)dev$(comma)benchmarks)
 	@touch $@ $(SERVED) $(TESTED)
 
 comma := ,
@@ -115,7 +115,7 @@ format: $(TESTED)  ## Put the code into its one form
 constraints:  ## Write constraints.txt anew: the newest versions that pyproject.toml allows
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
 	build/constraints/bin/python -m pip install --quiet $(if $(TORCH),--retries 0 --find-links $(TORCH)) torch
-	build/constraints/bin/python -m pip install --quiet '.[train,embedded,score,dev,benchmarks]'
+	build/constraints/bin/python -m pip install --quiet '.[train,embedded,score,otel,dev,benchmarks]'
 	{ grep '^#' constraints.txt; build/constraints/bin/python -m pip freeze --all | \
 		grep -vE '^(chorus|pip|wheel)\b' | sed -E 's/\+[a-z0-9]+$$//'; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt

@@ -16,6 +16,7 @@ from app.model import Model
 from app.pulse import STUCK_SECONDS
 from app.redis_server import RedisServer
 from app.settings import Settings
+from app.spans import Spans
 from app.versions import Versions
 from model_store.errors import ChorusError
 
@@ -91,6 +92,7 @@ class Service:
         self.redis = Redis(settings, self.metrics, embedded)
         self.gate = Gate(settings.api_keys_file, self.metrics)
         self.admission = Admission(self.metrics, settings.max_wait_ms / 1_000)
+        self.spans = Spans() if settings.traces else None
         self.draining = False
         self.failure: ChorusError | None = None
         self.versions = Versions(settings, self.metrics)
@@ -183,6 +185,8 @@ class Service:
         await self.versions.close()
         await self.gate.close()
         await self.redis.close()
+        if self.spans:
+            await asyncio.to_thread(self.spans.close)
 
     async def _load(self) -> None:
         try:

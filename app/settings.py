@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app import spans
 from app.address import Address
 from app.errors import SettingsError
 from app.trial import Trial, check
@@ -34,6 +35,12 @@ def _redis_url(url: str) -> str:
         raise ValueError(f"begin it with one of {', '.join(SCHEMES)}")
     Address(url)
     return url
+
+
+def _traced(asked: bool) -> bool:
+    if asked and not spans.installed():
+        raise ValueError("needs OpenTelemetry: pip install 'chorus[otel]', or unset it")
+    return asked
 
 
 def _trial(label: str) -> AfterValidator:
@@ -122,6 +129,9 @@ class Settings(BaseSettings):
         0.0, ge=0.0, le=3_600.0, description="Keep serving this long after SIGTERM, not ready."
     )
     grace_seconds: int = Field(30, ge=1, description="How long open requests may take to finish after that.")
+    traces: Annotated[bool, AfterValidator(_traced)] = Field(
+        False, description="Tell OpenTelemetry of requests; OTEL_* say where. Needs chorus[otel]."
+    )
     log_format: Literal["text", "json"] = Field("text", description="Form of the log lines on stderr.")
 
     @property

@@ -18,6 +18,7 @@ from app.metrics import Metrics, Stages
 from app.model import Model
 from app.patience import Patience
 from app.service import Service
+from app.spans import QUIET, Kept, Spans
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,9 @@ class Tracing:
             await self._app(scope, receive, send)
             return
         metrics = self._service.metrics
-        trace = scope[KEY] = Trace(request_id(scope["headers"]), Stages(metrics))
+        spans = self._service.spans if not scope["path"].startswith(QUIET) else None
+        stages = Stages(metrics) if spans is None else Kept(metrics)
+        trace = scope[KEY] = Trace(request_id(scope["headers"]), stages)
         self._waits.observe(trace.start - scope.get(READ, trace.start))
 
         async def mark(message: Message) -> None:
@@ -116,6 +119,21 @@ class Tracing:
                 self._endpoint or _endpoint(scope), trace.status, time.perf_counter() - trace.start
             )
             trace.close(metrics)
+            if spans:
+                self._tell(spans, trace, scope)
+
+    def _tell(self, spans: Spans, trace: Trace, scope: Scope) -> None:
+        route = self._endpoint or _endpoint(scope)
+        told = {
+            "http.request.method": scope["method"],
+            "http.route": route,
+            "http.response.status_code": trace.status,
+            "chorus.request_id": trace.request_id,
+            "chorus.version": self._version(trace) or "",
+        }
+        spans.tell(
+            f"{scope['method']} {route}", trace.stages, start=trace.start, headers=scope["headers"], told=told
+        )
 
     def _version(self, trace: Trace) -> str | None:
         return ", ".join(trace.answering.values()) or self._service.name

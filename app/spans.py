@@ -1,0 +1,94 @@
+"""Requests told to OpenTelemetry: a span a request, one below it for each stage, once the answer has left.
+
+Asked for by CHORUS_TRACES where `chorus[otel]` is installed; OTEL_* say where to and how many, as its SDK reads them.
+A caller's `traceparent` (W3C Trace Context) makes the request part of his trace, and decides whether it is kept.
+"""
+
+import time
+from collections.abc import Iterable
+
+from app.metrics import Metrics, Stages
+
+try:
+    from opentelemetry import trace as otel
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+except ImportError:  # the extra is not installed
+    otel = None  # type: ignore[assignment]
+
+NAME = "chorus"
+QUIET = ("/health", "/metrics")  # asked every few seconds, by machines
+
+
+def installed() -> bool:
+    """Whether there is an OpenTelemetry to tell."""
+    return otel is not None
+
+
+class Kept(Stages):
+    """Stages that remember each stay: its stage, when it began and when it ended, on `time.perf_counter`."""
+
+    __slots__ = ("stays",)
+
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__(metrics)
+        self.stays: list[tuple[str, float, float]] = []
+
+    def add(self, stage: str, seconds: float) -> None:
+        """So much more time of a stage, which ends now."""
+        super().add(stage, seconds)
+        now = time.perf_counter()
+        self.stays.append((stage, now - seconds, now))
+
+
+class Spans:
+    """Those of one process, sent from a thread of its own, some at a time."""
+
+    def __init__(self) -> None:
+        """For where `installed` says yes: the settings see to that."""
+        told = OTELResourceDetector().detect().attributes
+        self._provider = TracerProvider(resource=Resource.create({"service.name": NAME, **told}))
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._tracer = self._provider.get_tracer(NAME)
+        self._callers = TraceContextTextMapPropagator()
+        self._epoch = time.time() - time.perf_counter()
+
+    def tell(
+        self,
+        name: str,
+        stages: Stages,
+        *,
+        start: float,
+        headers: Iterable[tuple[bytes, bytes]],
+        told: dict[str, str | int],
+    ) -> None:
+        """A request that began at `start`, on `time.perf_counter`, and ends now.
+
+        headers: the caller's; told: attributes, by OpenTelemetry's names for HTTP.
+        """
+        carrier = {key.decode("latin-1"): value.decode("latin-1") for key, value in headers}
+        span = self._tracer.start_span(
+            name,
+            context=self._callers.extract(carrier),
+            kind=otel.SpanKind.SERVER,
+            attributes=told,
+            start_time=self._nanoseconds(start),
+        )
+        if span.is_recording():
+            if int(told["http.response.status_code"]) >= 500:
+                span.set_status(otel.StatusCode.ERROR)
+            inside = otel.set_span_in_context(span)
+            for stage, begin, end in stages.stays if isinstance(stages, Kept) else ():
+                below = self._tracer.start_span(stage, context=inside, start_time=self._nanoseconds(begin))
+                below.end(self._nanoseconds(end))
+        span.end()
+
+    def close(self) -> None:
+        """Send what waits, for some seconds at most."""
+        self._provider.shutdown()
+
+    def _nanoseconds(self, moment: float) -> int:
+        return int((self._epoch + moment) * 1e9)
