@@ -6,6 +6,7 @@ A caller's `traceparent` (W3C Trace Context) makes the request part of his trace
 
 import time
 from collections.abc import Iterable
+from threading import Thread
 
 from app.metrics import Metrics, Stages
 
@@ -20,6 +21,7 @@ except ImportError:  # the extra is not installed
     otel = None  # type: ignore[assignment]
 
 NAME = "chorus"
+LAST_SECONDS = 2.0  # for the last spans, at the end
 QUIET = ("/health", "/metrics")  # asked every few seconds, by machines
 
 
@@ -50,7 +52,9 @@ class Spans:
     def __init__(self) -> None:
         """For where `installed` says yes: the settings see to that."""
         told = OTELResourceDetector().detect().attributes
-        self._provider = TracerProvider(resource=Resource.create({"service.name": NAME, **told}))
+        self._provider = TracerProvider(
+            resource=Resource.create({"service.name": NAME, **told}), shutdown_on_exit=False
+        )
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer(NAME)
         self._callers = TraceContextTextMapPropagator()
@@ -87,8 +91,10 @@ class Spans:
         span.end()
 
     def close(self) -> None:
-        """Send what waits, for some seconds at most."""
-        self._provider.shutdown()
+        """Send what waits; a collector that is not there is not waited for."""
+        end = Thread(target=self._provider.shutdown, daemon=True)
+        end.start()
+        end.join(LAST_SECONDS)
 
     def _nanoseconds(self, moment: float) -> int:
         return int((self._epoch + moment) * 1e9)

@@ -112,3 +112,11 @@ def test_traces_without_the_extra_are_refused_with_the_fix(monkeypatch):
         SettingsError, match=r"CHORUS_TRACES=True: needs OpenTelemetry: pip install 'chorus\[otel\]'"
     ):
         Settings.load({}, traces=True)
+
+
+def test_without_a_collector_requests_are_answered(settings, monkeypatch):
+    with Collector() as closed:
+        url = closed.url
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+    with running(settings.model_copy(update={"traces": True})) as client:
+        assert client.post("/recommend", json={"user_id": "u1"}).status_code == 200
