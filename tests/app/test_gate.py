@@ -17,7 +17,7 @@ NEEDED = {
     "/recommend": "recommend", "/recommend/batch": "recommend", "/score": "recommend",
     "/events": "events",
     "/items": "items", "/items/delete": "items", "/items/{item_id:path}": "items",
-    "/admin/versions": "admin", "/admin/rollback": "admin",
+    "/admin/versions": "admin", "/admin/rollback": "admin", "/admin/promote": "admin", "/admin/drop": "admin",
     "/info": "any", "/metrics": "metrics",
     "/health": None, "/health/live": None, "/health/ready": None,
     "/livez": None, "/readyz": None, "/healthz": None,

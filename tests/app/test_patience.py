@@ -8,12 +8,13 @@ import pytest
 
 from app.errors import Expired, Gone, Invalid
 from app.metrics import Metrics, Stages
-from app.patience import MOST, SOCKET, Patience, arrival, deadline
+from app.patience import LEAVING, MOST, SOCKET, Patience, arrival, deadline
 from model_store.bundle import Bundle
 from tests.app.test_intake import served
 from tests.live import eventually_async, serving
 
-CROWD = [f"a text of the crowd, number {number}" for number in range(600)]
+CROWD = [f"a text of the crowd, number {number}" for number in range(10_000)]
+ROOM = 10_000_000  # tokens that may wait
 
 
 def patient(seconds: float) -> tuple[Patience, Stages, Metrics]:
@@ -29,7 +30,12 @@ def asked(told: bytes | None, start: float = 10.0) -> float:
 
 
 def test_the_header_says_how_long_and_without_it_the_setting_does():
-    assert (asked(b"250"), asked(None)) == (10.25, 15.0)
+    assert asked(None) == 15.0
+    assert asked(b"250") == pytest.approx(10.25 - LEAVING)
+
+
+def test_a_short_deadline_is_not_eaten_by_its_own_answer():
+    assert asked(b"1") == pytest.approx(10.0009)
 
 
 @pytest.mark.parametrize(
@@ -137,12 +143,16 @@ def test_a_cancellation_from_outside_stays_one():
 
 @asynccontextmanager
 async def crowded(service):
-    """Many texts stand in line before whoever comes; at the end all are encoded."""
+    """Many texts stand in line before whoever comes, far longer than he waits; at the end all are encoded."""
     texts = service.model.pools.texts
     rows = [texts.encode(text) for text in CROWD]
     yield
     await asyncio.gather(*rows)
     await asyncio.sleep(0)
+
+
+def roomy(settings):
+    return settings.model_copy(update={"max_waiting_tokens": ROOM})
 
 
 def encodes(service) -> float:
@@ -151,7 +161,7 @@ def encodes(service) -> float:
 
 def test_a_text_whose_caller_has_expired_in_the_line_is_never_encoded(settings):
     async def run():
-        async with serving(settings) as (client, service):
+        async with serving(roomy(settings)) as (client, service):
             before = encodes(service)
             async with crowded(service):
                 answer = await client.post(
@@ -171,7 +181,7 @@ def test_a_text_whose_caller_has_expired_in_the_line_is_never_encoded(settings):
 
 def test_a_text_that_somebody_else_wants_too_is_encoded(settings):
     async def run():
-        async with serving(settings) as (client, service):
+        async with serving(roomy(settings)) as (client, service):
             before = encodes(service)
             async with crowded(service):
                 body = {"query": "one of two waits for this", "k": 1}
@@ -187,7 +197,7 @@ def test_a_text_whose_caller_has_hung_up_is_never_encoded(settings):
     request = b"POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
     async def run():
-        async with served(settings) as (service, server):
+        async with served(roomy(settings)) as (service, server):
             before, url = encodes(service), httpx.URL(server.address)
             async with crowded(service):
                 _, writer = await asyncio.open_connection(url.host, url.port)
@@ -233,13 +243,15 @@ def test_near_the_deadline_given_candidates_are_ranked_for_the_user_alone(settin
     ids, moment = list(Bundle.open(bundle).items.ids[:20]), {"timestamp": "2026-01-01T00:00:00Z"}
     body = {"user_id": "hurried", "candidates": ids, "k": 5, "context": moment}
     told = {"X-Request-Timeout-Ms": "400"}
-    wide = settings.model_copy(update={"max_waiting_tokens": 1_000_000})
 
     async def run():
-        async with served(wide) as (service, server), httpx.AsyncClient(base_url=server.address) as client:
+        async with (
+            served(roomy(settings)) as (service, server),
+            httpx.AsyncClient(base_url=server.address) as client,
+        ):
             alone = await client.post("/recommend", json=body)
             texts = service.model.pools.texts
-            rows = [texts.encode(f"a very long line, number {number}") for number in range(20_000)]
+            rows = [texts.encode(f"a very long line, number {number}") for number in range(100_000)]
             partial = await client.post("/recommend", json=body | {"query": "not in time"}, headers=told)
             entries = {"requests": [body | {"query": "neither"}, body]}
             both = await client.post("/recommend/batch", json=entries, headers=told)
