@@ -29,12 +29,12 @@ FOLDER = Path("runs/encoder-work")
 LISTS = 16  # of a step
 ROWS = 64  # texts that the plain loop pads and encodes together
 PROTOCOL = (
-    "Steps of training on EB-NeRD with 16 lists (with the 64 of its configuration the plain loop needs more than 24 GiB) "
-    "and without dropout, so that losses can be compared: forward, losses of all tasks, backward. The plain loop encodes the text of every "
-    "candidate and of every event of every history, 64 texts together in the order of the rows. Chorus encodes each "
-    "text of a step once, like lengths together; where the last two layers learn, from the states below them, which "
-    "were computed once and lie on disk. Rows a second: candidates and events of the same steps, by the time that "
-    "each way took."
+    "Steps of training on EB-NeRD with 16 lists (with the 64 of its configuration the plain loop needs more "
+    "than 24 GiB) and without dropout, so that losses can be compared: forward, losses of all tasks, backward. "
+    "The plain loop encodes the text of every candidate and of every event of every history, 64 texts together "
+    "in the order of the rows. Chorus encodes each text of a step once, like lengths together; where the last "
+    "two layers learn, from the states below them, which were computed once and lie on disk. Rows a second: "
+    "candidates and events of the same steps, by the time that each way took."
 )
 
 
