@@ -159,7 +159,7 @@ class Recommender:
         work = sum(HEAD if ask.candidates is None else len(ask.candidates.ids) for ask in asks)
         self._waiting.inc(
             work
-        )  # as it was admitted: of the threads' work too no more is than can be done in time
+        )  # threads' work counts as it was admitted: no more of it than can be done in time
         try:
             if self._moments.counted:
                 known = await self._retrieved(asks, known, stages)

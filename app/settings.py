@@ -4,13 +4,13 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app import spans
 from app.address import Address
 from app.errors import SettingsError
 from app.trial import Trial, check
@@ -38,7 +38,7 @@ def _redis_url(url: str) -> str:
 
 
 def _traced(asked: bool) -> bool:
-    if asked and not spans.installed():
+    if asked and not (find_spec("opentelemetry") and find_spec("opentelemetry.sdk")):
         raise ValueError("needs OpenTelemetry: pip install 'chorus[otel]', or unset it")
     return asked
 

@@ -8,26 +8,18 @@ import time
 from collections.abc import Iterable
 from threading import Thread
 
-from app.metrics import Metrics, Stages
+from opentelemetry import trace as otel
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-try:
-    from opentelemetry import trace as otel
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-except ImportError:  # the extra is not installed
-    otel = None  # type: ignore[assignment]
+from app.metrics import Metrics, Stages
 
 NAME = "chorus"
 LAST_SECONDS = 2.0  # for the last spans, at the end
 QUIET = ("/health", "/metrics")  # asked every few seconds, by machines
-
-
-def installed() -> bool:
-    """Whether there is an OpenTelemetry to tell."""
-    return otel is not None
 
 
 class Kept(Stages):
@@ -50,7 +42,6 @@ class Spans:
     """Those of one process, sent from a thread of its own, some at a time."""
 
     def __init__(self) -> None:
-        """For where `installed` says yes: the settings see to that."""
         told = OTELResourceDetector().detect().attributes
         self._provider = TracerProvider(
             resource=Resource.create({"service.name": NAME, **told}), shutdown_on_exit=False
@@ -59,6 +50,10 @@ class Spans:
         self._tracer = self._provider.get_tracer(NAME)
         self._callers = TraceContextTextMapPropagator()
         self._epoch = time.time() - time.perf_counter()
+
+    def stages(self, path: str, metrics: Metrics) -> Stages:
+        """Those of a request to a path, to be told of at its end."""
+        return Stages(metrics) if path.startswith(QUIET) else Kept(metrics)
 
     def tell(
         self,
@@ -69,10 +64,12 @@ class Spans:
         headers: Iterable[tuple[bytes, bytes]],
         told: dict[str, str | int],
     ) -> None:
-        """A request that began at `start`, on `time.perf_counter`, and ends now.
+        """A request that began at `start`, on `time.perf_counter`, and ends now; nothing if its stages were not kept.
 
         headers: the caller's; told: attributes, by OpenTelemetry's names for HTTP.
         """
+        if not isinstance(stages, Kept):
+            return
         carrier = {key.decode("latin-1"): value.decode("latin-1") for key, value in headers}
         span = self._tracer.start_span(
             name,
@@ -85,7 +82,7 @@ class Spans:
             if int(told["http.response.status_code"]) >= 500:
                 span.set_status(otel.StatusCode.ERROR)
             inside = otel.set_span_in_context(span)
-            for stage, begin, end in stages.stays if isinstance(stages, Kept) else ():
+            for stage, begin, end in stages.stays:
                 below = self._tracer.start_span(stage, context=inside, start_time=self._nanoseconds(begin))
                 below.end(self._nanoseconds(end))
         span.end()

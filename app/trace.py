@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,7 +19,9 @@ from app.metrics import Metrics, Stages
 from app.model import Model
 from app.patience import Patience
 from app.service import Service
-from app.spans import QUIET, Kept, Spans
+
+if TYPE_CHECKING:
+    from app.spans import Spans
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +92,8 @@ class Tracing:
             await self._app(scope, receive, send)
             return
         metrics = self._service.metrics
-        spans = self._service.spans if not scope["path"].startswith(QUIET) else None
-        stages = Stages(metrics) if spans is None else Kept(metrics)
+        spans = self._service.spans
+        stages = spans.stages(scope["path"], metrics) if spans else Stages(metrics)
         trace = scope[KEY] = Trace(request_id(scope["headers"]), stages)
         self._waits.observe(trace.start - scope.get(READ, trace.start))
 
@@ -122,7 +125,7 @@ class Tracing:
             if spans:
                 self._tell(spans, trace, scope)
 
-    def _tell(self, spans: Spans, trace: Trace, scope: Scope) -> None:
+    def _tell(self, spans: "Spans", trace: Trace, scope: Scope) -> None:
         route = self._endpoint or _endpoint(scope)
         told = {
             "http.request.method": scope["method"],

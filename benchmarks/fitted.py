@@ -1,11 +1,14 @@
 """One training of a configuration, ready to be asked: what the quality tables share."""
 
+import json
+import multiprocessing
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +27,7 @@ from training.predict import Predictions, predict, represent
 from training.run import Run
 
 Array = NDArray[Any]
+Job = TypeVar("Job")
 CACHE = Path("runs/cache")
 STOP, ROUNDS = 50, 1_000
 
@@ -81,6 +85,24 @@ def without(dataset: Dataset, written: Sequence[str]) -> Dataset:
     use = tuple(name for name in dataset.features.use if name not in written)
     features = dataset.features.model_copy(update={"use": use})
     return replace(dataset, features=features, context=np.ascontiguousarray(dataset.context[:, ~columns]))
+
+
+def keep(folder: Path, name: str, found: Mapping[str, Any]) -> None:
+    """The rows of a split or a seed, as a file that is whole or not there."""
+    partial = folder / f"{name}.partial"
+    partial.write_text(json.dumps(found, indent=1))
+    partial.rename(folder / f"{name}.json")
+
+
+def complete(
+    folder: Path, jobs: Mapping[str, Job], compute: Callable[[Job], None], workers: int
+) -> Iterator[dict[str, Any]]:
+    """Compute what is not kept of these jobs, some at once; after each, and at the end, the rows by name."""
+    paths = {name: folder / f"{name}.json" for name in jobs}
+    missing = [job for name, job in jobs.items() if not paths[name].is_file()]
+    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1) as pool:
+        for _ in chain(pool.imap_unordered(compute, missing), [None]):
+            yield {name: json.loads(path.read_bytes()) for name, path in paths.items() if path.is_file()}
 
 
 def spread(values: Sequence[float]) -> str:

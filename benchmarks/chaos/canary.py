@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from app import keyring
 from benchmarks.chaos.drill import Ground
 from benchmarks.chaos.storm import Storm, storm
-from benchmarks.chaos.swap import publish
+from benchmarks.chaos.swap import is_ready, publish
 from benchmarks.speed import asks, lineup
 from benchmarks.speed.link import links, request
 from benchmarks.speed.process import wait
@@ -165,12 +165,5 @@ def _served(ready: Rig, workers: int) -> Iterator[httpx.Client]:
         ready.start(contender) as served,
         httpx.Client(base_url=served.address, headers={"X-API-Key": key}, timeout=READY) as client,
     ):
-        wait(served.process, lambda: _ready(client), READY)
+        wait(served.process, lambda: is_ready(client), READY)
         yield client
-
-
-def _ready(client: httpx.Client) -> bool:
-    try:
-        return client.get("/health/ready").status_code == 200
-    except httpx.TransportError:
-        return False

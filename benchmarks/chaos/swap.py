@@ -229,11 +229,12 @@ def _staged(ready: Rig, bundle: Bundle) -> Iterator[Stage]:
         httpx.Client(base_url=served.address, headers={"X-API-Key": key}, timeout=PATIENCE) as client,
     ):
         stage = Stage(served.process, client, folder / "shelf", bodies)
-        wait(served.process, lambda: _ready(client), PATIENCE)
+        wait(served.process, lambda: is_ready(client), PATIENCE)
         yield stage
 
 
-def _ready(client: httpx.Client) -> bool:
+def is_ready(client: httpx.Client) -> bool:
+    """Whether the service says so."""
     try:
         return client.get("/health/ready").status_code == 200
     except httpx.TransportError:

@@ -5,8 +5,6 @@
 A fold that was computed stays in runs/movielens-rating/; delete it there to compute it again.
 """
 
-import json
-import multiprocessing
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,8 +26,9 @@ PROTOCOL = (
     "0.919 on its own folds. A twentieth of the rest is validation: it stops the training and calibrates. A row that "
     "is learned from is missing from its user's history and from what is counted of its item; a test row sees the "
     "whole training part, of whatever time. by time: the newest tenth is the test, everything before a rating is "
-    "known. LightGBM sees the heads' features. Factorisations know users and items by number; by time they do not "
-    "learn from the test part, while features and histories go on."
+    "known. Settings of two prototypes outside of the framework had met the test part of fold 0. LightGBM sees the "
+    "heads' features. Factorisations know users and items by number; by time they do not learn from the test part, "
+    "while features and histories go on."
 )
 ORDER = ("joint", "LightGBM, same features", "SVD++", "biased MF", "user + item bias", "item mean", "user mean",
          "mean")  # fmt: skip
@@ -45,12 +44,9 @@ def main(
     os.environ["OMP_NUM_THREADS"] = "1"
     FOLDER.mkdir(parents=True, exist_ok=True)
     movielens.convert(fitted.source("movielens-100k"), FOLDER)
-    jobs = [(name, epochs) for name in ("time", *(f"fold-{fold}" for fold in folds.split(",")))]
-    missing = [job for job in jobs if not _path(job[0]).is_file()]
-    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1) as pool:
-        for _ in pool.imap_unordered(compute, missing):
-            write([name for name, _ in jobs if _path(name).is_file()])
-    write([name for name, _ in jobs])
+    names = ("time", *(f"fold-{fold}" for fold in folds.split(",")))
+    for found in fitted.complete(FOLDER, {name: (name, epochs) for name in names}, compute, workers):
+        write(found)
 
 
 def compute(job: tuple[str, int]) -> None:
@@ -63,9 +59,7 @@ def compute(job: tuple[str, int]) -> None:
     labels = dataset.labels["rating"].astype(np.float64)
     for row, values in baselines(dataset, labels).items():
         found[row] = {"rating": regression(labels[test], np.clip(values, 1.0, 5.0))}
-    partial = _path(name).with_suffix(".partial")
-    partial.write_text(json.dumps(found, indent=1))
-    partial.replace(_path(name))
+    fitted.keep(FOLDER, name, found)
 
 
 def configured(name: str, epochs: int) -> Config:
@@ -104,9 +98,8 @@ def baselines(dataset: Dataset, labels: Any) -> dict[str, Any]:
     }
 
 
-def write(names: list[str]) -> None:
+def write(found: dict[str, Any]) -> None:
     """The table of these splits."""
-    found = {name: json.loads(_path(name).read_bytes()) for name in names}
     folds = [each for name, each in found.items() if name.startswith("fold-")]
     rows = []
     for row in ORDER:
@@ -125,7 +118,3 @@ def _others(folds: list[Any]) -> str:
     auc = fitted.spread([each["auc"] for each in like])
     tags = fitted.spread([each["macro_auc"] for each in genre])
     return f"The same model's other heads in the random folds: like AUC {auc}, genre macro AUC {tags}.\n"
-
-
-def _path(name: str) -> Path:
-    return FOLDER / f"{name}.json"

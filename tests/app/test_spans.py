@@ -107,7 +107,7 @@ def test_nothing_is_told_unless_asked_for(collector, settings):
 
 
 def test_traces_without_the_extra_are_refused_with_the_fix(monkeypatch):
-    monkeypatch.setattr("app.spans.otel", None)
+    monkeypatch.setattr("app.settings.find_spec", lambda _: None)
     with pytest.raises(
         SettingsError, match=r"CHORUS_TRACES=True: needs OpenTelemetry: pip install 'chorus\[otel\]'"
     ):
