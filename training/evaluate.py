@@ -138,9 +138,7 @@ def _trained(dataset: Dataset, name: str) -> tuple[NDArray[np.bool_], NDArray[np
     return seen, np.bincount(dataset.rows[wanted], minlength=size).astype(np.float32)
 
 
-def losses(task: Task, ours: Mapping[str, float], theirs: Mapping[str, float]) -> float:
-    """How much worse `theirs` is than `ours` by the task's headline metric, as a share; 0 or less if not."""
-    name = headline(task, ours)
-    before, after = ours[name], theirs[name]
+def losses(name: str, before: float, after: float) -> float:
+    """How much worse a metric is after than it was before, as a share; 0 or less if it is not."""
     worse = after - before if name in LOWER_IS_BETTER else before - after
     return worse / abs(before) if before else worse

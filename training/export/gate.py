@@ -1,6 +1,6 @@
-"""The gate: the encoder in int8 or fp16 ships only if no task loses more than 0.5 % by its headline metric.
+"""What the gate judges int8 or fp16 by: every text that is needed, encoded by the graph that would be served.
 
-Every text that validation needs is encoded by the graph itself, alone and unpadded, as the service will.
+Each is encoded alone and unpadded.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from model_store.engine import Encoded, Engine, cores
-from model_store.manifest import Precision
 from training.dataset import Dataset
-from training.evaluate import Table, headline, losses
+from training.export.verdict import alike
 from training.pipeline import Workbench
 from training.predict import Represented
 
-LIMIT = 0.005  # relative loss of the headline metric
+SAMPLE = 256  # texts whose vectors are compared
 
 
 def represent_by(
@@ -71,17 +70,9 @@ def encode(engine: Engine, tokens: list[NDArray[np.int64]], progress: Progress) 
     return found
 
 
-def judge(dataset: Dataset, fp32: Table, small: Table, precision: Precision = "int8") -> dict[str, Any]:
-    """The gate's verdict on a precision: per task both values, the relative loss, and whether it may ship."""
-    tasks: dict[str, dict[str, Any]] = {}
-    for task in dataset.tasks:
-        before, after = fp32[task.name], small[task.name]
-        name = headline(task, before)
-        lost = 0.0 if np.isnan(before[name]) else losses(task, before, after)  # undefined on so few rows
-        tasks[task.name] = {"metric": name, "fp32": before[name], precision: after[name], "loss": lost}
-    worst = max(tasks, key=lambda name: np.nan_to_num(tasks[name]["loss"], nan=np.inf))
-    passed = all(entry["loss"] <= LIMIT for entry in tasks.values())
-    reason = (
-        f"{worst} loses {tasks[worst]['loss']:.2%} of its {tasks[worst]['metric']}, the limit is {LIMIT:.1%}"
-    )
-    return {"passed": passed, "limit": LIMIT, "worst": worst, "reason": reason, "tasks": tasks}
+def alikeness(small: Engine, whole: Engine, bench: Workbench) -> dict[str, float]:
+    """How near the vectors of an int8 or fp16 engine are to those of the fp32 one, on texts that both would serve."""
+    wanted = needed(bench.dataset)
+    places = np.unique(np.linspace(0, len(wanted) - 1, SAMPLE).round().astype(int))
+    tokens = [bench.texts.tokens(int(wanted[place])) for place in places]
+    return alike(*(np.stack([engine.tokens(ids).vector for ids in tokens]) for engine in (small, whole)))

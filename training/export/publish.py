@@ -20,11 +20,11 @@ from model_store.scorer import Scorer
 from model_store.shelf import Shelf, seal
 from training.dataset import Dataset
 from training.evaluate import Table, measure
-from training.export import cells, gate, golden, graphs, histories, proof
+from training.export import cells, gate, golden, graphs, histories, proof, verdict
 from training.export.halve import halve
 from training.export.quantise import quantise
 from training.pipeline import Workbench, facts
-from training.predict import Represented, predict, represent, sought
+from training.predict import Predictions, Represented, predict, represent, sought
 from training.run import Run
 from training.texts import Texts
 
@@ -70,16 +70,16 @@ def publish(
         proof.record(bench.network, dataset, bench.texts, base, folder / "proof.npz")
         parity = proof.check(draft.open("fp32"))
         progress.update(step, total=1, completed=1)
-        verdict, shipped, items = choose(bench, draft, base, progress)
+        judged, shipped, items = choose(bench, draft, base, progress)
         golden.write(bench.network, dataset, shipped, items=items, until=until, folder=folder)
         tested = predict(bench.network, dataset, shipped, "test")
         searches = sought(dataset, shipped, tested, bench.network.fetched)
         index = cells.write(items, folder, texts=dataset.texts[: len(items)], searches=searches)
         sealed = draft.manifest.model_copy(
             update={
-                "precision": small if verdict["passed"] else "fp32",
+                "precision": small if judged["passed"] else "fp32",
                 "parity": parity,
-                "gate": verdict,
+                "gate": judged,
                 "items": len(items),
                 "index": index,
                 "metrics": {"fp32": _tests(bench, base), "shipped": measure(dataset, tested, "test")},
@@ -100,12 +100,14 @@ def choose(
     small = dataset.config.export.precision
     engine = Engine(draft.open(small), "cpu")
     quantised, encoded = gate.represent_by(engine, bench, base, progress)
-    verdict = gate.judge(dataset, _validation(bench, base), _validation(bench, quantised), small)
-    if not verdict["passed"]:
-        engine = Engine(draft.open("fp32"), "cpu")
+    compared = verdict.compare(dataset, *(_validation(bench, one) for one in (base, quantised)))
+    whole = Engine(draft.open("fp32"), "cpu")
+    judged = verdict.judge(compared, gate.alikeness(engine, whole, bench), small)
+    if not judged["passed"]:
+        engine = whole
         quantised, encoded = gate.represent_by(engine, bench, base, progress)
     scorer = Scorer(draft.open("fp32"), engine.features)
-    return verdict, quantised, _items(dataset, engine, scorer, encoded, quantised)
+    return judged, quantised, _items(dataset, engine, scorer, encoded, quantised)
 
 
 def manifest(bench: Workbench, run: Run, until: float) -> Manifest:
@@ -190,9 +192,8 @@ def _items(
     )
 
 
-def _validation(bench: Workbench, represented: Represented) -> Table:
-    found = predict(bench.network, bench.dataset, represented, "validation")
-    return measure(bench.dataset, found, "validation")
+def _validation(bench: Workbench, represented: Represented) -> Predictions:
+    return predict(bench.network, bench.dataset, represented, "validation")
 
 
 def _tests(bench: Workbench, represented: Represented) -> Table:

@@ -8,8 +8,7 @@ from model_store.bundle import Bundle
 from model_store.engine import Engine
 from model_store.manifest import Precision, text_encoder
 from training.errors import GateError
-from training.evaluate import measure
-from training.export import gate
+from training.export import gate, verdict
 from training.pipeline import Workbench
 from training.predict import predict, represent
 
@@ -23,11 +22,10 @@ def recheck(bench: Workbench, bundle: Bundle, progress: Progress) -> dict[str, A
     base = represent(bench.network, bench.dataset, bench.texts)
     engine = Engine(bundle, "cpu", precision=small)
     quantised, _ = gate.represent_by(engine, bench, base, progress)
-    before, after = (
-        measure(bench.dataset, predict(bench.network, bench.dataset, found, "validation"), "validation")
-        for found in (base, quantised)
-    )
-    verdict = gate.judge(bench.dataset, before, after, small)
-    if bundle.manifest.precision == small and not verdict["passed"]:
-        raise GateError(f"{bundle.folder}: {small} does not pass: {verdict['reason']}; export the run again")
-    return verdict
+    sides = (predict(bench.network, bench.dataset, one, "validation") for one in (base, quantised))
+    whole = Engine(bundle, "cpu", precision="fp32")
+    near = gate.alikeness(engine, whole, bench)
+    judged = verdict.judge(verdict.compare(bench.dataset, *sides), near, small)
+    if bundle.manifest.precision == small and not judged["passed"]:
+        raise GateError(f"{bundle.folder}: {small} does not pass: {judged['reason']}; export the run again")
+    return judged

@@ -16,13 +16,13 @@ def served(copy, opened, precision: str) -> Bundle:
 
 
 def test_a_bundle_that_serves_a_spoilt_int8_file_is_refused(copy, opened, spoil, bench, progress):
-    spoil(copy / "text_encoder.int8.onnx", "_scale", np.zeros_like)
+    spoil(copy / "text_encoder.int8.onnx", "_half", np.zeros_like)
     with pytest.raises(GateError, match=r"int8 does not pass: .* export the run again"):
         recheck(bench, served(copy, opened, "int8"), progress)
 
 
 def test_a_spoilt_int8_file_beside_a_served_fp32_one_is_only_told(copy, opened, spoil, bench, progress):
-    spoil(copy / "text_encoder.int8.onnx", "_scale", np.zeros_like)
+    spoil(copy / "text_encoder.int8.onnx", "_half", np.zeros_like)
     assert not recheck(bench, served(copy, opened, "fp32"), progress)["passed"]
 
 
