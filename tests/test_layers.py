@@ -23,7 +23,7 @@ FORBIDDEN = {
 ALLOWED = {
     (f"app/{name}.py", "polars") for name in ("files", "groups", "lookup", "offline")
 }  # an extra: scoring files
-LAZY = {"app/cli.py"}  # which imports that file only when files are scored
+LAZY = {"app/cli.py", "app/service.py"}  # which import what only scoring of files, and only traces, need
 SHAPELESS = {"common", "helpers", "misc", "util", "utils"}
 LINES = 300
 
