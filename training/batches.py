@@ -10,6 +10,7 @@ from torch import Tensor
 from model_store.history import gap_buckets
 from training.dataset import SPLITS, Dataset
 from training.model.batch import Batch
+from training.team import SOLO, Team
 
 Ints = NDArray[np.int64]
 
@@ -24,8 +25,8 @@ class Batches:
         self._data = dataset
         self._hours = dataset.clock.bucket(dataset.histories.times, "hour")
 
-    def epoch(self, size: int, generator: np.random.Generator) -> Iterator[Batch]:
-        """Training requests in a new order, with a draw of the tasks that read one text.
+    def epoch(self, size: int, generator: np.random.Generator, team: Team = SOLO) -> Iterator[Batch]:
+        """Training requests in a new order, with a draw of the tasks that read one text; of each batch, our part.
 
         Lists of like length stand together, within a few batches at a time: little is computed for padding.
         """
@@ -34,7 +35,8 @@ class Batches:
             pool = self._by_length(requests[start : start + POOL * size])
             begins = generator.permutation(np.arange(0, len(pool), size))
             for begin in begins:
-                yield self.batch(pool[begin : begin + size], self._draw(generator))
+                drawn = {name: team.part(places) for name, places in self._draw(generator).items()}
+                yield self.batch(team.part(pool[begin : begin + size]), drawn)
 
     def split(self, split: str, size: int) -> Iterator[tuple[Ints, Batch]]:
         """Requests of a split with their numbers, the shortest lists first; no texts alone."""

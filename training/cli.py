@@ -45,6 +45,7 @@ from training.export.recheck import recheck
 from training.predict import represent
 from training.run import Run
 from training.shop import generate, write
+from training.team import Team
 from training.worth import worth
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
@@ -120,14 +121,17 @@ def run(
     resume: Annotated[bool, typer.Option(help="Go on from the run's last whole epoch.")] = False,
     publish: Annotated[bool, typer.Option(help="Export and publish at the end.")] = True,
 ) -> None:
-    """Everything: read tables, train, evaluate beside baselines, export, verify, publish."""
+    """Everything: read tables, train, evaluate beside baselines, export, verify, publish.
+
+    `torchrun --standalone --nproc-per-node 2 --no-python -- chorus-train run CONFIG` trains in two processes, each on
+    half of every batch: for encoders that learn, and machines of several sockets.
+    """
     with _plainly(), _progress() as progress:
-        settings = read(config)
-        place = Run.start(folder or Path("runs") / settings.name, config, resume=resume)
-        bench = pipeline.prepare(settings, place.folder.parent / "cache", progress)
-        for line in bench.report:
-            console.print(line, style="yellow", highlight=False)
-        pipeline.train(bench, place, progress)
+        with Team.joined() as team:
+            place, bench = _begun(config, folder, team, progress, resume=resume)
+            pipeline.train(bench, place, progress, team)
+        if not team.leads:
+            return
         _evaluate(bench, place, progress, alone=alone)
         if publish:
             _publish(bench, place, shelf, progress)
@@ -212,6 +216,20 @@ def verify(
             return
         _, bench = _finished(folder, progress)
         console.print(f"gate repeated: {recheck(bench, opened, progress)['reason']}")
+
+
+def _begun(
+    config: Path, folder: Path | None, team: Team, progress: Progress, *, resume: bool
+) -> tuple[Run, pipeline.Workbench]:
+    progress.disable = not team.leads
+    with team.turns():
+        settings = read(config)
+        chosen = folder or Path("runs") / settings.name
+        place = Run.start(chosen, config, resume=resume) if team.leads else Run(chosen)
+        bench = pipeline.prepare(settings, place.folder.parent / "cache", progress)
+    for line in bench.report if team.leads else ():
+        console.print(line, style="yellow", highlight=False)
+    return place, bench
 
 
 def _finished(folder: Path, progress: Progress) -> tuple[Run, pipeline.Workbench]:

@@ -28,6 +28,7 @@ from training.model.network import Network
 from training.predict import labels_of, predict, represent
 from training.run import Run
 from training.sections import RETRIEVAL, TrainingConfig
+from training.team import SOLO, Part, Team
 from training.texts import Texts
 from training.threads import single
 
@@ -42,48 +43,61 @@ class State:
     best_epoch: int = 0
 
 
-def fit(network: Network, dataset: Dataset, texts: Texts, run: Run, progress: Progress) -> State:
-    """Train until the epochs are over or validation stops improving; the best weights end up in `network`."""
+def fit(
+    network: Network, dataset: Dataset, texts: Texts, run: Run, progress: Progress, team: Team = SOLO
+) -> State:
+    """Train until the epochs are over or validation stops improving; the best weights end up in `network`.
+
+    In a team they end up in the first process's, which alone writes to the run.
+    """
     with single(when=texts.kept):
-        return _fit(network, dataset, texts, run, progress)
+        return _fit(network, dataset, texts, run, progress, team)
 
 
-def _fit(network: Network, dataset: Dataset, texts: Texts, run: Run, progress: Progress) -> State:
+def _fit(network: Network, dataset: Dataset, texts: Texts, run: Run, progress: Progress, team: Team) -> State:
     config = dataset.config.training
     batches, losses = Batches(dataset), prepare(network, dataset)
-    balance = made(dataset.config, network)
+    balance = made(dataset.config, network, team)
     optimiser, schedule = _optimiser(network, config, batches.steps(config.batch))
     parts = {"network": network, "balance": balance, "optimiser": optimiser, "schedule": schedule}
     generator = np.random.default_rng(config.seed)
-    torch.manual_seed(config.seed)
-    state = _resume(run, parts, generator)
+    torch.manual_seed(config.seed + team.rank)
+    state = _resume(run, parts, generator, team)
     bar = progress.add_task("train", total=config.epochs * batches.steps(config.batch), completed=state.step)
     while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
         began, told, weighed = time.perf_counter(), Means(), Means()
         network.train()
-        for batch in batches.epoch(config.batch, generator):
+        for batch in batches.epoch(config.batch, generator, team):
             shared = network.shared(batch, texts.pooled(batch.texts))
-            found = terms(network, losses, batch, shared)
+            found = terms(network, losses, batch, shared, team)
             optimiser.zero_grad()
             weights = balance.backward(found, shared.learned)
+            team.gradients(network)
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             schedule.step()
-            balance.follow(partial(_again, network, losses, batch, texts))
+            balance.follow(partial(_again, network, losses, batch, texts, team))
             weighed.add(weights)
             total = told.add({name: loss.item() for name, loss in found.items()}, balance.own)
             state.step += 1
             progress.update(bar, advance=1, description=f"train, epoch {state.epoch + 1}, loss {total:.3f}")
         balance.turn()
         state.epoch += 1
-        value, record = validate(network, dataset, texts, losses)
-        if value < state.best:
+        value, record = validate(network, dataset, texts, losses) if team.leads else (0.0, {})
+        value = team.same(torch.tensor(value, dtype=torch.float64)).item()
+        best = value < state.best
+        if best:
             state.best, state.best_epoch = value, state.epoch
-            run.keep(network)
-        run.log({"epoch": state.epoch, "loss": told.total, "losses": told.means, "weights": weighed.means,
-                 "decides": value, **record, "seconds": round(time.perf_counter() - began, 2)})  # fmt: skip
-        run.checkpoint(_snapshot(parts, generator, state))
+        snapshot = _snapshot(parts, generator, state, team)
+        if team.leads:
+            if best:
+                run.keep(network)
+            run.log({"epoch": state.epoch, "loss": told.total, "losses": told.means, "weights": weighed.means,
+                     "decides": value, **record, "seconds": round(time.perf_counter() - began, 2)})  # fmt: skip
+            run.checkpoint(snapshot)
     progress.update(bar, completed=config.epochs * batches.steps(config.batch))
+    if not team.leads:
+        return state
     run.best(network)
     calibrate(network, dataset, predict(network, dataset, represent(network, dataset, texts), "validation"))
     run.keep(network)
@@ -101,20 +115,25 @@ def prepare(network: Network, dataset: Dataset) -> Losses:
     return losses
 
 
-def terms(network: Network, losses: Losses, batch: Batch, shared: Shared) -> dict[str, Tensor]:
-    """The loss of each task that has labels in the batch and counts."""
+def terms(
+    network: Network, losses: Losses, batch: Batch, shared: Shared, team: Team = SOLO
+) -> dict[str, Tensor]:
+    """The loss of each task that has labels in the team's batch and counts."""
     found = {}
     for name, logits in network.logits(batch, shared).items():
         labels = batch.alone[name][1] if name in batch.alone else batch.labels[name]
-        if losses.counts(name) and losses.known(name, labels).any():
+        if losses.counts(name):
             found[name] = losses.joint(name, logits, labels, batch.mask)
-    retrieval = network.retrieval(batch, shared)
-    return found if retrieval is None else {**found, RETRIEVAL: retrieval}
+    if network.search is not None:
+        retrieval = network.retrieval(batch, shared)
+        nothing = Part(network.search.slopes.sum() * 0.0, 0.0)
+        found[RETRIEVAL] = [nothing if retrieval is None else Part(retrieval, 1.0)]
+    return team.losses(found)
 
 
 @torch.no_grad()
-def _again(network: Network, losses: Losses, batch: Batch, texts: Texts) -> dict[str, Tensor]:
-    return terms(network, losses, batch, network.shared(batch, texts.pooled(batch.texts)))
+def _again(network: Network, losses: Losses, batch: Batch, texts: Texts, team: Team) -> dict[str, Tensor]:
+    return terms(network, losses, batch, network.shared(batch, texts.pooled(batch.texts)), team)
 
 
 @torch.no_grad()
@@ -171,21 +190,28 @@ def _optimiser(
     return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
 
 
-def _snapshot(parts: dict[str, Any], generator: np.random.Generator, state: State) -> dict[str, Any]:
+def _snapshot(
+    parts: dict[str, Any], generator: np.random.Generator, state: State, team: Team
+) -> dict[str, Any]:
     return {
         **{name: part.state_dict() for name, part in parts.items()},
-        "torch": torch.get_rng_state(),
+        "torch": team.all(torch.get_rng_state()),
         "numpy": str(generator.bit_generator.state),
         "state": vars(state),
     }
 
 
-def _resume(run: Run, parts: dict[str, Any], generator: np.random.Generator) -> State:
+def _resume(run: Run, parts: dict[str, Any], generator: np.random.Generator, team: Team) -> State:
     snapshot = run.resumed()
     if snapshot is None:
         return State()
+    if len(snapshot["torch"]) != team.size:
+        raise ConfigError(
+            f"{run.folder} was trained by {len(snapshot['torch'])} processes, these are {team.size}; resume with as "
+            "many (torchrun --nproc-per-node), or train anew"
+        )
     for name, part in parts.items():
         part.load_state_dict(snapshot[name])
-    torch.set_rng_state(snapshot["torch"])
+    torch.set_rng_state(snapshot["torch"][team.rank])
     generator.bit_generator.state = ast.literal_eval(snapshot["numpy"])
     return State(**snapshot["state"])

@@ -1,6 +1,6 @@
 """One number a task: the mean over its labelled rows, in units of what a constant predictor loses.
 
-A row without a label has no part in it; a task without labels in a batch gives 0 and no gradient.
+A row without a label has no part in it; a task without labels in a batch gives 0 of 0 rows.
 Divided by the constant predictor's loss, entropies and squared errors can be added up: 1 is "learned nothing".
 """
 
@@ -17,6 +17,7 @@ from model_store.manifest import Task
 from training.errors import ConfigError
 from training.model.readout import Readout
 from training.sections import TaskConfig
+from training.team import Part
 
 FOCUS = 2.0  # focal loss' gamma: how little a row counts that is well answered
 FLOOR = 0.05  # a constant predictor that is nearly right must not make its task's loss explode
@@ -76,29 +77,32 @@ class Losses:
         """Whether a task has any weight."""
         return self._configs[name].weight > 0.0
 
-    def joint(self, name: str, logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+    def joint(self, name: str, logits: Tensor, labels: Tensor, mask: Tensor) -> list[Part]:
         """What a task adds to a step: its loss, and how it ranks lists of candidates (B, C) if it does."""
-        loss, task = self.task(name, logits, labels), self._tasks[name]
-        if task.type == "binary" and task.online and self._configs[name].ranking and labels.shape[1] > 1:
-            loss = loss + self.ranking(logits, labels, mask)
-        return loss
+        parts, task = (
+            [Part(self.task(name, logits, labels), self.known(name, labels).sum())],
+            self._tasks[name],
+        )
+        if task.type == "binary" and task.online and self._configs[name].ranking:
+            parts.append(self.ranking(logits, labels, mask))
+        return parts
 
     @staticmethod
-    def ranking(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+    def ranking(logits: Tensor, labels: Tensor, mask: Tensor) -> Part:
         """Softmax over the candidates of each impression that has both kinds: logits (B, C, 1), labels (B, C).
 
-        The mean cross-entropy of the positives, over that of a uniform guess.
+        The mean cross-entropy of the positives, over that of a uniform guess, which is what counts as rows.
         """
         shown = (mask > 0) & ~torch.isnan(labels)
         positive = shown & (labels > 0.5)
         mixed = positive.any(dim=1) & (shown & ~positive).any(dim=1)
         if not mixed.any():
-            return logits.sum() * 0.0
+            return Part(logits.sum() * 0.0, 0.0)
         scores = logits.squeeze(-1).masked_fill(~shown, -1e4)[mixed]
         chosen = positive[mixed].to(scores.dtype)
         surprise = -(functional.log_softmax(scores, dim=1) * chosen).sum(dim=1) / chosen.sum(dim=1)
-        uniform = torch.log(shown[mixed].sum(dim=1).to(scores.dtype))
-        return surprise.sum() / uniform.sum()
+        uniform = torch.log(shown[mixed].sum(dim=1).to(scores.dtype)).sum()
+        return Part(surprise.sum() / uniform, uniform)
 
     def _binary(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
         surprise = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")

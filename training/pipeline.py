@@ -20,6 +20,7 @@ from training.model.encoder import identity, load
 from training.model.network import Network
 from training.predict import Predictions, Represented, predict, represent, sought
 from training.run import Run
+from training.team import SOLO, Team
 from training.texts import Texts
 from training.threads import single
 
@@ -65,10 +66,11 @@ def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) 
     return Workbench(dataset, network, texts, tokenizer, report)
 
 
-def train(bench: Workbench, run: Run, progress: Progress) -> None:
+def train(bench: Workbench, run: Run, progress: Progress, team: Team = SOLO) -> None:
     """Fit and leave the best weights in the run folder."""
-    state = fit(bench.network, bench.dataset, bench.texts, run, progress)
-    run.write("state.json", vars(state))
+    state = fit(bench.network, bench.dataset, bench.texts, run, progress, team)
+    if team.leads:
+        run.write("state.json", vars(state))
 
 
 def evaluate(bench: Workbench, run: Run, progress: Progress, *, alone: bool) -> dict[str, Any]:

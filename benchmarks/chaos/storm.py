@@ -111,7 +111,9 @@ class Callers:
             while ready and len(self._busy) < self._most:
                 self._ask(ready.popleft())
             left = due[asked] - (clock() - start) if asked < total else 0.1
-            select.select([self._poll], [], [], max(0.0, min(left, 0.1)))  # epoll's own wait is of whole milliseconds
+            select.select(
+                [self._poll], [], [], max(0.0, min(left, 0.1))
+            )  # epoll's own wait is of whole milliseconds
             for place, _ in self._poll.poll(0):
                 if place in self._idle:  # the server has hung up
                     self._drop(self._idle.pop(place))

@@ -224,7 +224,7 @@ def test_quantiles_of_a_label_that_never_varies_can_be_learned_from():
 
 def rank(logits: list[list[float]], labels: list[list[float]], mask: list[list[int]] | None = None) -> float:
     shown = torch.ones(len(labels), len(labels[0])) if mask is None else torch.tensor(mask)
-    return Losses.ranking(torch.tensor(logits).unsqueeze(-1), torch.tensor(labels), shown).item()
+    return Losses.ranking(torch.tensor(logits).unsqueeze(-1), torch.tensor(labels), shown).mean.item()
 
 
 def test_ranking_is_the_surprise_of_the_clicked_among_the_shown():

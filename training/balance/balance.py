@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from training.team import SOLO
+
 Terms = Mapping[str, Tensor]  # task -> its loss, one number, for the tasks that take part
 
 LEAST = 1e-8  # of a loss whose logarithm or inverse is taken
@@ -19,9 +21,9 @@ class Balance(nn.Module):
     """The configuration's weights alone. What others keep between steps is in their `state_dict`."""
 
     def __init__(self, own: Mapping[str, float]) -> None:
-        """own: the weight of each task in the configuration."""
+        """own: the weight of each task in the configuration. `team` may be set to those who train together."""
         super().__init__()
-        self.own = dict(own)
+        self.own, self.team = dict(own), SOLO
 
     def backward(self, losses: Terms, shared: Sequence[Tensor]) -> dict[str, float]:
         """Leave the gradients of one step; the weight that each loss had.
@@ -30,7 +32,7 @@ class Balance(nn.Module):
         """
         if not losses:
             return {}
-        weights = self.weigh(losses, shared) * self.chosen(losses)
+        weights = self.team.same(self.weigh(losses, shared)) * self.chosen(losses)
         (weights * torch.stack(list(losses.values()))).sum().backward()  # type: ignore[no-untyped-call]
         return dict(zip(losses, weights.tolist(), strict=True))
 

@@ -102,7 +102,7 @@ class GradNorm(Learned):
         found = rows(losses, shared)
         weights = torch.exp(self.read(losses))
         if len(found) > 1:
-            norms = torch.stack([torch.linalg.vector_norm(row) for row in found.values()])
+            norms = self.team.sum(torch.stack([row.square().sum() for row in found.values()])).sqrt()
             self._pull({name: losses[name] for name in found}, norms)
         return weights
 

@@ -50,7 +50,7 @@ class Surgery(Balance):
 
     def _given(self, jacobian: Tensor) -> Tensor:
         """The rows' weights (n,); 1 where there is nothing to weigh, or nothing left to save."""
-        gramian = (jacobian @ jacobian.T).double()
+        gramian = self.team.sum(jacobian @ jacobian.T).double()
         if len(gramian) == 1 or not gramian.isfinite().all():
             return torch.ones(len(jacobian))
-        return self._weighting(gramian).to(jacobian.dtype)
+        return self.team.same(self._weighting(gramian).to(jacobian.dtype))
