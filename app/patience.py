@@ -85,7 +85,10 @@ class Patience:
         elif late:
             self._metrics.expired.labels(self._stages.stage).inc()
         if late:
-            raise late from None
+            try:
+                raise late from None
+            finally:
+                del error, late  # else it and this frame hold each other, and all that the request held
 
     def leave(self) -> None:
         """The caller has hung up."""

@@ -8,13 +8,12 @@ retrieved items takes one more trip, for all that were retrieved.
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from app.admission import HEAD
 from app.batcher import Batcher
+from app.breaks import Breaks
 from app.catalogue import Catalogue
 from app.labels import Label
 from app.metrics import Metrics, Stages
@@ -24,6 +23,7 @@ from app.pulse import Threads
 from app.question import Ask, Draft, Known
 from app.ranker import Answer, Ranker
 from app.settings import Settings
+from app.shares import AT_ONCE, parts, shares, sizes, work
 from app.slates import Slates
 from app.state import Found, State
 from app.stored import Row, Stored
@@ -35,7 +35,6 @@ from model_store.parts import Rows
 from model_store.scorer import Scorer
 
 NOBODY = Stored()
-AT_ONCE = 1_000  # candidates that are scored between two turns of the event loop: about a millisecond
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,16 @@ class Recommender:
 
         Near the deadline a query that still waits to be encoded is left out, where that leaves an answer.
         """
-        return await self._each(asks, await self.learn(asks, stages, hurry=True), self._best, stages)
+        answers: list[Answer] = []
+        for part in parts(asks):
+            some, later = asks[part], work(asks[part.stop :])
+            self._waiting.inc(later)
+            try:
+                known = await self.learn(some, stages, hurry=True)
+                answers += await self._each(some, known, self._best, stages)
+            finally:
+                self._waiting.inc(-later)
+        return answers
 
     async def score(self, asks: Sequence[Ask], stages: Stages) -> list[Answer]:
         """Every candidate of each ask, a list of its own, in the order given; all must be known, none is left out."""
@@ -102,12 +110,17 @@ class Recommender:
 
         hurry: all of it, or near the deadline all that there is no answer without.
         """
-        rows = [
-            None if ask.candidates is None else self._catalogue.places(ask.candidates.ids) for ask in asks
-        ]
+        rows: list[Rows | None] = []
+        breaks = Breaks()
+        for ask in asks:
+            await breaks.rest()
+            rows.append(None if ask.candidates is None else self._catalogue.places(ask.candidates.ids))
         with stages("redis"):
             found = await self._fetch(asks, rows)
-        drafts = [self._draft(ask, each, found) for ask, each in zip(asks, rows, strict=True)]
+        drafts: list[Draft] = []
+        for ask, each in zip(asks, rows, strict=True):
+            await breaks.rest()
+            drafts.append(self._draft(ask, each, found))
         texts = await self._read(drafts, found, stages, hurry=hurry)
         users = await self._vectors(drafts, texts, stages)
         return [self._known(draft, user, texts, found) for draft, user in zip(drafts, users, strict=True)]
@@ -152,21 +165,19 @@ class Recommender:
         self, asks: Sequence[Ask], known: list[Known], turns: Turns, stages: Stages
     ) -> list[Answer]:
         """Little work is done here and now: handing it to a thread costs as much as the heads of 100 candidates."""
-        given = [AT_ONCE + 1 if ask.candidates is None else len(ask.candidates.ids) for ask in asks]
+        given = sizes(asks)
         if sum(given) <= AT_ONCE:
             with stages("heads"):
                 return await turns.answers(asks, known, sum(given))
-        work = sum(HEAD if ask.candidates is None else len(ask.candidates.ids) for ask in asks)
-        self._waiting.inc(
-            work
-        )  # threads' work counts as it was admitted: no more of it than can be done in time
+        admitted = work(asks)
+        self._waiting.inc(admitted)  # as what it was: no more of it than can be done in time
         try:
             if self._moments.counted:
                 known = await self._retrieved(asks, known, stages)
             with stages("heads"):
                 return await self._spread(asks, known, turns.finish, given)
         finally:
-            self._waiting.inc(-work)
+            self._waiting.inc(-admitted)
 
     async def _fetch(self, asks: Sequence[Ask], rows: Sequence[Rows | None]) -> Found:
         """What Redis knows of users, texts and given candidates, which are at rows of the catalogue."""
@@ -269,21 +280,15 @@ class Recommender:
         return known
 
     async def _spread(
-        self, asks: Sequence[Ask], known: Sequence[Known], finish: Finish, sizes: Sequence[int]
+        self, asks: Sequence[Ask], known: Sequence[Known], finish: Finish, given: Sequence[int]
     ) -> list[Answer]:
         """Asks with so many candidates, answered on threads."""
         loop = asyncio.get_running_loop()
-        shares = _shared(sizes, cores())
-        work = (loop.run_in_executor(self._pool, finish, asks[share], known[share]) for share in shares)
-        return [answer for part in await asyncio.gather(*work) for answer in part]
-
-
-def _shared(sizes: Sequence[int], most: int) -> list[slice]:
-    """Cut work of such sizes into parts of about the same, `most` at most and none too small for a thread."""
-    ends = np.cumsum(sizes)
-    parts = max(1, min(most, len(sizes), int(ends[-1]) // AT_ONCE))
-    bounds = [0, *np.searchsorted(ends, ends[-1] * np.arange(1, parts) / parts).tolist(), len(sizes)]
-    return [slice(begin, end) for begin, end in pairwise(bounds) if begin < end]
+        runs = (
+            loop.run_in_executor(self._pool, finish, asks[share], known[share])
+            for share in shares(given, cores())
+        )
+        return [answer for part in await asyncio.gather(*runs) for answer in part]
 
 
 def _once(names: Iterable[str | None]) -> list[str]:

@@ -6,7 +6,7 @@ body before they read, and would wait for us as we for them.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
 from itertools import islice
 from typing import Any
@@ -18,12 +18,15 @@ from pydantic_core import to_json
 
 from app.api import ask as asks
 from app.api import recommend
-from app.api.body import parse_each, parse_or, read
+from app.api.body import parse_or, read
+from app.api.entries import parse_each
 from app.api.recommend import answer
-from app.api.reply import LATE, giving, reply, service_of, taking
+from app.api.reply import LATE, Json, giving, service_of, taking
 from app.api.schema import AT_LEAST_ONE, Each, RecommendRequest, Strict
+from app.breaks import Breaks
 from app.choice import Asked, Choice, each
 from app.errors import Invalid, ServiceError
+from app.model import Model
 from app.ranker import Answer
 from app.service import Service
 from app.trace import Trace, trace_of
@@ -73,12 +76,12 @@ async def batch(request: Request) -> Response:
         body = await read(request, settings.max_stream_bytes)
         return StreamingResponse(_stream(body, service, choice, trace), media_type=NDJSON)
     body = await read(request, settings.max_body_bytes)
-    _, entries = parse_each(BatchRequest, RecommendRequest, body, "requests", settings.max_batch)
+    _, entries = await parse_each(BatchRequest, RecommendRequest, body, "requests", settings.max_batch)
     if not entries:
         raise Invalid("requests: is empty; give at least one request")
     service.metrics.batch.labels("/recommend/batch").observe(len(entries))
     results = await _results(entries, service, choice, trace)
-    return reply({"request_id": trace.request_id, "results": results})
+    return Json(b'{"request_id":%b,"results":[%b]}' % (to_json(trace.request_id), b",".join(results)))
 
 
 async def _stream(body: bytes, service: Service, choice: Choice, trace: Trace) -> AsyncIterator[bytes]:
@@ -87,7 +90,7 @@ async def _stream(body: bytes, service: Service, choice: Choice, trace: Trace) -
         entries = [parse_or(RecommendRequest, line) for line in some if line.strip()]
         count += len(entries)
         results = await _results(entries, service, choice, trace) if entries else []
-        yield b"".join(to_json(result) + b"\n" for result in results)
+        yield b"".join(result + b"\n" for result in results)
         await asyncio.sleep(0)  # lines that are blank or wrong wait for nobody: others have their turn
     service.metrics.batch.labels("/recommend/batch").observe(count)
 
@@ -100,17 +103,29 @@ def _fitting(lines: BytesIO) -> Iterator[bytes]:
 
 
 async def _results(
-    entries: Sequence[RecommendRequest | Invalid], service: Service, choice: Choice, trace: Trace
-) -> list[dict[str, Any]]:
-    """Answers and errors in the order of the entries, from one run of the use case a version."""
-    checked = [_asked(entry, service, choice, trace) for entry in entries]
+    entries: list[RecommendRequest | Invalid], service: Service, choice: Choice, trace: Trace
+) -> list[bytes]:
+    """Answers and errors as JSON in the order of the entries, from one run of the use case a version.
+
+    The entries are taken out, and let go of one by one: to free all that hundreds of thousands of ids take is no
+    short work either.
+    """
+    breaks, checked = Breaks(), list[Asked | ServiceError]()
+    entries.reverse()
+    while entries:
+        checked.append(_asked(entries.pop(), service, choice, trace))
+        await breaks.rest()
     asked = [one for one in checked if not isinstance(one, ServiceError)]
-    rankings = await each(asked, lambda model, some: model.recommender.rank(some, trace.stages))
-    ranked = zip(asked, rankings, strict=True)
-    return [
-        failed(one) if isinstance(one, ServiceError) else _result(*next(ranked), trace.request_id)
-        for one in checked
-    ]
+    rankings = iter(await each(asked, lambda model, some: model.recommender.rank(some, trace.stages)))
+    asked.clear()
+    checked.reverse()
+    found = []
+    while checked:
+        one = checked.pop()
+        told = failed(one) if isinstance(one, ServiceError) else _result(one[0], next(rankings), trace)
+        found.append(to_json(told))
+        await breaks.rest()
+    return found
 
 
 def _asked(
@@ -125,10 +140,10 @@ def _asked(
         return error
 
 
-def _result(asked: Asked, ranking: Answer, request_id: str) -> dict[str, Any]:
+def _result(model: Model, ranking: Answer, trace: Trace) -> dict[str, Any]:
     if isinstance(ranking, ServiceError):
         return failed(ranking)
-    return {"status": 200} | answer(ranking, asked[0], request_id)
+    return {"status": 200} | answer(ranking, model, trace.request_id)
 
 
 def failed(error: ServiceError) -> dict[str, Any]:

@@ -3,19 +3,17 @@
 import difflib
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, from_json, to_json
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, from_json
 
 from app.errors import Encoded, Gone, Invalid, TooLarge
 
 M = TypeVar("M", bound=BaseModel)
-E = TypeVar("E", bound=BaseModel)
 
 SHOWN = 3  # errors told at once
 MANY = 1_000  # errors beyond which none is looked at: they take longer to tell than to make
@@ -57,45 +55,15 @@ async def read(request: Request, limit: int) -> bytes:
 def parse(model: type[M], body: bytes) -> M:
     """The body as a model; Invalid names the fields that are wrong."""
     try:
-        return _valid(model, body)
+        return valid(model, body)
     except ValidationError as error:
         raise Invalid(explain(error, model, body)) from error
-
-
-def parse_each(
-    model: type[M], entry: type[E], body: bytes, key: str, most: int
-) -> tuple[M, list[E | Invalid]]:
-    """A batch whose entries lie below `key`: a wrong entry is an Invalid in its place, its path its own.
-
-    TooLarge for more than `most` of them, before any is read.
-    """
-    _check_entries(body, key, most)
-    try:
-        whole = _valid(model, body)
-    except ValidationError as error:
-        if not _only_in(error, key):
-            raise Invalid(explain(error, model, body)) from error
-        sent = from_json(body)
-        check_size(key, len(sent[key]), most)
-        rest = parse(model, to_json(sent | {key: []}))
-        return rest, [parse_or(entry, to_json(value)) for value in sent[key]]
-    return whole, list(getattr(whole, key))
 
 
 def check_size(what: str, size: int, limit: int) -> None:
     """Refuse more than the limit of /info."""
     if size > limit:
         raise TooLarge(f"{what}: {size} are more than {limit}; send them in several requests")
-
-
-def _check_entries(body: bytes, key: str, most: int) -> None:
-    """Count entries by parsing alone; only a body with so many objects can hold too many that are right."""
-    if body.count(b"{") <= most:
-        return
-    with suppress(ValueError):  # what is wrong is told by the parser that follows
-        sent = from_json(body)
-        if isinstance(sent, dict) and isinstance(sent.get(key), list):
-            check_size(key, len(sent[key]), most)
 
 
 def parse_or(model: type[M], body: bytes) -> M | Invalid:
@@ -106,7 +74,7 @@ def parse_or(model: type[M], body: bytes) -> M | Invalid:
         return error
 
 
-def _valid(model: type[M], body: bytes) -> M:
+def valid(model: type[M], body: bytes) -> M:
     """The body as a model; one search of the bytes spares every string the search for NUL."""
     found = model.model_validate_json(body)
     places = list(_nuls(from_json(body), ())) if NUL in body else []
@@ -127,14 +95,6 @@ def _nuls(value: Any, place: tuple[int | str, ...]) -> Iterator[tuple[int | str,
     elif isinstance(value, list):
         for number, inner in enumerate(value):
             yield from _nuls(inner, (*place, number))
-
-
-def _only_in(error: ValidationError, key: str) -> bool:
-    """Whether all that is wrong is wrong inside entries of `key`."""
-    if error.error_count() > MANY:
-        return False
-    places = (detail["loc"] for detail in error.errors(include_url=False, include_input=False))
-    return all(len(place) >= 2 and place[0] == key and isinstance(place[1], int) for place in places)
 
 
 def explain(error: ValidationError, model: type[BaseModel], body: bytes) -> str:

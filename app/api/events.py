@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 from pydantic_core import from_json, to_json
 
 from app.api import ask as asks
-from app.api.body import parse_each, read
+from app.api.body import read
+from app.api.entries import parse_each
 from app.api.reply import giving, reply, service_of, taking
 from app.api.schema import AT_LEAST_ONE, Each, Id, Name, Number, Strict, Time, Values
 from app.errors import Invalid, NotStored
@@ -98,7 +99,7 @@ async def events(request: Request) -> Response:
     service, trace = service_of(request), trace_of(request)
     models, metrics = service.models, service.metrics
     body = _wrapped(await read(request, service.settings.max_body_bytes))
-    _, given = parse_each(EventsRequest, Event, body, "events", service.settings.max_batch)
+    _, given = await parse_each(EventsRequest, Event, body, "events", service.settings.max_batch)
     if not given:
         raise Invalid("events: is empty; give at least one event")
     now = time.time()

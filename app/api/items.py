@@ -13,7 +13,8 @@ from pydantic_core import to_json
 
 from app.api import ask as asks
 from app.api.batch import failed
-from app.api.body import check_size, parse, parse_each, read
+from app.api.body import check_size, parse, read
+from app.api.entries import parse_each
 from app.api.reply import ERRORS, giving, reply, service_of, taking
 from app.api.schema import AT_LEAST_ONE, ColdItem, Each, ErrorBody, Id, Strict
 from app.errors import CacheAway, Invalid, NotStored, ServiceError, Unknown
@@ -109,7 +110,7 @@ async def put(request: Request) -> Response:
     service, trace = service_of(request), trace_of(request)
     model, metrics = service.model, service.metrics
     body, most = await read(request, service.settings.max_body_bytes), service.settings.max_batch
-    _, given = parse_each(PutRequest, ColdItem, body, "items", most)
+    _, given = await parse_each(PutRequest, ColdItem, body, "items", most)
     if not given:
         raise Invalid("items: is empty; give at least one item")
     checked = [_source(item, model) for item in given]

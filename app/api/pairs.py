@@ -22,6 +22,7 @@ from app.api.schema import (
     Time,
     Words,
 )
+from app.breaks import Breaks
 from app.candidates import Candidates, Described
 from app.choice import Asked, each
 from app.errors import Invalid, ServiceError
@@ -90,7 +91,7 @@ async def scored(
     """
     first = next((pair.user_id for pair in pairs if isinstance(pair, Pair)), None)
     model = choose(first)
-    groups, found = _grouped(pairs, given, choose)
+    groups, found = await _grouped(pairs, given, choose)
     without: set[str] = set()
     while groups:
         again: list[Group] = []
@@ -117,14 +118,15 @@ def told(model: Model) -> dict[str, Any]:
     return {"name": model.manifest.name, "version": model.manifest.version}
 
 
-def _grouped(
+async def _grouped(
     pairs: Sequence[Pair | Invalid], given: ScoreRequest, choose: Choose
 ) -> tuple[list[Group], dict[int, dict[str, Any]]]:
     """The asks, and results of the pairs that cannot be asked, by their number."""
     groups: dict[Hashable, Group] = {}
     refused: dict[int, dict[str, Any]] = {}
-    now = asks.moment(given.context)
+    breaks, now = Breaks(), asks.moment(given.context)
     for number, pair in enumerate(pairs):
+        await breaks.rest()
         if isinstance(pair, Invalid):
             refused[number] = failed(pair)
             continue

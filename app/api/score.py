@@ -6,7 +6,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from app.api.body import check_size, parse_each, read
+from app.api.body import check_size, read
+from app.api.entries import parse_each
 from app.api.pairs import Pair, ScoreRequest, scored, told
 from app.api.reply import LATE, giving, reply, service_of, taking
 from app.api.schema import (
@@ -67,7 +68,7 @@ async def score(request: Request) -> Response:
     service, trace = service_of(request), trace_of(request)
     choice, limit = service.choice, service.settings.max_batch
     body = await read(request, service.settings.max_body_bytes)
-    given, pairs = parse_each(ScoreRequest, Pair, body, "pairs", limit)
+    given, pairs = await parse_each(ScoreRequest, Pair, body, "pairs", limit)
     if not pairs and not given.texts:
         raise Invalid("pairs: is empty, and so is texts; give at least one of them")
     check_size("texts", len(given.texts), limit)

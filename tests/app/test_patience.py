@@ -1,6 +1,8 @@
 import asyncio
+import gc
 import socket
 import time
+import weakref
 from contextlib import asynccontextmanager
 
 import httpx
@@ -36,6 +38,24 @@ def test_the_header_says_how_long_and_without_it_the_setting_does():
 
 def test_a_short_deadline_is_not_eaten_by_its_own_answer():
     assert asked(b"1") == pytest.approx(10.0009)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+def test_whoever_is_late_is_let_go_of_without_the_collector(seconds):
+    async def run():
+        patience, stages, _ = patient(seconds)
+        try:
+            with patience:
+                stages.until = 0.0
+                stages.check()
+        except Expired as error:
+            return weakref.ref(error)
+
+    gc.disable()
+    try:
+        assert asyncio.run(run())() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from app.link import Link
 from app.metrics import Metrics, Stages
 from app.model import build
 from app.question import Ask
+from app.shares import parts
 
 NOW = 1_795_348_800.0
 
@@ -49,6 +50,24 @@ def test_a_batch_gives_what_each_ask_gives_alone(with_model):
         return together, alone
 
     together, alone = with_model(work)
+    for first, second in zip(together, alone, strict=True):
+        assert [item.item_id for item in first.items] == [item.item_id for item in second.items]
+        assert [item.score for item in first.items] == pytest.approx(
+            [item.score for item in second.items], abs=1e-5
+        )
+
+
+def test_a_batch_of_several_parts_gives_what_each_ask_gives_alone(with_model):
+    async def work(model, stages):
+        ids = model.catalogue.items.ids
+        asks = [ask(model, user_id=f"rec:{n}", candidates=Candidates(ids[n % 7 :])) for n in range(120)]
+        together = await model.recommender.rank(asks, stages)
+        alone = [(await model.recommender.rank([one], stages))[0] for one in asks]
+        return together, alone, len(list(parts(asks))), stages._metrics.candidates_waiting.value
+
+    together, alone, number, waiting = with_model(work)
+    assert number > 1
+    assert waiting == 0
     for first, second in zip(together, alone, strict=True):
         assert [item.item_id for item in first.items] == [item.item_id for item in second.items]
         assert [item.score for item in first.items] == pytest.approx(
