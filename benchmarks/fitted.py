@@ -20,10 +20,10 @@ from training import config as configs
 from training import pipeline
 from training.build import build
 from training.config import Config
-from training.dataset import Dataset
+from training.dataset import SPLITS, Dataset
 from training.datasets import tables
 from training.fit import fit
-from training.predict import Predictions, predict, represent
+from training.predict import Predictions, known, predict, represent
 from training.run import Run
 
 Array = NDArray[Any]
@@ -63,6 +63,35 @@ def trained(dataset: Dataset) -> Predictions:
     return predict(bench.network, dataset, represented, "test")
 
 
+def thinned(dataset: Dataset, shares: Mapping[str, float]) -> Dataset:
+    """Some of the requests of these parts, by lot, always the same; the others are in no part.
+
+    Histories and what is counted know of all: only what is learned from, or asked, gets less.
+    """
+    splits, lots = dataset.requests.splits.copy(), np.random.default_rng(0).random(len(dataset.requests))
+    for part, share in shares.items():
+        splits[(dataset.requests.splits == SPLITS[part]) & (lots >= share)] = -1
+    return replace(dataset, requests=replace(dataset.requests, splits=splits))
+
+
+def labelled(dataset: Dataset) -> Dataset:
+    """Without the candidates that no task has a label for, but for one of a request: they cost and teach nothing."""
+    requests = dataset.requests
+    has = np.zeros(len(dataset.rows), dtype=bool)
+    for labels in dataset.labels.values():
+        has |= known(labels)
+    bare = np.bincount(requests.owners[has], minlength=len(requests)) == 0
+    has[requests.starts[:-1][bare]] = True
+    sizes = np.bincount(requests.owners[has], minlength=len(requests))
+    return replace(
+        dataset,
+        requests=replace(requests, starts=np.cumsum([0, *sizes])),
+        rows=dataset.rows[has],
+        context=dataset.context[has],
+        labels={name: labels[has] for name, labels in dataset.labels.items()},
+    )
+
+
 def boosted(dataset: Dataset, labels: Array, objective: str, seed: int) -> Array:
     """What LightGBM on the heads' own features says of the test part; stopped by the validation part."""
     import lightgbm  # noqa: PLC0415
@@ -100,9 +129,17 @@ def complete(
     """Compute what is not kept of these jobs, some at once; after each, and at the end, the rows by name."""
     paths = {name: folder / f"{name}.json" for name in jobs}
     missing = [job for name, job in jobs.items() if not paths[name].is_file()]
+    for _ in chain(_computed(missing, compute, workers), [None]):
+        yield {name: json.loads(path.read_bytes()) for name, path in paths.items() if path.is_file()}
+
+
+def _computed(jobs: Sequence[Job], compute: Callable[[Job], None], workers: int) -> Iterator[None]:
+    """In processes of their own if there are several: one alone need not start anew."""
+    if workers == 1:
+        yield from map(compute, jobs)
+        return
     with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1) as pool:
-        for _ in chain(pool.imap_unordered(compute, missing), [None]):
-            yield {name: json.loads(path.read_bytes()) for name, path in paths.items() if path.is_file()}
+        yield from pool.imap_unordered(compute, jobs)
 
 
 def spread(values: Sequence[float]) -> str:

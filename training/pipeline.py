@@ -110,16 +110,20 @@ def facts(dataset: Dataset) -> dict[str, Any]:
             "requests": sizes, "rows": rows, "history_events": len(dataset.histories.items)}  # fmt: skip
 
 
-def _alone(joint: Workbench, run: Run, name: str, progress: Progress) -> dict[str, float]:
-    """Train one task by itself, everything else equal, and test it."""
-    whole = joint.dataset
-    dataset = replace(
+def only(whole: Dataset, name: str) -> Dataset:
+    """The same data for one task alone, everything else equal."""
+    return replace(
         whole,
         config=_only(whole.config, name),
         tasks=tuple(task for task in whole.tasks if task.name == name),
         labels={key: value for key, value in whole.labels.items() if key == name},
         alone={key: value for key, value in whole.alone.items() if key == name},
     )
+
+
+def _alone(joint: Workbench, run: Run, name: str, progress: Progress) -> dict[str, float]:
+    """Train one task by itself and test it."""
+    dataset = only(joint.dataset, name)
     folder = run.folder / "alone" / name
     folder.mkdir(parents=True, exist_ok=True)
     single = bench(dataset, run.folder.parent / "cache", progress, [])

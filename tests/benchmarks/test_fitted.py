@@ -1,7 +1,13 @@
-import numpy as np
+import json
+from functools import partial
+from pathlib import Path
 
-from benchmarks.fitted import spread, without
+import numpy as np
+import pytest
+
+from benchmarks.fitted import complete, keep, labelled, spread, thinned, without
 from tests.training import toy
+from training.pipeline import only
 
 
 def test_a_spread_is_told_of_several_values_only():
@@ -18,3 +24,38 @@ def test_a_data_set_without_a_feature_has_the_columns_of_the_others():
     )
     assert bare.context.shape[1] == dataset.context.shape[1] - 4 - 2
     np.testing.assert_array_equal(bare.context[:, :2], dataset.context[:, 4:6])  # the weekday
+
+
+def test_a_thinned_part_has_some_of_its_requests_and_the_others_have_all():
+    dataset = toy.made()
+    thin = thinned(dataset, {"train": 0.5})
+    assert 0 < len(thin.requests.of("train")) < len(dataset.requests.of("train"))
+    assert set(thin.requests.of("train")) < set(dataset.requests.of("train"))
+    np.testing.assert_array_equal(thin.requests.of("test"), dataset.requests.of("test"))
+    np.testing.assert_array_equal(thin.requests.splits, thinned(dataset, {"train": 0.5}).requests.splits)
+    np.testing.assert_array_equal(thin.histories.items, dataset.histories.items)
+
+
+def square(folder: Path, number: int) -> None:
+    keep(folder, str(number), {"square": number**2})
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_kept_is_not_computed_again(tmp_path, workers):
+    (tmp_path / "2.json").write_text(json.dumps({"square": 5}))
+    *_, found = complete(tmp_path, {"2": 2, "3": 3}, partial(square, tmp_path), workers)
+    assert found == {"2": {"square": 5}, "3": {"square": 9}}
+
+
+def test_candidates_without_a_label_are_left_out_and_every_request_stays():
+    dataset = only(toy.made(), "dwell")
+    lean = labelled(dataset)
+    labels, kept = dataset.labels["dwell"], lean.labels["dwell"]
+    assert np.nansum(kept) == np.nansum(labels)
+    assert len(lean.requests) == len(dataset.requests)
+    assert (np.diff(lean.requests.starts) > 0).all()
+    bare = [np.isnan(part).all() for part in np.split(labels, dataset.requests.starts[1:-1])]
+    assert np.isnan(kept).sum() == sum(bare)
+    np.testing.assert_array_equal(
+        lean.requests.owners[~np.isnan(kept)], dataset.requests.owners[~np.isnan(labels)]
+    )

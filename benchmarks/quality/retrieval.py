@@ -1,0 +1,186 @@
+"""Which of what was wanted is fetched: recall@100 over the whole catalogue, warm and cold, MovieLens and the shop.
+
+    python -m benchmarks.quality retrieval [--data shop,movielens] [--seeds 7,8,9]
+
+A seed that was computed stays in runs/retrieval/; delete it there to compute it again.
+"""
+
+import os
+import tempfile
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from benchmarks import fitted, record
+from benchmarks.quality.joint import command, prepare
+from training import pipeline
+from training.dataset import Dataset
+from training.fit import fit
+from training.predict import predict, represent, sought
+from training.ranking import recall
+from training.run import Run
+from training.sections import RetrievalConfig
+
+Array = NDArray[Any]
+Searched = tuple[Array, Array]  # what each request looks for (R, d), and the items' vectors (N, d)
+FOLDER = Path("runs/retrieval")
+CUT = 100
+TASKS = {"shop": "click", "movielens": "like"}
+SHARES = {"shop": {"train": 0.5}, "movielens": {"train": 0.25}}
+ONCE = ("movielens",)  # where nobody wants an item twice
+EPOCHS = 3
+Objective = Literal["contrastive", "triplet", "cosine"]
+ROWS: dict[str, Objective | None] = {
+    "popularity": None, "untrained encoder": None, "trained, by its heads alone": None,
+    "trained, [retrieval] contrastive": "contrastive",
+}  # fmt: skip
+PROTOCOL = (
+    "The shipped configurations, split by time, frozen MiniLM, 3 epochs, learned from half of the shop's training "
+    "lists and a quarter of MovieLens' ratings, drawn by lot once: two cores had no time for more. Wanted: clicks of "
+    "the shop's test lists, likes (4 stars and more) of MovieLens' newest tenth. The whole catalogue is searched; on "
+    "MovieLens without the films that the user had rated before, in all rows. Mean over requests of the share "
+    "among the 100 best; what stands equal to others counts as behind them. Warm: candidates of what was learned "
+    "from; cold: the others. Popularity: how often an item was wanted there. Untrained: the mean of MiniLM's vectors "
+    "of the history, and the query's added. Heads alone: the vectors as the tasks' losses leave them."
+)
+
+
+def main(
+    data: Annotated[str, typer.Option(help="Separated by commas.")] = "shop,movielens",
+    seeds: Annotated[str, typer.Option(help="Separated by commas.")] = "7,8,9",
+) -> None:
+    """Compute what is missing, and write the table of what is there."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in data.split(","):
+        if not Path(f"data/{name}").is_dir():
+            command("chorus-train", *prepare(name))
+    jobs = {f"{name}-{seed}": (name, int(seed)) for name in data.split(",") for seed in seeds.split(",")}
+    for found in fitted.complete(FOLDER, jobs, compute, 1):
+        write(found)
+
+
+def compute(job: tuple[str, int]) -> None:
+    """All rows of a data set with one seed, into its file."""
+    name, seed = job
+    found = {}
+    for row, objective in ROWS.items():
+        dataset = chosen(name, seed, objective)
+        found[row] = recalls(name, dataset, *LOOKS[row](name, dataset))
+    fitted.keep(FOLDER, f"{name}-{seed}", found)
+
+
+@lru_cache(maxsize=1)
+def source(name: str) -> Dataset:
+    """The thinned data set of a shipped configuration."""
+    config = fitted.changed(Path(f"data/{name}/{name}.toml"), training={"epochs": EPOCHS})
+    return fitted.thinned(fitted.read(config), SHARES[name])
+
+
+def chosen(name: str, seed: int, objective: Objective | None) -> Dataset:
+    """With an objective for retrieval, or without."""
+    whole = source(name)
+    training = whole.config.training.model_copy(update={"seed": seed})
+    wanted = RetrievalConfig(task=TASKS[name], loss=objective) if objective else None
+    return replace(whole, config=whole.config.model_copy(update={"training": training, "retrieval": wanted}))
+
+
+def popular(name: str, dataset: Dataset) -> Searched:
+    """Everybody is told the same."""
+    counts = np.bincount(dataset.rows[wanted(name, dataset, "train")], minlength=len(dataset.item_ids))
+    return np.ones((len(dataset.requests.of("test")), 1), np.float32), counts[:, None].astype(np.float32)
+
+
+def untrained(name: str, dataset: Dataset) -> Searched:  # noqa: ARG001 - as the other rows
+    """The encoder as it came."""
+    with Progress(disable=True) as progress:
+        texts = pipeline.bench(dataset, fitted.CACHE, progress, []).texts
+    vectors = torch.nn.functional.normalize(texts.all(), dim=-1).numpy()
+    requests = dataset.requests
+    searches = np.zeros((len(requests.of("test")), vectors.shape[1]), np.float32)
+    for place, number in enumerate(requests.of("test")):
+        start, stop = requests.history[number]
+        if stop > start:
+            searches[place] = vectors[dataset.histories.items[start:stop]].mean(axis=0)
+        if requests.queries[number] >= 0:
+            searches[place] += vectors[requests.queries[number]]
+    return searches, vectors[: len(dataset.item_ids)]
+
+
+def trained(name: str, dataset: Dataset) -> Searched:  # noqa: ARG001 - as the other rows
+    """As a network looks for candidates."""
+    with tempfile.TemporaryDirectory() as folder, Progress(disable=True) as progress:
+        bench = pipeline.bench(dataset, fitted.CACHE, progress, [])
+        fit(bench.network, dataset, bench.texts, Run(Path(folder)), progress)
+    represented = represent(bench.network, dataset, bench.texts)
+    searches = sought(
+        dataset, represented, predict(bench.network, dataset, represented, "test"), bench.network.fetched
+    )
+    return searches, represented.vectors[: len(dataset.item_ids)].numpy()
+
+
+LOOKS = dict(zip(ROWS, (popular, untrained, trained, trained), strict=True))
+
+
+def recalls(name: str, dataset: Dataset, searches: Array, vectors: Array) -> dict[str, float]:
+    """Recall of all that was wanted, of warm items and of cold ones; and how many requests each is over."""
+    requests, rows = dataset.requests, wanted(name, dataset, "test")
+    asked = requests.of("test")
+    owners, items = requests.owners[rows], dataset.rows[rows]
+    seen = np.bincount(dataset.rows[dataset.select("train")], minlength=len(vectors)) > 0
+    places = ranks(searches, vectors, np.searchsorted(asked, owners), items, known(name, dataset, asked))
+    found = {}
+    for part, kept in (("all", np.ones(len(items), bool)), ("warm", seen[items]), ("cold", ~seen[items])):
+        counts = np.bincount(owners[kept], minlength=len(requests))[owners[kept]]
+        found[f"{part} requests"] = float((1.0 / counts).sum())
+        found[part] = recall(places[kept], CUT, weights=1.0 / counts)
+    return found
+
+
+def ranks(searches: Array, vectors: Array, places: Array, items: Array, hidden: list[Array]) -> Array:
+    """How many items do not score lower than each wanted one for its request, itself counted; `hidden` ones aside."""
+    found = np.empty(len(items), np.int64)
+    for number, (place, item) in enumerate(zip(places, items, strict=True)):
+        scores = vectors @ searches[place]
+        own = scores[item]
+        scores[hidden[place]] = -np.inf
+        found[number] = np.count_nonzero(scores >= own)
+    return found
+
+
+def known(name: str, dataset: Dataset, asked: Array) -> list[Array]:
+    """What is left out of each request's answers: what the user had before, where nobody wants that again."""
+    if name not in ONCE:
+        return [np.zeros(0, np.int64)] * len(asked)
+    starts = dataset.histories.starts[dataset.requests.users[asked]]
+    stops = dataset.requests.history[asked, 1]
+    return [dataset.histories.items[start:stop] for start, stop in zip(starts, stops, strict=True)]
+
+
+def wanted(name: str, dataset: Dataset, part: str) -> NDArray[np.int64]:
+    """Rows of a part that have the label."""
+    rows = dataset.select(part)
+    return rows[np.nan_to_num(dataset.labels[TASKS[name]][rows].astype(np.float64)) > 0.5]
+
+
+def write(found: dict[str, Any]) -> None:
+    """The table of these seeds."""
+    told = ""
+    for name in dict.fromkeys(key.partition("-")[0] for key in found):
+        seeds = [each for key, each in found.items() if key.startswith(f"{name}-")]
+        first = seeds[0]["popularity"]
+        rows = [
+            [row, *(fitted.spread([each[row][part] for each in seeds]) for part in ("all", "warm", "cold"))]
+            for row in ROWS
+        ]
+        sizes = ", ".join(f"{first[f'{part} requests']:,.0f} {part}" for part in ("all", "warm", "cold"))
+        told += f"## {name}\n\n" + record.table(["fetched by", "recall@100", "warm", "cold"], rows)
+        told += f"Requests with a wanted item: {sizes}. Mean ± standard deviation of {len(seeds)} seeds.\n\n"
+    record.write("quality-retrieval", {"seeds": found}, protocol=PROTOCOL, told=told)

@@ -1,0 +1,229 @@
+"""What learning all tasks together is worth, and which way to share and to weigh them: the shop and EB-NeRD.
+
+    python -m benchmarks.quality sharing [--data shop,ebnerd] [--seeds 7,8,9]
+
+A network that was fitted stays in runs/sharing/<data>/<seed>/<row>/; delete it there to fit it again.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.progress import Progress
+
+from benchmarks import fitted, record
+from benchmarks.quality.joint import command, prepare
+from training import pipeline
+from training.config import Config
+from training.dataset import Dataset
+from training.evaluate import Table, headline, measure
+from training.fit import fit
+from training.predict import predict, represent
+from training.report import worthwhile
+from training.run import Run, learned
+from training.worth import Interval, delta, worth
+
+FOLDER = Path("runs/sharing")
+DEFAULT = "mmoe, fixed"
+ROWS = {
+    DEFAULT: ("mmoe", "fixed"), "ple, fixed": ("ple", "fixed"), "shared bottom, fixed": ("shared_bottom", "fixed"),
+    "own experts, fixed": ("alone", "fixed"), "mmoe, uncertainty": ("mmoe", "uncertainty"),
+    "mmoe, FAMO": ("mmoe", "famo"), "mmoe, UPGrad": ("mmoe", "upgrad"),
+}  # fmt: skip
+SHARES = {"shop": {"train": 0.5}, "ebnerd": {"train": 0.125, "validation": 0.5, "test": 0.25}}
+EPOCHS = 4
+PROTOCOL = (
+    "The shipped configurations, split by time, frozen MiniLM, 4 epochs at most. Of the lists, drawn by lot once, "
+    "the shop's: half of the training part, all of the others; EB-NeRD's: an eighth of training, half of "
+    "validation, a quarter of the test part. Two busy cores had no time for more. Histories and counts are whole. "
+    "Alone: one network a task, everything else equal, without the candidates that have no label for it, stopped "
+    "by that task; the joint one is stopped by the clicks. Fixed: each loss in units of its constant predictor's. "
+    "Which row wins is told by the validation part: the mean over tasks of the gain as a share of what alone has, "
+    "over seeds; then the winner and alone meet the test part, once. Intervals: 95 %, Student's t over seeds, "
+    "paired. Seconds are of CPU time, one thread, the median of the seeds."
+)
+
+
+def main(
+    data: Annotated[str, typer.Option(help="Separated by commas.")] = "shop,ebnerd",
+    seeds: Annotated[str, typer.Option(help="Separated by commas.")] = "7,8,9",
+) -> None:
+    """Fit what is missing, and write the table of what is there."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    numbers = [int(seed) for seed in seeds.split(",")]
+    for name in data.split(","):
+        if not Path(f"data/{name}").is_dir():
+            command("chorus-train", *prepare(name))
+        for row in (DEFAULT, "alone", *ROWS):
+            for seed in numbers:
+                fill(name, seed, row)
+        write([each for each in SHARES if (FOLDER / each).is_dir()], numbers)
+
+
+def fill(name: str, seed: int, row: str) -> None:
+    """Fit a row, or each task alone, unless it was."""
+    for task in [task.name for task in source(name).tasks] if row == "alone" else [""]:
+        if not (place(name, seed, row, task) / "found.json").is_file():
+            compute(name, seed, row, task)
+
+
+def compute(name: str, seed: int, row: str, task: str) -> None:
+    """Fit one network; its weights, what it says of the validation part, and its cost stay in its folder."""
+    folder = place(name, seed, row, task)
+    folder.mkdir(parents=True, exist_ok=True)
+    dataset = chosen(name, seed, row, task)
+    began, bench = time.process_time(), benched(dataset)
+    with Progress(disable=True) as progress:
+        fit(bench.network, bench.dataset, bench.texts, Run(folder), progress)
+    (folder / "resume.pt").unlink()
+    seconds = time.process_time() - began
+    found = {
+        "validation": told(bench, "validation"),
+        "parameters": sum(weights.numel() for weights in learned(bench.network).values()),
+        "seconds": round(seconds, 1),
+    }
+    fitted.keep(folder, "found", found)
+
+
+def place(name: str, seed: int, row: str, task: str = "") -> Path:
+    """Where a network lies."""
+    return FOLDER / name / str(seed) / row.replace(", ", "-").replace(" ", "-") / task
+
+
+@lru_cache(maxsize=1)
+def source(name: str) -> Dataset:
+    """The thinned data set of a shipped configuration."""
+    config = fitted.changed(Path(f"data/{name}/{name}.toml"), training={"epochs": EPOCHS})
+    return fitted.thinned(fitted.read(config), SHARES[name])
+
+
+def chosen(name: str, seed: int, row: str, task: str = "") -> Dataset:
+    """As a row has it."""
+    whole = source(name)
+    sharing, balance = ROWS.get(row, ROWS[DEFAULT])
+    config = whole.config
+    changed: Config = config.model_copy(
+        update={
+            "model": config.model.model_copy(update={"sharing": sharing}),
+            "training": config.training.model_copy(update={"balance": balance, "seed": seed}),
+        }
+    )
+    whole = replace(whole, config=changed)
+    return pipeline.only(whole, task) if task else whole
+
+
+def benched(dataset: Dataset) -> pipeline.Workbench:
+    """A new network, and the data as far as it has labels for it."""
+    with Progress(disable=True) as progress:
+        bench = pipeline.bench(dataset, fitted.CACHE, progress, [])
+    return replace(bench, dataset=fitted.labelled(dataset))
+
+
+def told(bench: pipeline.Workbench, part: str) -> Table:
+    """What a fitted network is worth on a part."""
+    represented = represent(bench.network, bench.dataset, bench.texts)
+    return measure(bench.dataset, predict(bench.network, bench.dataset, represented, part), part)
+
+
+def final(name: str, seed: int, row: str, task: str = "") -> Table:
+    """The same of the test part, once."""
+    folder = place(name, seed, row, task)
+    if not (folder / "test.json").is_file():
+        bench = benched(chosen(name, seed, row, task))
+        Run(folder).best(bench.network)
+        fitted.keep(folder, "test", told(bench, "test"))
+    return dict(json.loads((folder / "test.json").read_bytes()))
+
+
+def write(names: list[str], seeds: list[int]) -> None:
+    """The table of these data sets."""
+    found, lines = {}, []
+    for name in names:
+        source(name)
+        choice = {row: records(name, seeds, row) for row in ROWS}
+        choice = {row: each for row, each in choice.items() if len(each) == len(seeds)}
+        winner = max(choice, key=lambda row: delta(worth(choice[row]), choice[row]).mean)
+        last = records(name, seeds, winner, test=True)
+        found[name] = {"winner": winner, "validation": choice, "test": last, "costs": costs(name, seeds)}
+        lines += [f"## {name}: {winner} against alone, test part", "", *worthwhile(last), ""]
+        lines += ["Main tasks: " + ", ".join(mains(name)) + ".", ""]
+        lines += ["### Ways to share and to weigh, validation part", "", *choices(name, seeds, choice)]
+    record.write("quality-sharing", found, protocol=PROTOCOL, told="\n".join(lines))
+
+
+def records(name: str, seeds: list[int], row: str, *, test: bool = False) -> list[dict[str, Any]]:
+    """Joint beside alone of each seed for which both are there, as `training.worth` reads them."""
+    told = []
+    tasks = {task.name: task for task in source(name).tasks}
+    for seed in seeds:
+        if all(
+            kept(name, seed, each, task) for each, task in ((row, ""), *(("alone", task) for task in tasks))
+        ):
+            joint = final(name, seed, row) if test else kept(name, seed, row)["validation"]
+            alone = {
+                task: (
+                    final(name, seed, "alone", task)
+                    if test
+                    else kept(name, seed, "alone", task)["validation"]
+                )[task]
+                for task in tasks
+            }
+            heads = {task: headline(tasks[task], joint[task]) for task in tasks}
+            told.append({"tests": {"joint": joint, "alone": alone}, "headlines": heads})
+    return told
+
+
+def kept(name: str, seed: int, row: str, task: str = "") -> dict[str, Any]:
+    """What a fit left; empty if it is not there."""
+    path = place(name, seed, row, task) / "found.json"
+    return dict(json.loads(path.read_bytes())) if path.is_file() else {}
+
+
+def mains(name: str) -> list[str]:
+    """The main tasks of a data set."""
+    return [task.name for task in source(name).tasks if task.main]
+
+
+def costs(name: str, seeds: list[int]) -> dict[str, Any]:
+    """Parameters that learn, and seconds of CPU a seed, of each row; of alone the sums over tasks."""
+    tasks = [task.name for task in source(name).tasks]
+    found = {}
+    for row in ("alone", *ROWS):
+        parts = [
+            [kept(name, seed, row, task) for task in (tasks if row == "alone" else [""])] for seed in seeds
+        ]
+        whole = [part for part in parts if all(part)]
+        if whole:
+            found[row] = {
+                "networks": len(whole[0]),
+                "parameters": sum(part["parameters"] for part in whole[0]),
+                "seconds": round(
+                    float(np.median([sum(part["seconds"] for part in each) for each in whole])), 1
+                ),
+            }
+    return found
+
+
+def choices(name: str, seeds: list[int], choice: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """The rows with their gain over alone, by seed and together, and cost."""
+    cost, rows = costs(name, seeds), []
+    for row, each in choice.items():
+        gains = [100.0 * delta(worth([one]), [one]).mean for one in each]
+        rows.append(
+            [
+                row,
+                Interval.of(gains).written(2),
+                ", ".join(f"{gain:+.2f}" for gain in gains),
+                *cost[row].values(),
+            ]
+        )
+    rows.append(["alone", "0", "", *cost["alone"].values()])
+    heads = ["row", "Δm over alone, %", "by seed", "networks", "parameters", "seconds a seed"]
+    yield record.table(heads, rows)
