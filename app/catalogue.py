@@ -19,6 +19,7 @@ from model_store.index import Exact, Found, Index, best
 from model_store.items import Items
 from model_store.manifest import Manifest
 from model_store.parts import Parted, Rows, Vectors
+from model_store.words import Shingles, shingled, stacked
 
 GONE = -1
 
@@ -48,6 +49,7 @@ class Catalogue:
             codes={name: attribute.codes for name, attribute in items.attributes.items()},
             numbers=items.numbers,
             outputs=np.zeros((len(items), 0), np.float32) if items.outputs is None else items.outputs,
+            shingles=items.shingles,
         )
 
     def __len__(self) -> int:
@@ -181,6 +183,7 @@ class Catalogue:
             codes={name: self._codes(name, candidates) for name in self.items.attributes},
             numbers={name: _numbers(name, candidates) for name in self.items.numbers},
             outputs=encoded[:, self._width :],
+            shingles=self._shingles(candidates),
         )
 
     def slate(self, given: Candidates, rows: Rows, encoded: Mapping[str, Vectors]) -> Slate:
@@ -253,6 +256,10 @@ class Catalogue:
         attribute = self.items.attributes[name]
         return _stack([attribute.encode(candidate.attributes.get(name, ())) for candidate in candidates])
 
+    def _shingles(self, candidates: Sequence[Described]) -> Shingles:
+        texts = [candidate.text for candidate in candidates]
+        return shingled(texts) if self.items.wording else np.zeros((len(texts), 0), np.uint16)
+
     def _allowed(self, filters: Filters) -> Rows | None:
         """The rows that pass the filters, ascending; None: all of them."""
         passing: Rows | None = None
@@ -274,6 +281,7 @@ def _join(columns: Columns, rows: Rows, more: Columns) -> Columns:
             for name, column in columns.numbers.items()
         },
         outputs=np.concatenate([columns.outputs[rows], more.outputs]),
+        shingles=stacked([columns.shingles[rows], more.shingles]),
     )
 
 

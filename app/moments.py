@@ -19,6 +19,7 @@ from model_store.features import Context
 from model_store.moment import Floats, Ints, Met, Moment, met
 from model_store.parts import Rows
 from model_store.taste import Grades, Tastes
+from model_store.words import ASKED, MATCHES
 
 
 class Moments:
@@ -62,6 +63,7 @@ class Moments:
             column: np.array([ask.words.get(column, -1) for ask in asked.asks])
             for column in self._features.words
         }
+        matches, queries = self._worded(asked)
         grades = Grades(pasts.kinds, pasts.owners, len(pasts.sizes), self._lifts)
         moment = Moment(
             now=each(now),
@@ -78,6 +80,8 @@ class Moments:
             numbers={column: slate.numbers(column) for column in self._features.numbers},
             kinds={name: _placed(places, slate.codes(name)) for name, places in self._kinds.items()},
             words={column: each(places) for column, places in words.items()},
+            matches=matches,
+            queries={measure: each(told) for measure, told in queries.items()},
             starts=asked.lists,
         )
         return self._features.context(moment, np.cumsum(asked.sizes) - asked.sizes)
@@ -98,6 +102,19 @@ class Moments:
     def _taste(self, name: str, grades: Grades, asked: Round, pasts: Pasts) -> Floats:
         past, codes = self._catalogue.codes(name, pasts.rows), asked.slate.codes(name)
         return grades.taste(past, codes, asked.owners, self._catalogue.values(name))
+
+    def _worded(self, asked: Round) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """How the candidates match the queries, by measure (n,), and what the queries are, (G,)."""
+        wording = self._items.wording
+        if wording is None:
+            return {}, {}
+        matches, queries = np.zeros((len(MATCHES), len(asked.slate))), np.zeros((len(ASKED), len(asked.asks)))
+        shingles = asked.slate.shingles
+        for number, (ask, one, part) in enumerate(zip(asked.asks, asked.known, asked.parts, strict=True)):
+            if ask.query is not None and one.query is not None:
+                query = wording.asked(ask.query)
+                matches[:, part], queries[:, number] = query.matched(shingles[part]), query.told()
+        return dict(zip(MATCHES, matches, strict=True)), dict(zip(ASKED, queries, strict=True))
 
     def _statistics(self, slate: Slate, live: Live | None, now: Times) -> Statistics:
         earlier = self._prior.read(self._catalogue.bundled(slate.rows), now, live.began if live else None)

@@ -19,6 +19,7 @@ from app.slate import Columns
 from model_store.index import Found, best
 from model_store.items import Items
 from model_store.parts import Parted, Parts, Rows, Vectors
+from model_store.words import HEAD, LIMIT, shingled
 
 Mask = NDArray[np.bool_]
 
@@ -47,6 +48,7 @@ class Overlay:
             **{name: np.zeros((0, part.shape[1]), np.float32) for name, part in vars(items.parts).items()},
             "outputs": np.zeros((0, outputs), np.float32),
             "published": np.zeros(0),
+            "shingles": np.zeros((0, HEAD + LIMIT if items.wording else 0), np.uint16),
             "bundled": np.zeros(0, np.int64),
             "signature": np.zeros(0, np.int64),
             "live": np.zeros(0, bool),
@@ -65,6 +67,8 @@ class Overlay:
             arrays[name][place] = part[0]
         arrays["outputs"][place] = encoded[width:]
         arrays["published"][place] = item.published
+        if self._items.wording:
+            arrays["shingles"][place] = shingled([item.text], HEAD + LIMIT)[0]
         arrays["bundled"][place] = self._items.rows.get(item.item_id, -1)
         arrays["signature"][place] = _signature(encoded[:width])
         for name, each in codes.items():
@@ -108,6 +112,7 @@ class Overlay:
             codes={name: arrays[f"codes:{name}"][places] for name in self._codes},
             numbers={name: arrays[f"numbers:{name}"][places] for name in self._items.numbers},
             outputs=arrays["outputs"][places],
+            shingles=arrays["shingles"][places],
         )
 
     def live(self, rows: Rows) -> Mask:

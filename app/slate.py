@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from model_store.clock import Times
 from model_store.parts import Parts, Rows, Vectors
+from model_store.words import Shingles
 
 Codes = NDArray[np.int32]
 
@@ -19,7 +20,7 @@ class Columns:
     """What is known of N items, a row each.
 
     parts: what the heads read; published (N,), codes (N, K) by attribute, numbers (N,) by column, NaN where missing,
-    outputs (N, W) of the tasks that read a text alone.
+    outputs (N, W) of the tasks that read a text alone; shingles (N, K), K 0 where no feature reads words.
     """
 
     ids: Sequence[str]
@@ -28,6 +29,7 @@ class Columns:
     codes: Mapping[str, Codes]
     numbers: Mapping[str, NDArray[np.float64]]
     outputs: Vectors
+    shingles: Shingles
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ class Slate:
     def numbers(self, column: str) -> NDArray[np.float64]:
         """(n,), NaN where missing."""
         return np.take(self.columns.numbers[column], self.places)
+
+    @property
+    def shingles(self) -> Shingles:
+        """(n, K)."""
+        return np.take(self.columns.shingles, self.places, axis=0)
 
     def output(self, column: int) -> Vectors:
         """One column of the outputs, (n,)."""

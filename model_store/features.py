@@ -20,6 +20,8 @@ appeal:<window>         what the item's events of the window say of it: mean gra
 mood:<events>           the same of so many newest events of the history                    1
 taste:<attribute>       the same of the events of the history whose item shares a value      1
 context:<column>        a word of the request, such as its device                           1 a word + other
+match:<measure>         how far the item's text has the words of the query, see words.py     1
+query:<measure>         how many words the query has, and how rare                          1
 list:<feature>          each column's rank, gap to the best and lead over the mean          3 a column + missing
 
 `count`, `rate` and `since` take events joined by `+`; `count:click:1h` is one window. A missing value is a case of
@@ -78,6 +80,7 @@ class FeatureSet:
         self.moods = names.of("mood", self.names)
         self.tastes = names.of("taste", self.names)
         self.lifts = {event: grade - declared.usual_grade for event, grade in declared.grades.items()}
+        self.worded = any(name.kind in names.MEASURES for name in self.names)
         self.kinds = {name: declared.values.get(name, ()) for name in names.of("is", self.names)}
         self.shown = any(name.kind == "shown" for name in self.names)
         self.again = any(name.kind == "again" for name in self.names)
@@ -191,6 +194,12 @@ class FeatureSet:
 
     def _taste(self, name: Name, moment: Moment, out: Floats) -> None:
         out[0] = _look(moment.tastes, name, "the moment's tastes")
+
+    def _match(self, name: Name, moment: Moment, out: Floats) -> None:
+        out[0] = _look(moment.matches, name, "the moment's matches")
+
+    def _query(self, name: Name, moment: Moment, out: Floats) -> None:
+        out[0] = _look(moment.queries, name, "the moment's queries")
 
     def _appeal(self, name: Name, moment: Moment, out: Floats) -> None:
         counts = {event: self._counts(name, (event,), moment) for event in self.lifts}

@@ -8,6 +8,7 @@ items.attributes.json   [{"name": "category", "values": ["shoes", ...]}, ...]
 items.codes.<k>.npy     (N, K) int32 into the values of attribute k, padded with -1
 items.outputs.npy       (N, W) float32, the item-only tasks side by side, in the manifest's order
 items.numbers.json      {"price": [12.5, null, ...], ...} where the features read numbers of the items
+items.shingles.npy      (N, K) uint16 and items.words.npy: see words.py, where the features read words
 items.statistics.npy    (N,) records of counters.py, as the log ended, where the features count events
 items.cells.npy         with items.centres.npy: the index of a large catalogue, see index.py
 items.jsonl             the rendered text of each item, read by `verify` alone
@@ -27,10 +28,12 @@ from numpy.typing import NDArray
 from model_store.clock import Times
 from model_store.counters import Records
 from model_store.parts import Parts, Rows
+from model_store.words import Shingles, Wording
 
 OTHER = -2  # the place of a value that is not among the known ones
 PARTS = ("vectors", "experts", "rest", "silent")
 NUMBERS, STATISTICS = "items.numbers.json", "items.statistics.npy"
+SHINGLES, WORDS = "items.shingles.npy", "items.words.npy"
 
 
 @dataclass(frozen=True)
@@ -98,11 +101,17 @@ class Items:
     outputs: NDArray[np.float32] | None = None
     numbers: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     statistics: Records | None = None
+    wording: Wording | None = None
 
     @property
     def vectors(self) -> NDArray[np.float32]:
         """(N, d)."""
         return self.parts.vectors
+
+    @property
+    def shingles(self) -> Shingles:
+        """(N, K) of their texts, K 0 where no feature reads words."""
+        return np.zeros((len(self), 0), np.uint16) if self.wording is None else self.wording.rows
 
     @cached_property
     def rows(self) -> dict[str, int]:
@@ -124,6 +133,7 @@ class Items:
             outputs=None if self.outputs is None else self.outputs[order],
             numbers={name: column[order] for name, column in self.numbers.items()},
             statistics=None if self.statistics is None else self.statistics[order],
+            wording=None if self.wording is None else self.wording.taken(order),
         )
 
 
@@ -134,7 +144,7 @@ def read(folder: Path) -> Items:
         for number, entry in enumerate(json.loads((folder / "items.attributes.json").read_bytes()))
     }
     numbers = json.loads((folder / NUMBERS).read_bytes()) if (folder / NUMBERS).is_file() else {}
-    counted = (folder / STATISTICS).is_file()
+    counted, worded = (folder / STATISTICS).is_file(), (folder / SHINGLES).is_file()
     return Items(
         ids=tuple(json.loads((folder / "items.ids.json").read_bytes())),
         parts=Parts(*(mapped(folder / f"items.{name}.npy") for name in PARTS)),
@@ -143,6 +153,7 @@ def read(folder: Path) -> Items:
         outputs=mapped(folder / "items.outputs.npy"),
         numbers={name: np.array(values, dtype=np.float64) for name, values in numbers.items()},
         statistics=mapped(folder / STATISTICS) if counted else None,
+        wording=Wording(mapped(folder / SHINGLES), mapped(folder / WORDS)) if worded else None,
     )
 
 
@@ -163,6 +174,9 @@ def write(items: Items, folder: Path, *, texts: Sequence[str]) -> None:
         (folder / NUMBERS).write_text(json.dumps(told))
     if items.statistics is not None:
         np.save(folder / STATISTICS, items.statistics)
+    if items.wording is not None:
+        np.save(folder / SHINGLES, items.wording.rows)
+        np.save(folder / WORDS, items.wording.counts)
     with (folder / "items.jsonl").open("w") as file:
         for item, text in zip(items.ids, texts, strict=True):
             file.write(json.dumps({"item_id": item, "text": text}, ensure_ascii=False) + "\n")

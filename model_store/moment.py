@@ -34,7 +34,7 @@ class Moment:
     NaN where that is empty; moods: by number of newest events, and tastes: by attribute, see taste.py; numbers: by
     column of the items, NaN where missing; kinds: by attribute, places (n, K) of the item's values in the known
     ones, -2 for no value or another one; words: by column of the request, places in the known words, -1 for any
-    other.
+    other; matches, queries: by measure, see words.py.
     The lists of candidates begin at `starts`: one list if it is left out. lengths: of each one's list, if not those.
     """
 
@@ -52,6 +52,8 @@ class Moment:
     numbers: Mapping[str, Floats] = field(default_factory=dict)
     kinds: Mapping[str, Ints] = field(default_factory=dict)
     words: Mapping[str, Ints] = field(default_factory=dict)
+    matches: Mapping[str, Floats] = field(default_factory=dict)
+    queries: Mapping[str, Floats] = field(default_factory=dict)
     starts: Ints = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
     lengths: Ints | None = None
 
@@ -85,6 +87,7 @@ class Moment:
             habits={name: some(each) for name, each in self.habits.items()},
             moods={name: some(each) for name, each in self.moods.items()},
             words={name: some(each) for name, each in self.words.items()},
+            queries={name: some(each) for name, each in self.queries.items()},
             lengths=some(crowd),
         )
 

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from model_store.words import ASKED, MATCHES
+
 KINDS = {
     "hour": 4, "weekday": 2, "item_age": 1, "since_last": 1, "history_size": 1, "candidates": 1, "again": 2,
     "shown": 2, "share": 1, "count": 0, "rate": 0, "since": 1, "number": 1, "latest": 1, "context": 0,
-    "is": 0, "habit": 1, "appeal": 1, "mood": 1, "taste": 1,
+    "is": 0, "habit": 1, "appeal": 1, "mood": 1, "taste": 1, "match": 1, "query": 1,
 }  # fmt: skip
 ARGUED = (
     "share",
@@ -24,6 +26,8 @@ ARGUED = (
     "appeal",
     "mood",
     "taste",
+    "match",
+    "query",
 )
 OPTIONAL = ("item_age", "since_last", "again", "shown", "share", "habit", "since", "number", "latest")
 COMPARED = (
@@ -38,6 +42,7 @@ COMPARED = (
     "latest",
     "appeal",
     "taste",
+    "match",
 )
 SHARED = (
     "hour",
@@ -48,13 +53,15 @@ SHARED = (
     "habit",
     "context",
     "mood",
+    "query",
 )  # by all of a list
 PLAIN = tuple(kind for kind in KINDS if kind not in ARGUED)
 LIST = "list"
+MEASURES = {"match": MATCHES, "query": ASKED}
 SHAPES = (
     "share:<attribute>, is:<attribute>, habit:<event>, count:<event>, rate:<event>/<event>, since:<event>, "
     "number:<column>, latest:<column>, context:<column>, appeal:<window>, mood:<events>, taste:<attribute>, "
-    "list:<feature>"
+    "match:<measure>, query:<measure>, list:<feature>"
 )
 
 
@@ -108,6 +115,8 @@ def parse(written: str) -> Name:
         argument, _, window = argument.partition(":")
     if kind == "mood" and not (argument.isdecimal() and int(argument) > 0):
         raise ValueError(f"{written!r}: {argument!r} is no number of events; write mood:1 or mood:50")
+    if argument not in MEASURES.get(kind, (argument,)):
+        raise ValueError(f"{written!r}: there are {', '.join(f'{kind}:{each}' for each in MEASURES[kind])}")
     name = Name(written, kind, argument, window, listed)
     _check_events(name)
     return name

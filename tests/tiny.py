@@ -28,6 +28,7 @@ from training.run import Run
 from training.shop import Shop, generate, write
 
 HIDDEN = 32
+WORDED = ("match:words", "match:gram_idf", "match:pairs", "list:match:least", "query:rarest")
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
@@ -64,6 +65,7 @@ def configuration(folder: Path) -> Path:
     encoder(folder / "bert", small.items["title"].to_list() + small.items["description"].to_list())
     path = folder / "shop.toml"
     text = re.sub(r"\[training\][^\[]*", "", path.read_text())
+    text = text.replace("use = [", f"use = [{', '.join(map(repr, WORDED))},", 1)
     text += '\n[model]\nencoder = "BERT"\ndimension = 16\nhidden = 16\nexperts = 2\nmax_tokens = 32\n'
     text += "\n[training]\nepochs = 2\nbatch = 32\n"
     path.write_text(text.replace("BERT", str(folder / "bert")))

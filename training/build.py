@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from model_store.clock import Clock
 from model_store.features import FeatureSet
 from model_store.items import Attribute
+from model_store.words import Wording
 from training import replay
 from training.chance import hidden, own, parted
 from training.config import Config
@@ -65,6 +66,7 @@ def build(config: Config, tables: Tables) -> Dataset:
         features=features,
         numbers={name: _number(tables.items[f"number:{name}"]) for name in plain.numbers},
         words={column: _places(shown, column, words) for column, words in features.words.items()},
+        wording=Wording.of(tables.items["text"].to_list()) if plain.worded else None,
         log=log,
         own=own(shown, plain.layout, float(requests.times[0])) if chance else None,
         lists=_lists(tables.events, numbers) if plain.shown else None,

@@ -146,6 +146,8 @@ def _check_feature(config: Config, name: Name) -> None:
             raise ValueError(f"{where}: {event!r} is no event; there are {some}")
     if (name.events or name.kind in ("latest", "appeal")) and not events.timestamp:
         raise ValueError(f"{where}: needs events.timestamp, to know what came before")
+    if name.kind in names.MEASURES and not events.query:
+        raise ValueError(f"{where}: needs events.query, whose words it compares")
     if name.kind == "shown" and not (events.user and events.impression and events.timestamp):
         raise ValueError(f"{where}: needs events.user, events.impression and events.timestamp")
 

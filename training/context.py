@@ -1,6 +1,7 @@
 """The context of every candidate, as the service will compute it: what was known just before its request."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from model_store.counters import Layout, Statistics
 from model_store.features import FeatureSet
 from model_store.moment import Met, Moment
 from model_store.taste import Grades, profile, shares
+from model_store.words import ASKED, MATCHES
 from training.dataset import Dataset
 from training.replay import Lists, Log, Meetings, Replay
 
@@ -90,6 +92,7 @@ class Moments:
         last = np.full(len(items), np.nan)
         last[sizes > 0] = data.histories.times[history[sizes > 0, 1] - 1]
         moods, tastes = self._grades(begin, end)
+        matches, queries = self._worded(begin, end)
         counted, shown = not self._features.layout.empty, self._features.shown
         return Moment(
             now=now,
@@ -106,8 +109,25 @@ class Moments:
             numbers={name: data.numbers[name][items] for name in self._features.numbers},
             kinds={name: places[data.attributes[name].codes[items]] for name, places in self._kinds.items()},
             words={column: codes[owners] for column, codes in data.words.items()},
+            matches=matches,
+            queries=queries,
             starts=requests.starts[begin:end] - requests.starts[begin],
         )
+
+    def _worded(self, begin: int, end: int) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """What the queries of requests are, and how their candidates match them."""
+        data, requests = self._data, self._data.requests
+        if data.wording is None:
+            return {}, {}
+        starts = requests.starts[begin : end + 1] - requests.starts[begin]
+        matches, queries = np.zeros((len(MATCHES), starts[-1])), np.zeros((len(ASKED), starts[-1]))
+        for number, (start, stop) in enumerate(pairwise(starts), begin):
+            if requests.queries[number] >= 0:
+                asked = data.wording.asked(data.texts[requests.queries[number]])
+                rows = data.rows[requests.starts[number] : requests.starts[number + 1]]
+                matches[:, start:stop] = asked.matched(data.wording.rows[rows])
+                queries[:, start:stop] = asked.told()[:, None]
+        return dict(zip(MATCHES, matches, strict=True)), dict(zip(ASKED, queries, strict=True))
 
     def _statistics(self, rows: slice) -> Statistics:
         """What was counted of the items, but for what the rows themselves are."""

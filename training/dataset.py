@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from model_store.clock import Clock
 from model_store.items import Attribute
 from model_store.manifest import Features, Task
+from model_store.words import Wording
 from training.config import Config
 from training.labels import Labels
 from training.replay import Lists, Log, Series
@@ -88,6 +89,7 @@ class Dataset:
     features: Features
     numbers: dict[str, Floats]  # of items, (N,), NaN where missing
     words: dict[str, Ints]  # of requests, (R,) places in the known words, -1 for another
+    wording: Wording | None  # of the items, where a feature asks for it
     log: Log
     lists: Lists | None  # what was shown to users, where a feature asks for it
     context: NDArray[np.float32]  # (M, F)

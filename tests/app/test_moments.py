@@ -7,6 +7,7 @@ from app.settings import Settings
 from model_store.bundle import Bundle
 from model_store.engine import Engine
 from model_store.moment import Moment, met
+from model_store.words import ASKED, MATCHES
 from tests.live import running
 
 NOON = {"timestamp": "2026-11-22T12:00:00Z", "device": "phone"}
@@ -59,6 +60,7 @@ def test_with_nothing_live_the_features_are_those_of_the_bundle(shelf, opened, f
         statistics=prior.moved(np.array([offset])), shown=nothing, again=nothing,
         numbers={name: items.numbers[name][rows] for name in features.numbers},
         words={name: np.array([known.index("phone")]) for name, known in features.words.items()},
+        **worded(items.wording.asked("red"), items.wording.rows[rows]),
     )  # fmt: skip
     ids = [items.ids[row] for row in rows]
     with running(Settings(store=shelf, redis_url=url, redis_timeout_ms=2_000)) as client:
@@ -66,6 +68,46 @@ def test_with_nothing_live_the_features_are_those_of_the_bundle(shelf, opened, f
     expected = features.matrix(moment)
     for number, item in enumerate(ids):
         assert [value for values in told[item].values() for value in values] == expected[number].tolist()
+
+
+def worded(asked, shingles):
+    return {
+        "matches": dict(zip(MATCHES, asked.matched(shingles), strict=True)),
+        "queries": {name: np.array([value]) for name, value in zip(ASKED, asked.told(), strict=True)},
+    }
+
+
+def test_an_item_matches_by_its_text_whether_known_put_or_described(client, opened):
+    """The same text, in the bundle, put at runtime and brought by a request, beside one another."""
+    known, title = opened.items.ids[5], opened.manifest.item_text[0].name
+    [text] = [line["text"] for line in opened.lines("items.jsonl") if line["item_id"] == known]
+    client.put("/items", json={"items": [{"item_id": "put", "text": {title: text}}]})
+    brought = {"item_id": "brought", "text": {title: text}}
+    other = {"item_id": "other", "text": {title: "zzz"}}
+    told = explained(client, query=text, candidates=[brought, "put", known, other])
+    client.delete("/items/put")
+    assert told["other"]["match:words"] == [0.0]
+    for item in ("put", "brought", known):
+        assert told[item]["match:words"] == told[item]["match:pairs"] == [1.0]
+        assert told[item]["match:gram_idf"] == told[known]["match:gram_idf"]
+        assert told[item]["query:rarest"] == told["other"]["query:rarest"] > [0.0]
+
+
+def test_without_a_query_no_word_matches(client, opened):
+    told = explained(client, history=[], user_id="nobody", candidates=list(opened.items.ids[:3]))
+    for item in told.values():
+        assert item["match:words"] == item["match:gram_idf"] == item["query:rarest"] == [0.0]
+
+
+def test_each_ask_of_a_batch_is_matched_by_its_own_query(client, opened):
+    ids = list(opened.items.ids[:20])
+    queries = ["red", "blue mug", None, "red"]
+    asked = {"user_id": "nobody", "candidates": ids, "k": 20, "explain": True, "context": NOON}
+    requests = [{**asked, "query": each} if each else asked for each in queries]
+    batch = client.post("/recommend/batch", json={"requests": requests}).json()["results"]
+    for request, result in zip(requests, batch, strict=True):
+        alone = client.post("/recommend", json=request).json()
+        assert [item["features"] for item in result["items"]] == [item["features"] for item in alone["items"]]
 
 
 def test_a_word_of_the_request_is_a_column(client, opened):

@@ -34,7 +34,7 @@ def slate(alone=ALONE, places=(0, 1, 2)):
     """Three items of which only the answers about their texts are known."""
     size = len(alone)
     parts = Parts(*(np.zeros((size, 4), np.float32),) * 4)
-    columns = Columns(tuple("abc"), parts, np.zeros(size), {}, {}, alone)
+    columns = Columns(tuple("abc"), parts, np.zeros(size), {}, {}, alone, np.zeros((size, 0), np.uint16))
     return Slate(np.array(places), columns, np.array(places))
 
 

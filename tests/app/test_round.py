@@ -16,9 +16,9 @@ SIZE = 12_000
 
 @pytest.fixture(scope="module")
 def columns():
-    zeros = np.zeros(SIZE)
+    zeros, nothing = np.zeros(SIZE), np.zeros((SIZE, 0), np.float32)
     return Columns(
-        range(SIZE), np.zeros((SIZE, 1), np.float32), zeros, {}, {}, np.zeros((SIZE, 0), np.float32)
+        range(SIZE), np.zeros((SIZE, 1), np.float32), zeros, {}, {}, nothing, nothing.astype(np.uint16)
     )
 
 

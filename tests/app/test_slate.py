@@ -15,6 +15,7 @@ def columns():
         codes={"brand": np.array([[0, 1], [-1, -1], [2, -1], [0, -1]], dtype=np.int32)},
         numbers={"price": np.array([10.0, np.nan, 30.0, 40.0])},
         outputs=np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6], [0.7, 0.8]], dtype=np.float32),
+        shingles=np.arange(8, dtype=np.uint16).reshape(4, 2),
     )
 
 
@@ -27,6 +28,7 @@ def test_everything_is_told_in_the_order_of_the_candidates(columns):
     assert slate.codes("brand").tolist() == [[2, -1], [0, 1], [-1, -1]]
     assert np.array_equal(slate.numbers("price"), [30.0, 10.0, np.nan], equal_nan=True)
     assert slate.output(1).tolist() == pytest.approx([0.6, 0.2, 0.4])
+    assert slate.shingles.tolist() == [[4, 5], [0, 1], [2, 3]]
 
 
 def test_some_are_named_and_told_by_their_number_in_the_slate(columns):

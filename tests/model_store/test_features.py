@@ -17,7 +17,7 @@ PLAIN = (
     "hour", "weekday", "item_age", "since_last", "history_size", "candidates", "again", "shown", "share:brand",
     "count:click", "count:click+view:1h", "rate:click/view", "rate:click/view:7d", "since:click",
     "since:click+view", "number:price", "latest:stock", "context:device", "is:brand", "habit:click",
-    "appeal:7d", "mood:3", "taste:brand",
+    "appeal:7d", "mood:3", "taste:brand", "match:idf", "query:rarest",
 )  # fmt: skip
 ALL = (*PLAIN, *(f"list:{name}" for name in PLAIN if name.partition(":")[0] in COMPARED))
 MEASURED = {
@@ -50,6 +50,7 @@ def moment(rows=1, **known) -> Moment:
         "numbers": {"price": np.full(rows, NAN)}, "words": {"device": np.full(rows, -1)},
         "kinds": {"brand": np.full((rows, 1), OTHER)}, "habits": {"click": np.full(rows, NAN)},
         "moods": {"3": np.zeros(rows)}, "tastes": {"brand": np.zeros(rows)},
+        "matches": {"idf": np.zeros(rows)}, "queries": {"rarest": np.zeros(rows)},
     }  # fmt: skip
     return Moment(**nothing | known)
 
@@ -74,6 +75,7 @@ def some(rows, seed=0, gaps=0.3, **known) -> Moment:
         "numbers": {"price": told(random.exponential)}, "words": {"device": random.integers(-1, 2, rows)},
         "kinds": {"brand": random.choice([OTHER, 0, 1], (rows, 2))}, "habits": {"click": told(random.random)},
         "moods": {"3": random.normal(size=rows)}, "tastes": {"brand": random.normal(size=rows)},
+        "matches": {"idf": random.random(rows)}, "queries": {"rarest": random.exponential(size=rows)},
     } | known)  # fmt: skip
 
 
@@ -171,7 +173,7 @@ def test_the_context_is_the_matrix_in_two_parts_bit_for_bit(sizes, apart, seed):
     shared = {name: getattr(few, name)[owners] for name in ("now", "last_event", "sizes")}
     shared |= {
         name: {each: told[owners] for each, told in getattr(few, name).items()}
-        for name in ("habits", "moods", "words")
+        for name in ("habits", "moods", "words", "queries")
     }
     known = Moment(**vars(many) | shared | {"starts": np.arange(sum(sizes)) if apart else firsts})
     context, matrix = found.context(known, firsts), found.matrix(known)
@@ -393,6 +395,8 @@ def test_a_window_that_is_not_declared_is_refused():
     [("share:brand", {"shares": {}}, "the moment's shares lack 'brand'"),
      ("list:number:price", {"numbers": {}}, "the moment's numbers lack 'price'"),
      ("context:device", {"words": {}}, "the moment's words lack 'device'"),
+     ("match:idf", {"matches": {}}, "the moment's matches lack 'idf'"),
+     ("query:rarest", {"queries": {}}, "the moment's queries lack 'rarest'"),
      ("again", {"again": None}, "the moment does not say how often they met"),
      ("shown", {"shown": None}, "the moment does not say how often they met"),
      ("since:click", {"statistics": None}, "the moment has no statistics"),

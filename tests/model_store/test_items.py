@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_store.counters import layout
-from model_store.items import NUMBERS, STATISTICS, Attribute, Items, read, write
+from model_store.items import NUMBERS, SHINGLES, STATISTICS, WORDS, Attribute, Items, read, write
 from model_store.parts import Parts
+from model_store.words import Wording
 
 LAYOUT = layout(("click", "view"), ("1h", "7d"), ("price",))
 
@@ -28,6 +29,7 @@ def catalogue(count: int) -> Items:
             "words": np.ones(count),
         },
         statistics=LAYOUT.count(count, np.arange(count), np.arange(count) % 2, 1e9 + random.random(count)),
+        wording=Wording.of([f"mug number {number}" for number in range(count)]),
     )
 
 
@@ -46,6 +48,8 @@ def test_what_is_written_is_read_bit_for_bit(tmp_path, count):
         np.testing.assert_array_equal(found.numbers[name], numbers)
     assert found.statistics.dtype == LAYOUT.dtype
     assert found.statistics.tobytes() == items.statistics.tobytes()
+    for part, written in zip(vars(found.wording).values(), vars(items.wording).values(), strict=True):
+        np.testing.assert_array_equal(part, written)
     assert list(found.attributes) == ["tags", "brand"]
     for name, attribute in items.attributes.items():
         assert found.attributes[name].values == attribute.values
@@ -70,14 +74,15 @@ def test_statistics_are_read_from_a_file_as_they_were_counted(tmp_path, count):
         np.testing.assert_array_equal(part, expected)
 
 
-def test_a_catalogue_without_numbers_and_counted_events_has_no_files_of_them(tmp_path):
+def test_a_catalogue_without_numbers_words_and_counted_events_has_no_files_of_them(tmp_path):
     write(
         Items(("a",), Parts(*(np.zeros((1, 4), dtype=np.float32),) * 4), np.zeros(1)), tmp_path, texts=["a"]
     )
     assert not (tmp_path / NUMBERS).exists()
-    assert not (tmp_path / STATISTICS).exists()
+    assert not any((tmp_path / name).exists() for name in (STATISTICS, SHINGLES, WORDS))
     assert read(tmp_path).numbers == {}
     assert read(tmp_path).statistics is None
+    assert read(tmp_path).wording is None
 
 
 def test_a_missing_number_is_null_in_the_file(tmp_path):

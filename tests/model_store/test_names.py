@@ -7,6 +7,7 @@ EXAMPLES = {
     "share": "share:brand", "count": "count:click", "rate": "rate:click/view", "since": "since:click",
     "number": "number:price", "latest": "latest:price", "context": "context:device",
     "appeal": "appeal:7d", "mood": "mood:5", "taste": "taste:brand",
+    "match": "match:idf", "query": "query:rarest",
 }  # fmt: skip
 
 
@@ -42,6 +43,15 @@ def test_whatever_all_candidates_share_cannot_be_compared(kind):
 def test_events_stand_above_and_below_a_line_and_a_window_after_a_colon(written, events, tried, window):
     name = parse(written)
     assert (name.events, name.tried, name.window) == (events, tried, window)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [("match:price", "match:words, match:idf"), ("query:idf", "query:words, query:letters")],
+)
+def test_an_unknown_measure_of_words_is_told_beside_all_that_there_are(written, said):
+    with pytest.raises(ValueError, match=f"'{written}': there are {said}"):
+        parse(written)
 
 
 def test_a_window_is_no_part_of_what_is_counted():

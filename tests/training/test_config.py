@@ -172,6 +172,8 @@ def using(*use: str, **sections: Any) -> dict[str, Any]:
         (using("latest:price"), "features.use: latest:price: 'price' is not in events.numbers"),
         (using("context:device"), "features.use: context:device: 'device' is not in events.context"),
         (using("share:colour"), "features.use: share:colour: 'colour' is not in items.attributes"),
+        (using("match:idf", events=LISTS), "features.use: match:idf: needs events.query, whose words it compares"),
+        (using("match:price"), "features.use: 'match:price': there are match:words, match:idf, match:grams"),
         (using("shown"), "features.use: shown: needs events.user, events.impression and events.timestamp"),
         (using("list:shown", **NOTHING), "features.use: list:shown: needs events.user, events.impression"),
         (using("list:hour"), "features.use: 'list:hour': there is nothing to compare in a list; use one of"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from model_store.features import FeatureSet
 from model_store.moment import SHOWN_LISTS, SHOWN_SECONDS, Met, Moment, met
 from model_store.taste import Grades, profile, shares
+from model_store.words import ASKED, MATCHES, Wording
 from tests.training import toy
 from training import build, context
 from training.context import Moments, Replayed
@@ -20,6 +21,7 @@ USE = (
     "hour", "weekday", "item_age", "since_last", "history_size", "candidates", "again", "shown", "share:kind",
     "count:view", "count:click+buy:6h", "rate:click/view", "since:click", "since:buy+view", "number:price",
     "latest:offer", "context:device", "is:kind", "habit:click", "appeal:6h", "mood:2", "taste:kind",
+    *(f"match:{measure}" for measure in MATCHES), *(f"query:{measure}" for measure in ASKED), "list:match:words",
     "list:item_age", "list:share:kind", "list:count:click", "list:since:view",
     "list:shown", "list:again", "list:number:price", "list:latest:offer", "list:rate:buy/view:24h",
 )  # fmt: skip
@@ -31,7 +33,7 @@ def device(impression: str) -> str | None:
 
 
 def made() -> Dataset:
-    """Every kind of feature; of words, one is seen after the training part only."""
+    """Every kind of feature; of words of the request, one is seen after the training part only."""
     chosen = toy.settings(
         features={"use": USE},
         items={"numbers": ["price"]},
@@ -43,6 +45,7 @@ def made() -> Dataset:
             **row,
             "number:offer": float(at % 7) if at % 4 else None,
             "context:device": device(row["impression"]),
+            "query": row["query"] and f"{row['query']} 7",  # as one of the items is called
         }
         for at, row in enumerate(toy.log())
     ]
@@ -114,7 +117,19 @@ def alone(dataset, features, number) -> Moment:
         again=met(items, events, times),
         numbers={"price": dataset.numbers["price"][items]},
         words={"device": dataset.words["device"][[number]]},
+        **worded(dataset, requests.queries[number], items),
     )
+
+
+def worded(dataset, query, items) -> dict[str, dict[str, np.ndarray]]:
+    """As a catalogue of the same texts tells it."""
+    texts = dataset.texts[: len(dataset.item_ids)]
+    asked = Wording.of(texts).asked(dataset.texts[query] if query >= 0 else "")
+    matches = asked.matched(Wording.of([texts[item] for item in items]).rows)
+    return {
+        "matches": dict(zip(MATCHES, matches, strict=True)),
+        "queries": {measure: np.array([told]) for measure, told in zip(ASKED, asked.told(), strict=True)},
+    }
 
 
 # the same features as online

@@ -189,6 +189,7 @@ def _items(
         outputs=outputs,
         numbers=dataset.numbers,
         statistics=None if layout.empty else log.records(layout, len(encoded)),
+        wording=dataset.wording,
     )
 
 

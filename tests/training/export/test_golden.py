@@ -15,6 +15,7 @@ from model_store.manifest import Task
 from model_store.moment import Met, Moment, met
 from model_store.taste import Grades, profile, shares
 from model_store.text import render
+from model_store.words import ASKED, MATCHES
 from training.context import Replayed
 from training.export import golden
 from training.export.golden import CANDIDATES, GOLDEN, TOP, WARMUP, Standing
@@ -45,6 +46,7 @@ def answer(opened: Bundle, engine: Engine, request: dict[str, Any]) -> dict[str,
     }
     lifts = {manifest.events.index(event): told for event, told in engine.features.lifts.items()}
     grades = Grades(np.array(kinds, dtype=np.int64), np.zeros(len(kinds), dtype=np.int64), 1, lifts)
+    asked = items.wording.asked(request.get("query", ""))
     moment = Moment(
         now=np.array([now]), published=np.asarray(items.published[candidates]),
         last_event=times[-1:] if len(times) else np.array([np.nan]),
@@ -69,6 +71,8 @@ def answer(opened: Bundle, engine: Engine, request: dict[str, Any]) -> dict[str,
         words={
             name: np.array([known.get(request["context"].get(name), -1)]) for name, known in places.items()
         },
+        matches=dict(zip(MATCHES, asked.matched(items.wording.rows[candidates]), strict=True)),
+        queries={name: np.array([value]) for name, value in zip(ASKED, asked.told(), strict=True)},
     )  # fmt: skip
     heads = engine.heads(
         engine.user(history), query, items.vectors[candidates], engine.features.matrix(moment)
