@@ -99,7 +99,8 @@ def _fit(network: Network, dataset: Dataset, texts: Texts, run: Run, progress: P
     if not team.leads:
         return state
     run.best(network)
-    calibrate(network, dataset, predict(network, dataset, represent(network, dataset, texts), "validation"))
+    represented = represent(network, dataset, texts, "validation")
+    calibrate(network, dataset, predict(network, dataset, represented, "validation"))
     run.keep(network)
     return state
 
@@ -154,7 +155,8 @@ def validate(
 
 
 def _decide(network: Network, dataset: Dataset, texts: Texts, losses: Losses) -> tuple[float, dict[str, Any]]:
-    predictions = predict(network, dataset, represent(network, dataset, texts), "validation")
+    represented = represent(network, dataset, texts, "validation")
+    predictions = predict(network, dataset, represented, "validation")
     config = dataset.config
     if config.training.metric:
         name, _, kind = config.training.metric.partition(":")

@@ -44,10 +44,10 @@ class Predictions:
 
 
 @torch.no_grad()
-def represent(network: Network, dataset: Dataset, texts: Texts) -> Represented:
-    """By the network itself."""
+def represent(network: Network, dataset: Dataset, texts: Texts, split: str | None = None) -> Represented:
+    """By the network itself; if only a split is wanted, the texts that nothing of it reads are not encoded."""
     network.eval()
-    pooled = texts.all()
+    pooled = texts.all() if split is None else texts.some(_read(dataset, split))
     logits = {
         name: network.text_heads(name, pooled[torch.from_numpy(labels.texts)]).numpy()
         for name, labels in dataset.alone.items()
@@ -117,6 +117,13 @@ def known(labels: Array) -> NDArray[np.bool_]:
     if labels.ndim > 1:
         return np.ones(len(labels), dtype=bool)
     return labels >= 0 if labels.dtype == np.int64 else ~np.isnan(labels)
+
+
+def _read(dataset: Dataset, split: str) -> NDArray[np.int64]:
+    """Numbers of the texts that `predict` reads of a split."""
+    parts = [batch.texts.numpy() for _, batch in Batches(dataset).split(split, REQUESTS)]
+    parts += [labels.texts[_alone(dataset, name, split)] for name, labels in dataset.alone.items()]
+    return np.unique(np.concatenate(parts))
 
 
 def _alone(dataset: Dataset, name: str, split: str) -> NDArray[np.int64]:

@@ -105,6 +105,14 @@ class Texts:
         """Pooled states of every text, (T, H), without gradients."""
         return self._kept if self._kept is not None else self.encode(np.arange(len(self)), progress)
 
+    def some(self, numbers: NDArray[np.int64]) -> Tensor:
+        """The same of some texts, zeros for the others unless they are kept."""
+        if self._kept is not None:
+            return self._kept
+        found = torch.zeros(len(self), self._encoder.width)
+        found[numbers] = self.encode(numbers, None)
+        return found
+
     def tokens(self, number: int) -> NDArray[np.int64]:
         """Token ids (L,) of one text."""
         return self._tokens[number].numpy()

@@ -6,6 +6,7 @@ python -m benchmarks.quality ebnerd|homedepot|movielens|shop [--no-alone] [--no-
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ def main(
     run = Path("runs") / name
     command("chorus-train", *prepare(name))
     options = ["--alone" if alone else "--no-alone", "--publish" if publish else "--no-publish"]
+    before = _cpu_minutes()
     command("chorus-train", "run", f"data/{name}/{name}.toml", "--run", str(run), *options)
     metrics = json.loads((run / "metrics.json").read_bytes())
     RESULTS.mkdir(exist_ok=True)
@@ -44,11 +46,18 @@ def main(
         "date": datetime.now(UTC).date().isoformat(),
         "commit": git("rev-parse", "--short", "HEAD"),
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}",
+        "cpu_minutes": round(_cpu_minutes() - before, 1),
         "config": (run / "config.toml").read_text(),
         **metrics,
     }
     (RESULTS / f"quality-{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     (RESULTS / f"quality-{name}.md").write_text((run / "report.md").read_text())
+
+
+def _cpu_minutes() -> float:
+    """Of all commands that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) / 60.0
 
 
 def prepare(name: str) -> list[str]:

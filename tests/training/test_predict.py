@@ -5,6 +5,7 @@ import torch
 from training.batches import Batches
 from training.pipeline import Workbench
 from training.predict import known, labels_of, predict, represent, served
+from training.texts import Texts
 
 
 def split_of(bench: Workbench, split: str):
@@ -19,6 +20,19 @@ def test_a_vector_is_the_text_encoders_for_every_text(bench):
             ids = torch.from_numpy(bench.texts.tokens(number))[None]
             alone = bench.network.text(ids, torch.ones_like(ids))[0]
             torch.testing.assert_close(represented.vectors[number], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_the_texts_of_a_split_are_enough_for_it(bench, split):
+    """Of an encoder that learns; the others are not encoded."""
+    dataset, network = bench.dataset, bench.network
+    texts = Texts(dataset.texts, network.text, bench.tokenizer)  # nothing kept: as if the encoder learned
+    some, every = represent(network, dataset, texts, split), represent(network, dataset, texts)
+    encoded = np.isclose(some.vectors, every.vectors, atol=1e-5).all(axis=1)
+    assert 0 < encoded.sum() < len(dataset.texts)
+    found, expected = (predict(network, dataset, each, split) for each in (some, every))
+    for name, logits in expected.logits.items():
+        np.testing.assert_allclose(found.logits[name], logits, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
