@@ -10,7 +10,6 @@ from typing import Any
 from app.batcher import Batcher
 from app.catalogue import Catalogue
 from app.changes import Changes
-from app.fusion import Fusion
 from app.link import Link
 from app.metrics import Metrics
 from app.pace import Pace
@@ -21,6 +20,7 @@ from app.settings import Settings
 from app.state import State
 from model_store.bundle import Bundle
 from model_store.engine import Engine, cores, session
+from model_store.fusion import Fusion
 from model_store.manifest import Manifest
 from model_store.scorer import Scorer
 from model_store.shelf import Shelf

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import ModelFailure
-from app.fusion import Fusion, Ranges, Scores
 from app.slate import Slate
 from model_store.clock import Clock, Times
+from model_store.fusion import Fusion, Ranges, Scores
 from model_store.manifest import ClockKind, Manifest, Task
 from model_store.parts import Rows
 

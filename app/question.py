@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from app.candidates import Candidates, Filters
-from app.fusion import Fusion
 from app.outcome import Ranked
 from app.state import Live
 from app.stored import Record, Row
 from app.users import Past
+from model_store.fusion import Fusion
 from model_store.parts import Rows
 
 CacheUse = Literal["hit", "miss", "bypass"]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.fusion import Fusion
 from app.question import Ask, Known
 from app.slate import Slate, joined
 from app.state import Live
+from model_store.fusion import Fusion
 from model_store.parts import Rows
 
 MOST = 8_192  # candidates of a round: enough for its fixed cost to be little of it

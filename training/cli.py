@@ -10,28 +10,16 @@ chorus-train verify BUNDLE            repeat the proof of a bundle
 
 import logging
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 
 from model_store.bundle import Bundle
-from model_store.engine import Engine, cores
-from model_store.errors import ChorusError
+from model_store.engine import Engine
 from model_store.scorer import Scorer
 from model_store.shelf import DEFAULT_ROOT, Shelf
 from training import charts, pipeline, report
@@ -46,10 +34,10 @@ from training.predict import represent
 from training.run import Run
 from training.shop import generate, write
 from training.team import Team
+from training.terminal import console, plainly, progressing
 from training.worth import worth
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
-console = Console(stderr=True)
 
 
 class Source(StrEnum):
@@ -95,7 +83,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Another seed makes another shop.")] = 7,
 ) -> None:
     """Make the demo shop: products, shoppers, queries, impressions, ratings and reviews of five weeks."""
-    with _plainly():
+    with plainly():
         write(generate(seed), folder)
         console.print(f"The demo shop is in {folder}; train with: chorus-train run {folder / 'shop.toml'}")
 
@@ -107,7 +95,7 @@ def adapt(
     out: Annotated[Path | None, typer.Option(help="Where to write; data/<name> by default.")] = None,
 ) -> None:
     """Turn a public data set's original files into tables and a configuration."""
-    with _plainly():
+    with plainly():
         config = ADAPTERS[data](source, out or Path("data") / data.value)
         console.print(f"Written; train with: chorus-train run {config}")
 
@@ -126,7 +114,7 @@ def run(
     `torchrun --standalone --nproc-per-node 2 --no-python -- chorus-train run CONFIG` trains in two processes, each on
     half of every batch: for encoders that learn, and machines of several sockets.
     """
-    with _plainly(), _progress() as progress:
+    with plainly(), progressing() as progress:
         with Team.joined() as team:
             place, bench = _begun(config, folder, team, progress, resume=resume)
             pipeline.train(bench, place, progress, team)
@@ -140,7 +128,7 @@ def run(
 @app.command()
 def evaluate(folder: RunFolder, alone: Alone = True) -> None:
     """Test a finished run again beside the baselines; writes metrics.json and report.md."""
-    with _plainly(), _progress() as progress:
+    with plainly(), progressing() as progress:
         place, bench = _finished(folder, progress)
         _evaluate(bench, place, progress, alone=alone)
 
@@ -151,7 +139,7 @@ def compare(
     out: Annotated[Path, typer.Option(help="Where to write worth.md and worth.svg.")] = Path(),
 ) -> None:
     """What training the tasks together is worth: joint minus alone over runs, with 95 % intervals, and Δm."""
-    with _plainly():
+    with plainly():
         records = [Run(folder).read("metrics.json") for folder in folders]
         lines = list(report.worthwhile(records))
         out.mkdir(parents=True, exist_ok=True)
@@ -172,7 +160,7 @@ def explain(folder: RunFolder) -> None:
 
     The numbers are in `importance.json` and `day.json`. Takes about a minute after the tables are read.
     """
-    with _plainly(), _progress() as progress:
+    with plainly(), progressing() as progress:
         place, bench = _finished(folder, progress)
         _explain(bench, place, progress)
         if (folder / "metrics.json").is_file():
@@ -182,7 +170,7 @@ def explain(folder: RunFolder) -> None:
 @app.command()
 def export(folder: RunFolder, shelf: ShelfFolder = DEFAULT_ROOT) -> None:
     """Export a finished run, verify it and publish it as the next version on the shelf."""
-    with _plainly(), _progress() as progress:
+    with plainly(), progressing() as progress:
         place, bench = _finished(folder, progress)
         _publish(bench, place, shelf, progress)
 
@@ -199,7 +187,7 @@ def verify(
     ] = None,
 ) -> None:
     """Repeat a bundle's proof: hashes, fp32 graphs against torch's recorded outputs, and the gate."""
-    with _plainly(), _progress() as progress:
+    with plainly(), progressing() as progress:
         opened = Bundle.open(bundle)
         worst = max(proof.check(opened).items(), key=lambda pair: pair[1])
         console.print(f"files: {len(opened.manifest.files)} as the manifest names them")
@@ -271,29 +259,11 @@ def _publish(bench: pipeline.Workbench, place: Run, shelf: Path, progress: Progr
     console.print(
         f"fp32 graphs against torch: {max(manifest.parity.values()):.2e}; {manifest.gate['reason']}"
     )
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in manifest.fusion.weights.items())
+    console.print(f"score: {manifest.fusion.method} of {weights}")
     console.print(
         f"Published {manifest.name} version {manifest.version} ({manifest.precision}): {bundle.folder}"
     )
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    done = TextColumn("{task.completed}/{task.total}")
-    clocks = (TimeElapsedColumn(), TimeRemainingColumn())
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), done, *clocks)
-    with Progress(*columns, console=console) as progress:
-        yield progress
-
-
-@contextmanager
-def _plainly() -> Iterator[None]:
-    """Our own errors as one line and exit code 2; anything else is a defect and keeps its traceback."""
-    torch.set_num_threads(cores())
-    try:
-        yield
-    except ChorusError as error:
-        console.print(f"error: {error}", style="bold red", highlight=False)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

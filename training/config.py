@@ -15,15 +15,17 @@ from pydantic import Field, ValidationError, model_validator
 from model_store import names
 from model_store.clock import CLASSES, Clock
 from model_store.features import FeatureSet
-from model_store.manifest import Features, FusionDefault
+from model_store.manifest import Features
 from model_store.moment import VIEW
 from model_store.names import Name
 from training.errors import ConfigError
 from training.sections import (
+    GOALS,
     RETRIEVAL,
     EventsConfig,
     ExportConfig,
     FeaturesConfig,
+    FusionConfig,
     HistoryConfig,
     ItemsConfig,
     ModelConfig,
@@ -53,7 +55,7 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     export: ExportConfig = ExportConfig()
-    fusion: FusionDefault = FusionDefault()
+    fusion: FusionConfig = FusionConfig()
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
@@ -68,9 +70,7 @@ class Config(Section):
             raise ValueError(
                 "tasks: at least one must score a user or query with an item by one number: binary, regression, clock"
             )
-        for name in self.fusion.weights:
-            if name not in scored:
-                raise ValueError(f"fusion.weights.{name}: no such task; there are: {', '.join(scored)}")
+        _check_fusion(self, scored)
         _check_retrieval(self)
         if self.training.metric and self.training.metric.partition(":")[0] not in self.tasks:
             raise ValueError(f"training.metric: {self.training.metric!r} names no task")
@@ -84,6 +84,28 @@ class Config(Section):
     def paths(self, paths: Paths) -> list[Path]:
         """The files of a table, relative to the configuration's folder."""
         return [self.folder / path for path in paths]
+
+
+def _check_fusion(config: Config, scored: list[str]) -> None:
+    """Whether what is weighed, and what for, are tasks that can be."""
+    fusion = config.fusion
+    for name in fusion.weights:
+        if name not in scored:
+            raise ValueError(f"fusion.weights.{name}: no such task; there are: {', '.join(scored)}")
+    if fusion.method == "stacking" and not fusion.goal:
+        raise ValueError('fusion.method = "stacking" needs fusion.goal, such as "click:ndcg@10"')
+    binary = [name for name in scored if config.tasks[name].type == "binary"]
+    for written in fusion.goal:
+        name, _, metric = written.partition(":")
+        if name not in binary:
+            some = ", ".join(binary) or "none here"
+            raise ValueError(f"fusion.goal: {written!r} names no binary task that ranks; there are: {some}")
+        if metric not in GOALS:
+            raise ValueError(
+                f"fusion.goal: {written!r}: no such metric; {name}: and one of {', '.join(GOALS)}"
+            )
+        if metric == "user_auc" and not config.events.user:
+            raise ValueError(f"fusion.goal: {written!r} needs events.user")
 
 
 def _check_retrieval(config: Config) -> None:

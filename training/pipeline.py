@@ -8,6 +8,7 @@ import torch
 from rich.progress import Progress
 
 from model_store.text import TextTokenizer
+from training import fusion
 from training.baselines import baselines
 from training.build import build
 from training.config import Config
@@ -67,10 +68,17 @@ def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) 
 
 
 def train(bench: Workbench, run: Run, progress: Progress, team: Team = SOLO) -> None:
-    """Fit and leave the best weights in the run folder."""
+    """Fit and leave the best weights in the run folder, and the fusion if a goal is stated."""
     state = fit(bench.network, bench.dataset, bench.texts, run, progress, team)
-    if team.leads:
-        run.write("state.json", vars(state))
+    if not team.leads:
+        return
+    if bench.dataset.config.fusion.goal:
+        step = progress.add_task("find fusion", total=None)
+        represented = represent(bench.network, bench.dataset, bench.texts, "validation")
+        said = predict(bench.network, bench.dataset, represented, "validation")
+        run.write("fusion.json", fusion.find(bench.dataset.config.fusion, bench.dataset, said))
+        progress.update(step, total=1, completed=1)
+    run.write("state.json", vars(state))
 
 
 def evaluate(bench: Workbench, run: Run, progress: Progress, *, alone: bool) -> dict[str, Any]:
@@ -91,6 +99,8 @@ def evaluate(bench: Workbench, run: Run, progress: Progress, *, alone: bool) -> 
         "reliability": reliability(bench.dataset, tested, "test"),
         "data": facts(bench.dataset),
     }
+    if bench.dataset.config.fusion.goal:
+        record["fusion"] = fusion.tested(run.read("fusion.json"), bench.dataset, tested)
     run.write("metrics.json", record)
     return record
 

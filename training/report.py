@@ -53,6 +53,8 @@ def markdown(name: str, record: Mapping[str, Any]) -> str:
         heads = ["method", *map(_heading, columns)]
         lines += [f"## {task}", "", _row(heads), _row(["---"] * len(heads))]
         lines += [*(_row(row) for row in rows), ""]
+    if "fusion" in record:
+        lines += ["## Fusion", "", *_fusion(record["fusion"]), ""]
     if record["retrieval"]:
         found = ", ".join(f"{metric} {value:.4f}" for metric, value in record["retrieval"].items())
         lines += ["## Retrieval over the whole catalogue", "", found, ""]
@@ -61,6 +63,27 @@ def markdown(name: str, record: Mapping[str, Any]) -> str:
     if "headlines" in record and record["tests"].get("alone"):
         lines += ["## Worth of training together", "", *worthwhile([record]), ""]
     return "\n".join(lines)
+
+
+def _fusion(found: Mapping[str, Any]) -> Iterator[str]:
+    """What was tried for the goal, the chosen one in bold, and what it gains on the test part."""
+    goal = " + ".join(f"{weight:g} {written}" for written, weight in found["goal"].items())
+    yield f"The mean of the goal: {goal}. Weights were found on the validation part; what is bold is in the bundle."
+    yield "Unseen: mean of 5-fold cross-validation within that part, weights found without the fold."
+    yield ""
+    heads = ["fusion", "of", "validation, seen ↑", "unseen ↑", "test ↑"]
+    yield from (_row(heads), _row(["---"] * len(heads)))
+    for name, each in found["fusions"].items():
+        mark = "**" if name == found["chosen"] else ""
+        of = f"{each['method']}: " + ", ".join(
+            f"{task} {weight:g}" for task, weight in each["weights"].items()
+        )
+        values = [_cell(each[part]) for part in ("validation", "unseen", "test")]
+        yield _row([f"{mark}{name}{mark}", of, *values])
+    yield ""
+    for written, gain in found["gains"].items():
+        half = "" if gain["half"] is None else f" ± {gain['half']:.4f} (95 %, {gain['units']:,} units)"
+        yield f"- {written} on the test part, over equal weights: {gain['mean']:+.4f}{half}"
 
 
 def worthwhile(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:

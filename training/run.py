@@ -5,6 +5,7 @@
 <run>/best.safetensors    weights of the best epoch so far
 <run>/resume.pt           weights, optimiser, schedule and random states after the last whole epoch
 <run>/log.jsonl           one record an epoch: losses, metrics, rates
+<run>/fusion.json         the fusions that were tried for the stated goal, and the one that is chosen
 <run>/metrics.json        test metrics of the model and of the baselines
 <run>/report.md           the same for people
 <run>/learning.svg, gates.svg, reliability.svg, worth.svg   its plots
@@ -118,7 +119,8 @@ class Run:
         """Read a JSON file of the run; ConfigError if it is not there yet."""
         path = self.folder / name
         if not path.is_file():
-            raise ConfigError(f"{path} does not exist; run `chorus-train evaluate {self.folder}` first")
+            stage = f"evaluate {self.folder}" if name == "metrics.json" else "run CONFIG --resume"
+            raise ConfigError(f"{path} does not exist; run `chorus-train {stage}` first")
         return json.loads(path.read_bytes())
 
 

@@ -13,6 +13,7 @@ Paths = Annotated[
 LOSSES = {  # the type that a loss is for
     "mae": "regression", "huber": "regression", "ordinal": "regression", "focal": "binary",
 }  # fmt: skip
+GOALS = ("impression_auc", "mrr", "ndcg@5", "ndcg@10", "user_auc", "auc")  # how well one score ranks
 RETRIEVAL = "retrieval"  # the name of its loss among those of the tasks
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -202,6 +203,23 @@ class ExportConfig(Section):
     """What the text encoder is served in if it passes its gate: int8 is for CPUs, fp16 for GPUs."""
 
     precision: Literal["int8", "fp16"] = "int8"
+
+
+Goal = Annotated[
+    dict[str, Annotated[float, Field(gt=0.0)]],
+    BeforeValidator(lambda value: {value: 1.0} if isinstance(value, str) else value),
+]
+
+
+class FusionConfig(Section):
+    """How task scores become one score. With a `goal`, `<task>:<metric>` or several with weights, it is found.
+
+    `method`: the weighted sum where neither it nor a goal is named; with a goal, the best of all on validation.
+    """
+
+    method: Literal["weighted_sum", "weighted_product", "stacking"] | None = None
+    weights: dict[str, Annotated[float, Field(ge=0.0)]] = {}
+    goal: Goal = {}
 
 
 class TrainingConfig(Section):

@@ -9,12 +9,12 @@ from app.api.body import check_size
 from app.api.schema import ColdItem, Context, FusionChoice, HistoryEvent, RecommendRequest, Record, Word
 from app.candidates import Candidates, Described, plain
 from app.errors import Invalid
-from app.fusion import Fusion
 from app.model import Model
 from app.question import Ask
 from app.settings import Settings
 from app.stored import Record as Stored
 from model_store.features import FeatureSet
+from model_store.fusion import Fusion
 from model_store.manifest import Manifest
 from model_store.text import render
 

@@ -30,7 +30,7 @@ GROUPS: tuple[tuple[str, str], ...] = (
         r"app/(moments|prior|shown)\.py|model_store/(clock|columns|features|listwise|moment|taste)\.py",
     ),
     ("user and texts", r"app/(batcher|memory|pasts|texts|users)\.py|model_store/(history|text)\.py"),
-    ("fusion and top k", r"app/(fusion|outcome)\.py"),
+    ("fusion and top k", r"app/outcome\.py|model_store/fusion\.py"),
     ("encode", r"app/api/(recommend|reply)\.py"),
     ("use case", r"app/(model|patience|question|ranker|recommender|round|turns)\.py"),
     (

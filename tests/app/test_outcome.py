@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import ModelFailure
-from app.fusion import Fusion
 from app.outcome import Form, Outcomes
 from app.slate import Columns, Slate
 from model_store.clock import DAYPARTS, Clock
+from model_store.fusion import Fusion
 from model_store.manifest import Task
 from model_store.parts import Parts
 from tests.app.plain import manifest

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from app.candidates import Candidates, Described
 from app.catalogue import Catalogue
 from app.errors import ModelFailure
-from app.fusion import Fusion
 from app.link import Link
 from app.metrics import Metrics, Stages
 from app.model import build
@@ -23,6 +22,7 @@ from app.slates import Slates
 from app.users import Past
 from model_store.bundle import Bundle
 from model_store.engine import Engine
+from model_store.fusion import Fusion
 from model_store.scorer import Scorer
 
 NOW = 1_795_348_800.0

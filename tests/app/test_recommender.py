@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from app.candidates import Candidates, Described
-from app.fusion import Fusion
 from app.link import Link
 from app.metrics import Metrics, Stages
 from app.model import build
 from app.question import Ask
 from app.shares import parts
+from model_store.fusion import Fusion
 
 NOW = 1_795_348_800.0
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from app import round as rounds
-from app.fusion import Fusion
 from app.question import Ask, Known
 from app.slate import Columns, Slate
 from app.state import Live
+from model_store.fusion import Fusion
 from tests.app.test_pasts import past
 
 CLICKS = Fusion("weighted_sum", {"click": 1.0})

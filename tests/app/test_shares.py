@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from app.admission import HEAD
 from app.candidates import Candidates
-from app.fusion import Fusion
 from app.question import Ask
 from app.shares import AT_ONCE, PART, parts, shares, sizes, work
+from model_store.fusion import Fusion
 
 FUSION = Fusion("weighted_sum", {"click": 1.0})
 SIZES = st.lists(st.none() | st.integers(0, 2 * PART), max_size=40)

@@ -2,7 +2,7 @@ from benchmarks.speed.profile import OTHER, parse, shares
 
 LINES = [
     "serve (app/server.py:10);run (onnxruntime/capi/session.py:5) 6",
-    "serve (app/server.py:10);top (app/fusion.py:3);sort (numpy/core.py:9) 3",
+    "serve (app/server.py:10);top (model_store/fusion.py:3);sort (numpy/core.py:9) 3",
     "somewhere (else.py:1) 1",
 ]
 

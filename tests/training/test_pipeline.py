@@ -14,6 +14,7 @@ from tests import tiny
 from tests.training import toy
 from training import pipeline
 from training.config import parse
+from training.export.publish import manifest
 from training.pipeline import Workbench
 from training.predict import Predictions, predict, represent
 from training.run import Run
@@ -73,6 +74,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory, progress) -> tuple[Workbench
         },
         model={"encoder": str(folder / "bert"), "dimension": 16, "hidden": 16},
         training={"epochs": 8, "batch": 16, "lr_heads": 5e-3, "patience": 8},
+        fusion={"goal": "click:ndcg@10"},
     )
     bench = pipeline.prepare(parse(record, folder / "toy.toml"), folder / "cache", progress)
     run = Run(folder / "run")
@@ -128,6 +130,18 @@ def test_users_who_like_the_same_kind_are_nearer_to_each_other(truth):
 
 
 # the stages
+
+
+def test_a_stated_goal_gives_a_fusion_that_the_run_the_report_and_the_bundle_have(truth):
+    bench, run, record = truth
+    found = run.read("fusion.json")
+    assert found["goal"] == {"click:ndcg@10": 1.0}
+    best = found["fusions"][found["chosen"]]
+    assert best["validation"] >= found["fusions"]["equal weights"]["validation"]
+    assert best["weights"]["click"] > 0.0
+    assert record["fusion"]["fusions"][found["chosen"]]["test"] > 0.7
+    fused = manifest(bench, run, 0.0).fusion
+    assert (fused.method, fused.weights) == (best["method"], best["weights"])
 
 
 def test_an_evaluation_has_the_joint_model_each_task_alone_and_the_baselines(truth):

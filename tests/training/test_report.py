@@ -80,6 +80,20 @@ def test_gates_are_told_by_task_and_expert():
     assert "gates" not in report.markdown("shop", {**RECORD, "gates": {}})
 
 
+def test_a_fusion_that_was_found_is_told_with_all_that_was_tried():
+    weights = {"click": 1.0, "dwell": 0.25}
+    better = {"method": "weighted_product", "validation": 0.5, "unseen": 0.45, "test": 0.4}
+    equal = {"method": "weighted_sum", "validation": 0.45, "unseen": 0.44, "test": math.nan}
+    fusions = {"stacking": {**better, "weights": weights}, "equal weights": {**equal, "weights": weights}}
+    gains = {"click:mrr": {"mean": 0.01, "half": 0.002, "units": 1200}}
+    found = {"goal": {"click:mrr": 1.0}, "chosen": "stacking", "fusions": fusions, "gains": gains}
+    text = report.markdown("shop", {**RECORD, "fusion": found})
+    assert "| **stacking** | weighted_product: click 1, dwell 0.25 | 0.5000 | 0.4500 | 0.4000 |" in text
+    assert "| equal weights | weighted_sum: click 1, dwell 0.25 | 0.4500 | 0.4400 |  |" in text
+    assert "- click:mrr on the test part, over equal weights: +0.0100 ± 0.0020 (95 %, 1,200 units)" in text
+    assert "## Fusion" not in report.markdown("shop", RECORD)
+
+
 def test_what_training_together_is_worth_is_told_with_the_sign_of_better():
     record = {**RECORD, "headlines": {"click": "impression_auc", "dwell": "rmse"}}
     text = report.markdown("shop", record)

@@ -15,9 +15,10 @@ from model_store.engine import Encoded, Engine
 from model_store.features import FeatureSet
 from model_store.history import PROFILE
 from model_store.items import Items
-from model_store.manifest import Manifest, Retrieval, TextField, text_encoder
+from model_store.manifest import FusionDefault, Manifest, Retrieval, TextField, text_encoder
 from model_store.scorer import Scorer
 from model_store.shelf import Shelf, seal
+from training import fusion
 from training.dataset import Dataset
 from training.evaluate import Table, measure
 from training.export import cells, gate, golden, graphs, histories, proof, verdict
@@ -113,7 +114,6 @@ def choose(
 def manifest(bench: Workbench, run: Run, until: float) -> Manifest:
     """Everything that is known before the graphs are."""
     dataset, config = bench.dataset, bench.dataset.config
-    slopes = _slopes(dataset)
     return Manifest(
         name=config.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -132,9 +132,7 @@ def manifest(bench: Workbench, run: Run, until: float) -> Manifest:
         statistics_until=until,
         attributes=config.items.attributes,
         tasks=dataset.tasks,
-        fusion=config.fusion
-        if config.fusion.weights
-        else config.fusion.model_copy(update={"weights": slopes}),
+        fusion=_fusion(dataset, run),
         retrieval=_retrieval(bench),
         data={**facts(dataset), "run": run.folder.name},
     )
@@ -151,8 +149,15 @@ def fields(names: tuple[str, ...], labels: dict[str, str]) -> tuple[TextField, .
     return tuple(TextField(name=name, label=labels.get(name, "")) for name in names)
 
 
-def _slopes(dataset: Dataset) -> dict[str, float]:
-    """Fusion weights where the configuration gives none: the main tasks that are one number."""
+def _fusion(dataset: Dataset, run: Run) -> FusionDefault:
+    """What was found for the goal, else what the configuration says, else the main tasks that are one number."""
+    config = dataset.config.fusion
+    if config.goal:
+        return fusion.chosen(run.read("fusion.json"))
+    return FusionDefault(method=fusion.form_of(config.method), weights=config.weights or _mains(dataset))
+
+
+def _mains(dataset: Dataset) -> dict[str, float]:
     scored = [task for task in dataset.tasks if task.online and task.scalar]
     return {task.name: 1.0 for task in scored if task.main} or {scored[0].name: 1.0}
 

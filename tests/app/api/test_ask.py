@@ -4,10 +4,10 @@ from app.api import ask as asks
 from app.api.body import parse
 from app.api.schema import ColdItem, Context, FusionChoice
 from app.errors import Invalid, TooLarge
-from app.fusion import Fusion
 from model_store.bundle import Bundle
 from model_store.clock import Clock
 from model_store.features import FeatureSet
+from model_store.fusion import Fusion
 from model_store.manifest import Features
 
 

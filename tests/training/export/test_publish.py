@@ -42,7 +42,8 @@ def test_the_manifest_says_what_the_configuration_said(opened, run, bench):
     assert manifest.features.use == config.features.use
     assert manifest.features == bench.dataset.features
     assert manifest.statistics_until == bench.dataset.end
-    assert manifest.fusion == config.fusion
+    assert manifest.fusion.method == config.fusion.method
+    assert manifest.fusion.weights == config.fusion.weights
     assert datetime.fromisoformat(manifest.created).tzinfo is not None
 
 

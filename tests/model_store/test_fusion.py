@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.fusion import Fusion, Ranges
 from model_store.bundle import Bundle
+from model_store.fusion import Fusion, Ranges
 from model_store.manifest import FusionDefault, Task
 
 VALUES = np.array([[0.5, 1.0], [0.2, 0.0]])  # click, time
