@@ -63,7 +63,12 @@ def publish(
         small = dataset.config.export.precision
         whole = folder / text_encoder("fp32")
         if small == "int8":
-            quantise(whole, folder / text_encoder(small), sample(bench.texts))
+            quantise(
+                whole,
+                folder / text_encoder(small),
+                sample(bench.texts),
+                longest=dataset.config.model.max_tokens,
+            )
         else:
             halve(whole, folder / text_encoder(small))
         bench.tokenizer.save(folder / "tokenizer.json")

@@ -52,15 +52,18 @@ class Span:
         return np.float32(scale), np.uint8(np.clip(round(-low / scale), 0, 255))
 
 
-def quantise(source: Path, target: Path, texts: Sequence[NDArray[np.int64]]) -> None:
-    """Write an int8 copy of a text encoder's graph; `texts`: token ids (L,) like those that it will read."""
+def quantise(source: Path, target: Path, texts: Sequence[NDArray[np.int64]], *, longest: int) -> None:
+    """Write an int8 copy of a text encoder's graph; `texts`: token ids (L,) like those that it will read.
+
+    longest: the tokens that a text may have.
+    """
     model = onnx.load(source)
     weights = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
     # the exporter makes two-dimensional layers Gemm: those behind the pooling; the transformer's are MatMul
     products = [node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in weights]
     spans = observe(model, list(dict.fromkeys(node.input[0] for node in products)), texts)
     _Rewritten(model, weights, spans).finish()
-    pack(model)
+    pack(model, np.resize(texts[0], longest))
     helper.set_model_props(model, {BATCH: EXACT})
     del model.graph.value_info[:]  # stale beside other types and shapes; they are inferred again
     onnx.save(model, target)

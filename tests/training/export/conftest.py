@@ -32,7 +32,11 @@ def spoil() -> Spoil:
 
     def change(path: Path, ending: str, how: Callable[[np.ndarray], np.ndarray]) -> None:
         model = onnx.load(path)
-        found = [weight for weight in model.graph.initializer if weight.name.endswith(ending)]
+        ways = [each.g for node in model.graph.node if node.op_type == "If" for each in node.attribute]
+        ends = tuple(f"{ending}{way}" for way in ("", "_plain", "_padded"))
+        found = [
+            one for graph in (model.graph, *ways) for one in graph.initializer if one.name.endswith(ends)
+        ]
         assert found, f"{path.name} has no weight {ending}"
         for weight in found:
             values = numpy_helper.to_array(weight)
@@ -40,6 +44,23 @@ def spoil() -> Spoil:
         onnx.save(model, path)
 
     return change
+
+
+@pytest.fixture(scope="session")
+def ways(opened: Bundle) -> dict[str, onnx.GraphProto]:
+    """The two ways through the int8 graph, each with all weights that it reads, under their plain names."""
+    model = onnx.load(opened.path("text_encoder.int8.onnx"))
+    [both] = [node for node in model.graph.node if node.op_type == "If"]
+    found = {}
+    for branch in both.attribute:
+        branch.g.initializer.extend(model.graph.initializer)
+        for node in branch.g.node:
+            for names in (node.input, node.output):
+                names[:] = [name.removesuffix(f"_{branch.g.name}") for name in names]
+        for one in (*branch.g.initializer, *branch.g.output):
+            one.name = one.name.removesuffix(f"_{branch.g.name}")
+        found[branch.g.name] = branch.g
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,14 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from training.export import packing
 from training.export.packing import pack
 from training.export.quantise import MICROSOFT
 
 
 @pytest.fixture(scope="module")
-def graph(opened):
-    return onnx.load(opened.path("text_encoder.int8.onnx")).graph
+def graph(ways):
+    return ways["padded"]
 
 
 def makers(graph) -> dict[str, onnx.NodeProto]:
@@ -37,11 +38,43 @@ def test_attention_reads_padded_texts_with_their_heads_side_by_side(graph):
         assert told["q_num_heads"] == told["kv_num_heads"] == 2
 
 
+def test_where_nothing_is_padded_nothing_is_packed_and_nothing_masked(ways):
+    kinds = {name: [node.op_type for node in way.node] for name, way in ways.items()}
+    assert kinds["plain"].count("MatMulIntegerToFloat") == kinds["padded"].count("MatMulIntegerToFloat")
+    assert not [name for node in ways["plain"].node for name in node.input if name.startswith("packed_")]
+    found = [node for node in ways["plain"].node if node.op_type == "Attention"]
+    assert found
+    assert all(list(node.input[3:]) in ([], [""]) for node in found)
+
+
+def test_a_mask_that_hides_something_though_all_is_real_is_kept(opened):
+    """A text with a window: no token sees one that is three or more places away."""
+    model = onnx.load(opened.path("text_encoder.onnx"))
+    graph = model.graph
+    [masks] = [{node.input[3] for node in graph.node if node.op_type == "Attention"}]
+    [mask] = masks
+    for node in graph.node:
+        node.output[:] = [f"{name}_open" if name == mask else name for name in node.output]
+    reach = np.abs(np.arange(64)[:, None] - np.arange(64)) < 3
+    graph.initializer.append(numpy_helper.from_array(reach[None, None], "reach"))
+    graph.initializer.append(numpy_helper.from_array(np.array([0, 0]), "begin"))
+    graph.initializer.append(numpy_helper.from_array(np.array([2, 3]), "axes"))
+    made = [helper.make_node("Shape", [f"{mask}_open"], ["end"], start=2, end=4),
+            helper.make_node("Slice", ["reach", "begin", "end", "axes"], ["near"]),
+            helper.make_node("And", [f"{mask}_open", "near"], [mask])]  # fmt: skip
+    place = next(k for k, node in enumerate(graph.node) if f"{mask}_open" in node.output) + 1
+    nodes = [*graph.node[:place], *made, *graph.node[place:]]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    assert packing.idle(model, np.full(16, 5)) == set()
+    assert packing.idle(model, np.full(2, 5)) == {mask}
+    assert packing.idle(onnx.load(opened.path("text_encoder.onnx")), np.full(16, 5)) == {mask}
+
+
 def test_nothing_is_transposed_and_no_node_is_left_that_nobody_reads(graph):
     read = {name for node in graph.node for name in node.input} | {one.name for one in graph.output}
     assert not [node.op_type for node in graph.node if node.op_type == "Transpose"]
     assert all(read & set(node.output) for node in graph.node)
-    assert {one.name for one in graph.initializer} <= read
 
 
 @pytest.fixture
@@ -74,14 +107,17 @@ def small():
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
-def test_a_packed_graph_computes_what_it_did(small):
-    ids = np.array([[1, 2, 3, 0], [4, 0, 0, 0], [5, 6, 7, 8]])
+@pytest.mark.parametrize("first", [[1, 2, 3, 0], [1, 2, 3, 4]])
+def test_a_packed_graph_computes_what_it_did(small, first):
+    ids = np.array([first, [4, 0, 0, 0] if 0 in first else [4, 3, 2, 1], [5, 6, 7, 8]])
     feeds = {"input_ids": ids, "attention_mask": (ids > 0).astype(np.int64)}
     answers = []
     for packed in (False, True):
         if packed:
-            pack(small)
+            pack(small, np.arange(1, 5))
         session = onnxruntime.InferenceSession(small.SerializeToString(), providers=["CPUExecutionProvider"])
         answers.append(session.run(None, feeds)[0])
     np.testing.assert_allclose(*answers, atol=1e-6)
-    assert [node.op_type for node in small.graph.node].count("Gather") == 4  # table, bytes, rows, and back
+    [both] = [node for node in small.graph.node if node.op_type == "If"]
+    gathers = {way.g.name: [node.op_type for node in way.g.node].count("Gather") for way in both.attribute}
+    assert gathers == {"plain": 1, "padded": 4}  # the table's; bytes, rows, and back

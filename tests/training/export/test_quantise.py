@@ -11,9 +11,10 @@ from training.export.publish import SAMPLE, sample
 from training.export.quantise import LEVELS, Span, quantise
 
 
-@pytest.fixture(scope="module")
-def pair(opened):
-    return [onnx.load(opened.path(name)).graph for name in ("text_encoder.onnx", "text_encoder.int8.onnx")]
+@pytest.fixture(scope="module", params=["plain", "padded"])
+def pair(request, opened, ways):
+    """The fp32 graph, and one of the ways through that of int8."""
+    return [onnx.load(opened.path("text_encoder.onnx")).graph, ways[request.param]]
 
 
 def weights(graph, *parts: str) -> dict[str, int]:
@@ -56,7 +57,8 @@ def test_embeddings_are_kept_in_fp16(pair):
     assert set(kept.values()) == {TensorProto.FLOAT16}
 
 
-def test_inputs_and_outputs_stay_as_they_are(pair):
+def test_inputs_and_outputs_stay_as_they_are(opened):
+    pair = [onnx.load(opened.path(name)).graph for name in ("text_encoder.onnx", "text_encoder.int8.onnx")]
     for side in ("input", "output"):
         one, other = ([(node.name, str(node.type)) for node in getattr(graph, side)] for graph in pair)
         assert one == other
@@ -72,7 +74,9 @@ def test_the_file_is_smaller(opened):
 def test_quantising_again_gives_the_same_file_and_leaves_the_source_alone(opened, tmp_path, bench):
     source = opened.path("text_encoder.onnx")
     before = source.read_bytes()
-    quantise(source, tmp_path / "again.onnx", sample(bench.texts))
+    quantise(
+        source, tmp_path / "again.onnx", sample(bench.texts), longest=bench.dataset.config.model.max_tokens
+    )
     assert source.read_bytes() == before
     assert (tmp_path / "again.onnx").read_bytes() == opened.path("text_encoder.int8.onnx").read_bytes()
 
@@ -108,7 +112,7 @@ def test_a_channel_that_is_always_zero_does_no_harm():
 
 
 def test_a_text_wider_than_all_that_were_observed_still_has_a_vector(opened, bench, tmp_path):
-    quantise(opened.path("text_encoder.onnx"), tmp_path / "narrow.onnx", sample(bench.texts)[:1])
+    quantise(opened.path("text_encoder.onnx"), tmp_path / "narrow.onnx", sample(bench.texts)[:1], longest=40)
     session = onnxruntime.InferenceSession(tmp_path / "narrow.onnx", providers=["CPUExecutionProvider"])
     ids = bench.texts.tokens(len(bench.texts) - 1)[None]
     vector = session.run(["vector"], {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0][0]
@@ -121,7 +125,7 @@ def test_a_text_has_the_same_bits_alone_and_padded_among_others(workbench, tmp_p
     if made.network.text.pooling.query is not None:
         torch.nn.init.normal_(made.network.text.pooling.query.weight)
     graphs.export(made.network, tmp_path, FeatureSet(made.dataset.features, made.dataset.clock))
-    quantise(tmp_path / "text_encoder.onnx", tmp_path / "small.onnx", sample(made.texts))
+    quantise(tmp_path / "text_encoder.onnx", tmp_path / "small.onnx", sample(made.texts), longest=40)
     session = onnxruntime.InferenceSession(tmp_path / "small.onnx", providers=["CPUExecutionProvider"])
     random = np.random.default_rng(0)
     ids = np.zeros((40, 40), np.int64)
@@ -132,3 +136,5 @@ def test_a_text_has_the_same_bits_alone_and_padded_among_others(workbench, tmp_p
         alone = row[real][None]
         feeds = {"input_ids": alone, "attention_mask": np.ones_like(alone)}
         np.testing.assert_array_equal(session.run(["vector"], feeds)[0][0], found)
+        several = {name: np.repeat(value, 3, axis=0) for name, value in feeds.items()}
+        np.testing.assert_array_equal(session.run(["vector"], several)[0][1], found)
