@@ -10,8 +10,6 @@ chorus-train verify BUNDLE            repeat the proof of a bundle
 
 import logging
 import os
-from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +22,7 @@ from model_store.scorer import Scorer
 from model_store.shelf import DEFAULT_ROOT, Shelf
 from training import charts, pipeline, report
 from training.config import read
-from training.datasets import collm, ebnerd, homedepot, movielens
+from training.datasets.adapters import ADAPTERS, Source
 from training.errors import DataError
 from training.explain import day, importance, plots
 from training.export import proof
@@ -40,24 +38,11 @@ from training.worth import worth
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
-class Source(StrEnum):
-    """Public data sets with an adapter."""
-
-    ebnerd = "ebnerd"
-    homedepot = "homedepot"
-    movielens = "movielens"
-    collm = "collm"
-
-
-ADAPTERS: dict[Source, Callable[[Path, Path], Path]] = {
-    Source.ebnerd: ebnerd.convert,
-    Source.homedepot: homedepot.convert,
-    Source.movielens: movielens.convert,
-    Source.collm: collm.convert,
-}
-
-ConfigFile = Annotated[
-    Path, typer.Argument(help="TOML file that maps columns to roles and declares the tasks.")
+ConfigFiles = Annotated[
+    list[Path],
+    typer.Argument(
+        help="TOML file that maps columns to roles and declares the tasks; or several.", metavar="CONFIG..."
+    ),
 ]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as `chorus-train run` made it.")]
 ShelfFolder = Annotated[Path, typer.Option("--shelf", help="Where bundles stand, by name and version.")]
@@ -102,8 +87,11 @@ def adapt(
 
 @app.command()
 def run(
-    config: ConfigFile,
-    folder: Annotated[Path | None, typer.Option("--run", help="Run folder; runs/<name> by default.")] = None,
+    configs: ConfigFiles,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--run", help="Run folder; runs/<name> by default. Of several, the folder above them."),
+    ] = None,
     shelf: ShelfFolder = DEFAULT_ROOT,
     alone: Alone = True,
     resume: Annotated[bool, typer.Option(help="Go on from the run's last whole epoch.")] = False,
@@ -111,18 +99,21 @@ def run(
 ) -> None:
     """Everything: read tables, train, evaluate beside baselines, export, verify, publish.
 
+    Several configurations train one text encoder together, each with its own heads, and make a bundle each.
+
     `torchrun --standalone --nproc-per-node 2 --no-python -- chorus-train run CONFIG` trains in two processes, each on
     half of every batch: for encoders that learn, and machines of several sockets.
     """
     with plainly(), progressing() as progress:
         with Team.joined() as team:
-            place, bench = _begun(config, folder, team, progress, resume=resume)
-            pipeline.train(bench, place, progress, team)
+            places, benches = _begun(configs, folder, team, progress, resume=resume)
+            pipeline.train_all(benches, places, progress, team)
         if not team.leads:
             return
-        _evaluate(bench, place, progress, alone=alone)
-        if publish:
-            _publish(bench, place, shelf, progress)
+        for bench, place in zip(benches, places, strict=True):
+            _evaluate(bench, place, progress, alone=alone)
+            if publish:
+                _publish(bench, place, shelf, progress)
 
 
 @app.command()
@@ -207,17 +198,21 @@ def verify(
 
 
 def _begun(
-    config: Path, folder: Path | None, team: Team, progress: Progress, *, resume: bool
-) -> tuple[Run, pipeline.Workbench]:
+    configs: list[Path], folder: Path | None, team: Team, progress: Progress, *, resume: bool
+) -> tuple[list[Run], list[pipeline.Workbench]]:
     progress.disable = not team.leads
     with team.turns():
-        settings = read(config)
-        chosen = folder or Path("runs") / settings.name
-        place = Run.start(chosen, config, resume=resume) if team.leads else Run(chosen)
-        bench = pipeline.prepare(settings, place.folder.parent / "cache", progress)
-    for line in bench.report if team.leads else ():
+        settings = [read(config) for config in configs]
+        above = folder.parent if folder and len(configs) == 1 else folder or Path("runs")
+        chosen = [folder if folder and len(configs) == 1 else above / each.name for each in settings]
+        places = [
+            Run.start(place, config, resume=resume) if team.leads else Run(place)
+            for place, config in zip(chosen, configs, strict=True)
+        ]
+        benches = pipeline.prepared(settings, above / "cache", progress)
+    for line in [line for each in benches for line in each.report] if team.leads else ():
         console.print(line, style="yellow", highlight=False)
-    return place, bench
+    return places, benches
 
 
 def _finished(folder: Path, progress: Progress) -> tuple[Run, pipeline.Workbench]:

@@ -5,6 +5,7 @@ docs/data.md explains every key.
 """
 
 import tomllib
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -37,6 +38,8 @@ from training.sections import (
     TrainingConfig,
     UsersConfig,
 )
+
+SHARED = ("encoder", "freeze", "pooling", "max_tokens", "dimension")  # what the text encoder is made from
 
 
 class Config(Section):
@@ -275,3 +278,19 @@ def _sentence(detail: Any) -> str:
 def classes(task: TaskConfig) -> tuple[str, ...]:
     """The classes that a clock task has by definition; empty for others, whose data tell."""
     return CLASSES[task.clock] if task.clock else ()
+
+
+def agree(configs: Sequence[Config]) -> None:
+    """ConfigError unless these tables can train one text encoder."""
+    first = configs[0]
+    for config in configs[1:]:
+        for key in SHARED:
+            ours, theirs = getattr(config.model, key), getattr(first.model, key)
+            if ours != theirs:
+                raise ConfigError(
+                    f"{config.name}: model.{key} = {ours!r}, but {theirs!r} in {first.name}; tables that train one "
+                    "encoder need the same"
+                )
+    names = [config.name for config in configs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"name = {twice[0]!r} of two configurations; runs and bundles are told apart by it")

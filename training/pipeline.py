@@ -1,29 +1,34 @@
 """The stages of a run, each reading what the one before left: data, network, training, evaluation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.progress import Progress
+from torch import Tensor
 
 from model_store.text import TextTokenizer
 from training import fusion
 from training.baselines import baselines
 from training.build import build
-from training.config import Config
+from training.config import Config, agree
 from training.dataset import SPLITS, Dataset
 from training.datasets import tables
 from training.evaluate import Table, headline, measure, reliability, retrieval
-from training.fit import fit
+from training.fit import fit, together
 from training.gates import usage
 from training.model.encoder import identity, load
 from training.model.network import Network
 from training.predict import Predictions, Represented, predict, represent, sought
 from training.run import Run
+from training.study import Study
 from training.team import SOLO, Team
 from training.texts import Texts
 from training.threads import single
+
+SAMPLE = 4_000  # items by which the projection is aligned
 
 
 @dataclass(frozen=True)
@@ -36,14 +41,42 @@ class Workbench:
     tokenizer: TextTokenizer
     report: list[str]
 
+    def sample(self) -> Tensor:
+        """Pooled states (n, H) of texts from all over the catalogue."""
+        count = len(self.dataset.item_ids)
+        return self.texts.pooled(torch.linspace(0, count - 1, min(SAMPLE, count)).long()).detach()
+
 
 def prepare(config: Config, cache: Path, progress: Progress) -> Workbench:
     """Read the tables, build the arrays and the network, encode the texts if the encoder is frozen."""
-    step = progress.add_task("read tables", total=None)
-    found = tables.read(config)
-    dataset = build(config, found)
-    progress.update(step, total=1, completed=1)
-    return bench(dataset, cache, progress, found.report.lines())
+    return prepared([config], cache, progress)[0]
+
+
+def prepared(configs: Sequence[Config], cache: Path, progress: Progress) -> list[Workbench]:
+    """The same for several, whose networks share one text encoder."""
+    agree(configs)
+    benches: list[Workbench] = []
+    for config in configs:
+        step = progress.add_task("read tables", total=None)
+        found = tables.read(config)
+        dataset = build(config, found)
+        progress.update(step, total=1, completed=1)
+        benches.append(bench(dataset, cache, progress, found.report.lines()))
+    return benches if len(benches) == 1 else shared(benches, cache, progress)
+
+
+def shared(benches: Sequence[Workbench], cache: Path, progress: Progress) -> list[Workbench]:
+    """The first one's text encoder in all of them, aligned with the texts of all catalogues."""
+    text = benches[0].network.text
+    with single(when=all(each.texts.kept for each in benches)):
+        text.align(torch.cat([each.sample() for each in benches]))
+    found = []
+    for each in benches:
+        each.network.text = text
+        texts = Texts(each.dataset.texts, text, each.tokenizer)
+        texts.keep(cache, identity(each.dataset.config.model.encoder), progress)
+        found.append(replace(each, texts=texts))
+    return found
 
 
 def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) -> Workbench:
@@ -61,24 +94,37 @@ def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) 
         network.search.count(torch.from_numpy(dataset.rows[dataset.select("train")]))
     texts = Texts(dataset.texts, network.text, tokenizer)
     texts.keep(cache, identity(config.model.encoder), progress)
-    sample = torch.linspace(0, len(dataset.item_ids) - 1, min(4000, len(dataset.item_ids))).long()
+    made = Workbench(dataset, network, texts, tokenizer, report)
     with single(when=texts.kept):
-        network.text.align(texts.pooled(sample).detach())
-    return Workbench(dataset, network, texts, tokenizer, report)
+        network.text.align(made.sample())
+    return made
 
 
-def train(bench: Workbench, run: Run, progress: Progress, team: Team = SOLO) -> None:
+def train(bench: Workbench, run: Run, progress: Progress) -> None:
     """Fit and leave the best weights in the run folder, and the fusion if a goal is stated."""
-    state = fit(bench.network, bench.dataset, bench.texts, run, progress, team)
-    if not team.leads:
-        return
-    if bench.dataset.config.fusion.goal:
-        step = progress.add_task("find fusion", total=None)
-        represented = represent(bench.network, bench.dataset, bench.texts, "validation")
-        said = predict(bench.network, bench.dataset, represented, "validation")
-        run.write("fusion.json", fusion.find(bench.dataset.config.fusion, bench.dataset, said))
-        progress.update(step, total=1, completed=1)
-    run.write("state.json", vars(state))
+    train_all([bench], [run], progress)
+
+
+def train_all(
+    benches: Sequence[Workbench], runs: Sequence[Run], progress: Progress, team: Team = SOLO
+) -> None:
+    """The same for tables that share a text encoder."""
+    pairs = list(zip(benches, runs, strict=True))
+    state = together(
+        [Study(bench.network, bench.dataset, bench.texts, run, team=team) for bench, run in pairs], progress
+    )
+    for bench, run in pairs if team.leads else ():
+        if bench.dataset.config.fusion.goal:
+            _fuse(bench, run, progress)
+        run.write("state.json", vars(state))
+
+
+def _fuse(bench: Workbench, run: Run, progress: Progress) -> None:
+    step = progress.add_task("find fusion", total=None)
+    represented = represent(bench.network, bench.dataset, bench.texts, "validation")
+    said = predict(bench.network, bench.dataset, represented, "validation")
+    run.write("fusion.json", fusion.find(bench.dataset.config.fusion, bench.dataset, said))
+    progress.update(step, total=1, completed=1)
 
 
 def evaluate(bench: Workbench, run: Run, progress: Progress, *, alone: bool) -> dict[str, Any]:

@@ -225,7 +225,8 @@ class FusionConfig(Section):
 class TrainingConfig(Section):
     """The optimiser and when it stops. `metric` is `<task>:<metric>` or empty for the sum of the losses.
 
-    `balance` is how the tasks' losses, or their gradients, are weighed: training/balance/.
+    `balance` is how the tasks' losses, or their gradients, are weighed: training/balance/. `temperature` evens out
+    great and small tables that train one encoder.
     """
 
     epochs: int = Field(default=6, ge=1)
@@ -235,6 +236,7 @@ class TrainingConfig(Section):
     weight_decay: float = Field(default=0.05, ge=0.0)
     warmup: Share = 0.1
     patience: int = Field(default=2, ge=1)
+    temperature: float = Field(default=1.0, ge=1.0)
     metric: str = ""
     balance: Literal[
         "fixed", "uncertainty", "dwa", "gls", "rlw", "famo", "gradnorm",

@@ -34,7 +34,7 @@ def main(encoder: Path, folder: Path) -> None:
             model = {"encoder": str(encoder), **chosen.pop("model")}
             with team.turns():
                 bench = pipeline.bench(toy.made(model=model, **chosen), folder / "cache", progress, [])
-            pipeline.train(bench, run, progress, team)
+            pipeline.train_all([bench], [run], progress, team)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import torch
 
 from training.calibrate import calibrate
 from training.evaluate import measure, score
-from training.fit import prepare
 from training.predict import known, labels_of, predict, represent, served
+from training.study import prepare
 
 SPLIT = "validation"
 

@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from model_store.shelf import Shelf
 from tests import tiny
-from training.cli import ADAPTERS, Source, app
+from training.cli import app
 from training.run import Run
 
 COMMANDS = ("demo", "adapt", "run", "evaluate", "explain", "export", "publish", "verify")
@@ -59,10 +61,6 @@ def test_the_help_lists_every_command_and_where_to_begin():
     assert "chorus-train demo" in output
 
 
-def test_every_public_data_set_has_an_adapter():
-    assert set(ADAPTERS) == set(Source)
-
-
 # from nothing to a bundle
 
 
@@ -75,6 +73,25 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Com
     return root, chorus(
         "run", config, "--run", root / "runs" / "tiny", "--shelf", root / "shelf", "--no-alone", cwd=root
     )
+
+
+def test_two_configurations_train_one_encoder_and_make_a_bundle_each(tmp_path):
+    first = tiny.configuration(tmp_path / "data")
+    first.write_text(first.read_text().replace("epochs = 2", "epochs = 1"))
+    name = re.search(r'^name = "(.*)"', first.read_text(), re.M)
+    second = first.with_name("second.toml")
+    second.write_text(first.read_text().replace(name[0], 'name = "second"'))
+    shelf = tmp_path / "shelf"
+    done = chorus(
+        "run", first, second, "--run", tmp_path / "runs", "--shelf", shelf, "--no-alone", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    texts = [
+        load_file(tmp_path / "runs" / each / "best.safetensors")["text.projection.weight"]
+        for each in (name[1], "second")
+    ]
+    assert torch.equal(*texts)
+    assert {each.parent.name for each in shelf.glob("*/1")} == {name[1], "second"}
 
 
 def test_run_ends_with_a_bundle_that_opens(made):

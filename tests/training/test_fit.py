@@ -11,11 +11,12 @@ from tests.training import toy
 from training.batches import Batches
 from training.errors import ConfigError
 from training.evaluate import measure
-from training.fit import fit, prepare, terms, validate
+from training.fit import fit
 from training.pipeline import Workbench
 from training.predict import predict, represent
 from training.run import Run
 from training.sections import TrainingConfig
+from training.study import prepare, terms, validate
 
 LEARNS = ("heads.", "user.", "text.projection", "text_heads.", "text.pooling.query.weight")
 FOUR = {"training": {"epochs": 4, "patience": 9}}

@@ -1,5 +1,7 @@
 """The whole network: texts of a step encoded once each, then gathered into users, queries and candidates."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -87,7 +89,7 @@ class Network(nn.Module):
         users: Tensor = self.user(history, batch.events, batch.gaps, batch.hours, batch.history_mask)
         return users
 
-    def parameter_groups(self, lr_heads: float, lr_encoder: float, decay: float) -> list[dict[str, object]]:
+    def parameter_groups(self, lr_heads: float, lr_encoder: float, decay: float) -> list[dict[str, Any]]:
         """Two learning rates; no decay on biases, norms and single numbers."""
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():

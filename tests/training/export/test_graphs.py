@@ -8,7 +8,7 @@ from model_store.engine import CPU, Engine
 from model_store.features import FeatureSet
 from model_store.history import GAP_BUCKETS
 from training.export import graphs
-from training.fit import prepare
+from training.study import prepare
 
 GRAPHS = (
     "text_encoder.onnx", "user_encoder.onnx", "heads.onnx", "scorer.onnx", "scorer.query.onnx", "scorer.items.onnx",
