@@ -41,11 +41,12 @@ def source(folder: str) -> Path:
 
 
 def changed(path: Path, **sections: Mapping[str, Any]) -> Config:
-    """A configuration with some keys of its sections changed, checked."""
+    """A configuration with some keys of its sections changed, or left out where they are None; checked."""
     config = configs.read(path)
     record = config.model_dump(exclude={"folder"}, exclude_unset=True)
     for name, keys in sections.items():
-        record[name] = {**record.get(name, {}), **keys}
+        merged = {**record.get(name, {}), **keys}
+        record[name] = {key: value for key, value in merged.items() if value is not None}
     return configs.parse(record, path)
 
 

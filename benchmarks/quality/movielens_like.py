@@ -1,6 +1,6 @@
 """MovieLens 1M as CoLLM splits it: will this person like this film, with everything known before the moment.
 
-    python -m benchmarks.quality movielens-like [--seeds 7,8,9] [--workers 1] [--epochs 5]
+    python -m benchmarks.quality movielens-like [--seeds 7,8,9] [--workers 1] [--epochs 3]
 
 A seed that was computed stays in runs/movielens-like/; delete it there to compute it again.
 """
@@ -37,7 +37,7 @@ ORDER = ("joint", "text only", "LightGBM, same features", "LightGBM, without las
 def main(
     seeds: Annotated[str, typer.Option(help="Separated by commas.")] = "7,8,9",
     workers: Annotated[int, typer.Option(help="Seeds at once, one core each.")] = 1,
-    epochs: Annotated[int, typer.Option(help="Of each training, at most.")] = 5,
+    epochs: Annotated[int, typer.Option(help="Of each training, at most.")] = 3,
 ) -> None:
     """Compute what is missing, and write the table of what is there."""
     os.environ["OMP_NUM_THREADS"] = "1"

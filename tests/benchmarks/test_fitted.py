@@ -5,9 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.fitted import complete, keep, labelled, spread, thinned, without
+import training.datasets
+from benchmarks.fitted import changed, complete, keep, labelled, spread, thinned, without
 from tests.training import toy
 from training.pipeline import only
+
+
+def test_a_changed_configuration_lacks_what_is_said_to_be_none_and_keeps_the_rest():
+    path = Path(training.datasets.__file__).with_name("movielens.toml")
+    config = changed(path, tasks={"time": None}, model={"dimension": 64})
+    assert list(config.tasks) == ["rating", "like", "genre"]
+    assert (config.model.dimension, config.model.item_ids) == (64, True)
 
 
 def test_a_spread_is_told_of_several_values_only():
