@@ -22,14 +22,18 @@ from training.metrics import regression
 
 FOLDER = Path("runs/movielens-rating")
 PROTOCOL = (
-    "random: 5 folds over all ratings, shuffled (scikit-learn's KFold, seed 0), as in Surprise, where SVD++ has RMSE "
-    "0.919 on its own folds. A twentieth of the rest is validation: it stops the training and calibrates. A row that "
-    "is learned from is missing from its user's history and from what is counted of its item; a test row sees the "
-    "whole training part, of whatever time. by time: the newest tenth is the test, everything before a rating is "
-    "known. Settings of two prototypes outside of the framework had met the test part of fold 0. LightGBM sees the "
-    "heads' features. Factorisations know users and items by number; by time they do not learn from the test part, "
-    "while features and histories go on."
+    "random: 5 folds over all ratings, shuffled (scikit-learn's KFold, seed 0), as in Surprise, where SVD++ has "
+    "RMSE 0.919 on its own folds. A twentieth of the rest is validation: it stops the training and calibrates. A "
+    "row that is learned from is missing from its user's history and from what is counted of its item; a test row "
+    "sees the whole training part, of whatever time. by time: the newest tenth is the test, everything before a "
+    "rating is known. Settings were chosen on the validation part of fold 0, in a dozen trainings of one seed: "
+    "RMSE 0.931 with the head of the part of the day, 0.922 without it, so it is left out; user vectors at their "
+    "own length, vectors of their own for the items of histories and an L2 penalty by frequency paid nothing "
+    "there. Settings of two prototypes outside of the framework had met the test part of fold 0. LightGBM sees "
+    "the heads' features. Factorisations know users and items by number; by time they do not learn from the test "
+    "part, while features and histories go on."
 )
+SPLITS = (*(f"fold-{fold}" for fold in range(5)), "time")
 ORDER = ("joint", "LightGBM, same features", "SVD++", "biased MF", "user + item bias", "item mean", "user mean",
          "mean")  # fmt: skip
 USE = ["history_size", "share:genres", "taste:genres", "appeal:3650d", "mood:1", "mood:10", "mood:300"]
@@ -44,7 +48,10 @@ def main(
     os.environ["OMP_NUM_THREADS"] = "1"
     FOLDER.mkdir(parents=True, exist_ok=True)
     movielens.convert(fitted.source("movielens-100k"), FOLDER)
-    names = ("time", *(f"fold-{fold}" for fold in folds.split(",")))
+    names = (
+        *(f"fold-{fold}" for fold in folds.split(",")),
+        "time",
+    )  # every rating a request of its own: the longest
     for found in fitted.complete(FOLDER, {name: (name, epochs) for name in names}, compute, workers):
         write(found)
 
@@ -108,7 +115,7 @@ def write(found: dict[str, Any]) -> None:
         cells.append(f"{found['time'][row]['rating']['rmse']:.4f}" if "time" in found else "")
         rows.append([row, *cells])
     heads = ["method", f"RMSE, {len(folds)} random folds", "MAE", "RMSE, by time"]
-    told = record.table(heads, rows) + "\n" + _others(folds)
+    told = record.table(heads, rows) + "\n" + _others(folds) + _missing(found)
     record.write("quality-movielens-rating", {"splits": found}, protocol=PROTOCOL, told=told)
 
 
@@ -119,3 +126,8 @@ def _others(folds: list[Any]) -> str:
     auc = fitted.spread([each["auc"] for each in like])
     tags = fitted.spread([each["macro_auc"] for each in genre])
     return f"The same model's other heads in the random folds: like AUC {auc}, genre macro AUC {tags}.\n"
+
+
+def _missing(found: dict[str, Any]) -> str:
+    missing = [name for name in SPLITS if name not in found]
+    return f"Not computed: {', '.join(missing)}.\n" if missing else ""
