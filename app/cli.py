@@ -143,7 +143,7 @@ def score(
         _stop(SettingsError("scoring files needs polars; install it with: pip install 'chorus[score]'"))
     from app import offline  # noqa: PLC0415 polars is an optional extra
 
-    settings = _settings(store=store, model=model, version=version)
+    settings = offline.frugal(_settings(store=store, model=model, version=version))
     console = Console(stderr=True)
 
     async def work(opened: Model, metrics: Metrics) -> None:

@@ -32,11 +32,12 @@ from app.metrics import Metrics, Stages
 from app.model import Model
 from app.outcome import SCORE, Column, Named
 from app.question import Ask, Known
+from app.settings import Settings
 from model_store.engine import cores
 
 SLICE = 32_768  # rows of a part; as many are under way as there are cores, and one more
 TOGETHER = 1_000  # asks of one round trip to Redis
-KNOWN = 20_000  # asks whose users are not fetched again
+KNOWN = 2_000  # asks whose users are not fetched again, and copies: 5 KB each where histories have 50 events
 AT_ONCE = 256  # rows that take the path of /score at once
 NAMES = ("item_id", *TEXTS, "timestamp", *COLD)
 ERROR = "error"
@@ -51,6 +52,11 @@ class Summary:
     rows: int = 0
     failed: int = 0
     away: int = 0
+
+
+def frugal(settings: Settings) -> Settings:
+    """The same for a file: it asks for most users once, and memory is not to grow with their number."""
+    return settings.model_copy(update={"local_cache": KNOWN})
 
 
 async def score(path: Path, out: Path, model: Model, metrics: Metrics, progress: Progress) -> Summary:

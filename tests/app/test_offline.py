@@ -14,6 +14,7 @@ from app.link import Link
 from app.metrics import Metrics
 from app.model import build
 from app.recommender import Recommender
+from app.settings import Settings
 from model_store.bundle import Bundle
 from model_store.scorer import Scorer
 
@@ -70,6 +71,13 @@ def test_the_same_rows_come_back_with_what_the_api_says_of_them(score, client, f
             served = json.loads(row[name]) if isinstance(value, dict) else row[name]
             assert served == (value if isinstance(value, dict) else pytest.approx(value, abs=1e-3))
     assert "not in the catalogue" in scored["error"][-1]
+
+
+def test_of_the_users_of_a_file_few_are_kept():
+    given = Settings(local_cache=20_000)
+    kept = offline.frugal(given)
+    assert kept.local_cache == offline.KNOWN < given.local_cache
+    assert kept == given.model_copy(update={"local_cache": kept.local_cache})
 
 
 def test_moments_may_be_times(score, frame, tmp_path):
