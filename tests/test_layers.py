@@ -14,7 +14,18 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).parent.parent
-HEAVY = {"matplotlib", "onnx", "onnxscript", "sklearn", "scipy", "torch", "torchjd", "transformers"}
+HEAVY = {
+    "matplotlib",
+    "onnx",
+    "onnxscript",
+    "optuna",
+    "sklearn",
+    "scipy",
+    "tomlkit",
+    "torch",
+    "torchjd",
+    "transformers",
+}
 FORBIDDEN = {
     "app": HEAVY | {"training", "polars"},
     "training": {"app", "fastapi", "redis"},

@@ -3,6 +3,7 @@
 chorus-train demo                     make the demo shop's data
 chorus-train adapt ebnerd SOURCE      turn a public data set into tables and a configuration
 chorus-train run CONFIG               read, train, evaluate, export, verify, publish
+chorus-train search CONFIG            try other settings, judged on validation
 chorus-train compare RUN RUN ...      what training together is worth, over seeds
 chorus-train explain RUN              plot what each feature is worth, and one user's day
 chorus-train verify BUNDLE            repeat the proof of a bundle
@@ -15,12 +16,14 @@ from typing import Annotated
 
 import typer
 from rich.progress import Progress
+from transformers.utils.logging import disable_progress_bar
 
 from model_store.bundle import Bundle
 from model_store.engine import Engine
 from model_store.scorer import Scorer
 from model_store.shelf import DEFAULT_ROOT, Shelf
 from training import charts, pipeline, report
+from training.cli_search import search
 from training.config import read
 from training.datasets.adapters import ADAPTERS, Source
 from training.errors import DataError
@@ -58,7 +61,7 @@ def main() -> None:
     which features decide, and how the answers change over a day.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    disable_progress_bar()
     logging.getLogger("transformers").setLevel(logging.ERROR)
 
 
@@ -114,6 +117,9 @@ def run(
             _evaluate(bench, place, progress, alone=alone)
             if publish:
                 _publish(bench, place, shelf, progress)
+
+
+app.command()(search)
 
 
 @app.command()

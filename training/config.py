@@ -20,6 +20,7 @@ from model_store.manifest import Features
 from model_store.moment import VIEW
 from model_store.names import Name
 from training.errors import ConfigError
+from training.search.section import SearchConfig
 from training.sections import (
     GOALS,
     RETRIEVAL,
@@ -59,6 +60,7 @@ class Config(Section):
     training: TrainingConfig = TrainingConfig()
     export: ExportConfig = ExportConfig()
     fusion: FusionConfig = FusionConfig()
+    search: SearchConfig | None = None
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:

@@ -13,7 +13,7 @@ from torch import Tensor
 from training.balance.made import made
 from training.batches import Batches
 from training.dataset import Dataset
-from training.errors import ConfigError
+from training.errors import ConfigError, Diverged
 from training.evaluate import LOWER_IS_BETTER, measure
 from training.losses import Losses
 from training.means import Means
@@ -110,11 +110,11 @@ def validate(
 ) -> tuple[float, dict[str, Any]]:
     """The number that decides (less is better) and what to log: the stated metric, or the joint loss.
 
-    ConfigError if it is undefined.
+    Diverged if it is undefined.
     """
     value, record = _decide(network, dataset, texts, losses)
     if np.isnan(value):
-        raise ConfigError(
+        raise Diverged(
             f"{dataset.config.training.metric or 'the loss'} is undefined on the validation part: training diverged, "
             "or one class only; lower the rates, or choose another training.metric or a larger split.validation"
         )

@@ -17,7 +17,7 @@ from tests import tiny
 from training.cli import app
 from training.run import Run
 
-COMMANDS = ("demo", "adapt", "run", "evaluate", "explain", "export", "publish", "verify")
+COMMANDS = ("demo", "adapt", "run", "search", "evaluate", "explain", "export", "publish", "verify")
 
 
 def chorus(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,1 @@
+"""Looks for the settings that do best on validation: `chorus-train search`."""
