@@ -101,6 +101,7 @@ def _text(found: Found) -> str:
 def _batch(found: Found) -> str:
     rows: list[list[object]] = [[name, _spread(rate)] for name, rate in found["pairs a second"].items()]
     rows.append([batch.OFFLINE, f"{found['offline']['pairs a second']:,.0f}"])
+    rows.append([batch.HEADS, f"{found['offline'][batch.HEADS]:,.0f}"])
     runs = [
         [
             run["pairs"],
