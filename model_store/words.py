@@ -24,7 +24,7 @@ Counts = NDArray[np.uint32]
 
 HASHES = 65_535  # values of a hash, from 1 on
 HEAD = 2  # columns of a row before its hashes
-LIMIT = 256  # hashes of a row at most: those of some 25 words, with which its text ends here
+LIMIT = 256  # hashes of a row at most: those of some 40 words, with which its text ends here
 BUCKETS = 1 << 18  # of words, to count the items that have them
 MOST = 16  # words of a query that are looked at
 CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
