@@ -26,6 +26,10 @@ from app.settings import Settings
 log = logging.getLogger(__name__)
 
 YOUNG = 10_000  # objects between two looks for cycles: an answer makes a thousand, and cycles are few
+OLDER, OLD = (
+    2,
+    50,
+)  # looks at new ones before one at those that stayed, and such before one at all: each is short
 
 
 class Server(uvicorn.Server):
@@ -101,7 +105,7 @@ class Server(uvicorn.Server):
             self._announced = True
             gc.collect()
             gc.freeze()  # what is there now stays: no look for cycles goes through it again
-            gc.set_threshold(YOUNG)
+            gc.set_threshold(YOUNG, OLDER, OLD)
             self._announce()
         return await super().on_tick(counter)
 

@@ -21,7 +21,7 @@ from app.api import recommend
 from app.api.body import parse_or, read
 from app.api.entries import parse_each
 from app.api.recommend import answer
-from app.api.reply import LATE, Json, giving, service_of, taking
+from app.api.reply import LATE, Pieces, giving, service_of, taking
 from app.api.schema import AT_LEAST_ONE, Each, RecommendRequest, Strict
 from app.breaks import Breaks
 from app.choice import Asked, Choice, each
@@ -81,7 +81,9 @@ async def batch(request: Request) -> Response:
         raise Invalid("requests: is empty; give at least one request")
     service.metrics.batch.labels("/recommend/batch").observe(len(entries))
     results = await _results(entries, service, choice, trace)
-    return Json(b'{"request_id":%b,"results":[%b]}' % (to_json(trace.request_id), b",".join(results)))
+    head = b'{"request_id":%b,"results":[' % to_json(trace.request_id)
+    commas = (piece for each in results[1:] for piece in (b",", each))
+    return Pieces([head, results[0], *commas, b"]}"])
 
 
 async def _stream(body: bytes, service: Service, choice: Choice, trace: Trace) -> AsyncIterator[bytes]:
@@ -107,8 +109,8 @@ async def _results(
 ) -> list[bytes]:
     """Answers and errors as JSON in the order of the entries, from one run of the use case a version.
 
-    The entries are taken out, and let go of one by one: to free all that hundreds of thousands of ids take is no
-    short work either.
+    All is let go of one by one, the entries too, which are taken out: to free all that hundreds of thousands of ids
+    take is no short work either.
     """
     breaks, checked = Breaks(), list[Asked | ServiceError]()
     entries.reverse()
@@ -116,13 +118,14 @@ async def _results(
         checked.append(_asked(entries.pop(), service, choice, trace))
         await breaks.rest()
     asked = [one for one in checked if not isinstance(one, ServiceError)]
-    rankings = iter(await each(asked, lambda model, some: model.recommender.rank(some, trace.stages)))
+    rankings = await each(asked, lambda model, some: model.recommender.rank(some, trace.stages))
     asked.clear()
     checked.reverse()
+    rankings.reverse()
     found = []
     while checked:
         one = checked.pop()
-        told = failed(one) if isinstance(one, ServiceError) else _result(one[0], next(rankings), trace)
+        told = failed(one) if isinstance(one, ServiceError) else _result(one[0], rankings.pop(), trace)
         found.append(to_json(told))
         await breaks.rest()
     return found

@@ -1,15 +1,18 @@
 """What endpoints share: the service behind a request, and answers as ready bytes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import Request, Response
 from pydantic import BaseModel
 from pydantic_core import to_json
+from starlette.types import Receive, Scope, Send
 
 from app.api.schema import ErrorBody
+from app.breaks import Breaks
 from app.service import Service
 
+AT_ONCE = 100_000  # bytes that are sent together
 REFUSED = "Not usable: the message names the field and the fix."
 ERRORS: dict[int | str, dict[str, Any]] = {
     413: {"model": ErrorBody, "description": "More bytes, candidates or entries than the limits in /info."},
@@ -38,6 +41,36 @@ class Json(Response):
         self.body = body
         self.background = None
         self.raw_headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+
+
+class Pieces(Json):
+    """The same in pieces, few or many: large ones are sent some at a time, and others have their turn between."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        super().__init__(b"")
+        self._pieces = pieces
+        self.headers["content-length"] = str(sum(map(len, pieces)))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        del scope, receive
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        breaks, last = Breaks(), b""
+        for some in self._some():
+            if last:
+                await send({"type": "http.response.body", "body": last, "more_body": True})
+                await breaks.rest()
+            last = some
+        await send({"type": "http.response.body", "body": last})
+
+    def _some(self) -> Iterator[bytes]:
+        """So many as are sent at once."""
+        begin = size = 0
+        for number, piece in enumerate(self._pieces, 1):
+            size += len(piece)
+            if size >= AT_ONCE or number == len(self._pieces):
+                yield b"".join(self._pieces[begin:number])
+                begin, size = number, 0
 
 
 def reply(body: Mapping[str, Any], status: int = 200) -> Response:
