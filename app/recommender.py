@@ -118,6 +118,7 @@ class Recommender:
         with stages("redis"):
             found = await self._fetch(asks, rows)
         drafts: list[Draft] = []
+        breaks = Breaks()  # to wait for Redis was one
         for ask, each in zip(asks, rows, strict=True):
             await breaks.rest()
             drafts.append(self._draft(ask, each, found))
