@@ -61,9 +61,8 @@ def compute(job: tuple[str, int]) -> None:
     """The errors of one network's heads, into its file."""
     name, seed = job
     sharing.fill(name, seed, sharing.DEFAULT)
-    bench = sharing.benched(sharing.chosen(name, seed, sharing.DEFAULT))
+    bench = sharing.opened(name, seed, sharing.DEFAULT)
     run = Run(sharing.place(name, seed, sharing.DEFAULT))
-    run.best(bench.network)
     base = represent(bench.network, bench.dataset, bench.texts)
     after, small = judged(bench, base), judged(bench, quantised(bench, run, base))
     for task in bench.dataset.tasks:

@@ -32,12 +32,16 @@ from training.worth import Interval, delta, worth
 
 FOLDER = Path("runs/sharing")
 DEFAULT = "mmoe, fixed"
-ROWS = {
-    DEFAULT: ("mmoe", "fixed"), "ple, fixed": ("ple", "fixed"), "shared bottom, fixed": ("shared_bottom", "fixed"),
-    "own experts, fixed": ("alone", "fixed"), "mmoe, uncertainty": ("mmoe", "uncertainty"),
-    "mmoe, FAMO": ("mmoe", "famo"), "mmoe, UPGrad": ("mmoe", "upgrad"),
+ROWS = {  # model.sharing, training.balance, and what the tasks weigh that are no main ones, if not as shipped
+    DEFAULT: ("mmoe", "fixed", None), "mmoe, fixed, side tasks 0.3": ("mmoe", "fixed", 0.3),
+    "ple, fixed": ("ple", "fixed", None), "shared bottom, fixed": ("shared_bottom", "fixed", None),
+    "own experts, fixed": ("alone", "fixed", None), "mmoe, uncertainty": ("mmoe", "uncertainty", None),
+    "mmoe, FAMO": ("mmoe", "famo", None), "mmoe, UPGrad": ("mmoe", "upgrad", None),
 }  # fmt: skip
-SHARES = {"shop": {"train": 0.5}, "ebnerd": {"train": 0.125, "validation": 0.5, "test": 0.25}}
+SHARES = {
+    "shop": {"train": 0.5}, "ebnerd": {"train": 0.125, "validation": 0.5, "test": 0.25},
+    "movielens": {"train": 0.1, "validation": 0.25},
+}  # fmt: skip
 EPOCHS = 4
 PROTOCOL = (
     "The shipped configurations, split by time, frozen MiniLM, 4 epochs at most. Of the lists, drawn by lot once, "
@@ -46,8 +50,9 @@ PROTOCOL = (
     "Alone: one network a task, everything else equal, without the candidates that have no label for it, stopped "
     "by that task; the joint one is stopped by the clicks. Fixed: each loss in units of its constant predictor's. "
     "Which row wins is told by the validation part: the mean over tasks of the gain as a share of what alone has, "
-    "over seeds; then the winner and alone meet the test part, once. Intervals: 95 %, Student's t over seeds, "
-    "paired. Seconds are of CPU time, one thread, the median of the seeds."
+    "over seeds; rows with fewer seeds than others cannot win. Then the winner and alone meet the test part, "
+    "once. Intervals: 95 %, Student's t over seeds, paired. Seconds are of CPU time, one thread, the median of "
+    "the seeds."
 )
 
 
@@ -59,12 +64,10 @@ def main(
     os.environ["OMP_NUM_THREADS"] = "1"
     numbers = [int(seed) for seed in seeds.split(",")]
     for name in data.split(","):
-        if not Path(f"data/{name}").is_dir():
-            command("chorus-train", *prepare(name))
         for row in (DEFAULT, "alone", *ROWS):
             for seed in numbers:
                 fill(name, seed, row)
-        write([each for each in SHARES if (FOLDER / each).is_dir()], numbers)
+        write([each for each in ("shop", "ebnerd") if (FOLDER / each).is_dir()], numbers)
 
 
 def fill(name: str, seed: int, row: str) -> None:
@@ -99,7 +102,9 @@ def place(name: str, seed: int, row: str, task: str = "") -> Path:
 
 @lru_cache(maxsize=1)
 def source(name: str) -> Dataset:
-    """The thinned data set of a shipped configuration."""
+    """The thinned data set of a shipped configuration, made if it is not there."""
+    if not Path(f"data/{name}").is_dir():
+        command("chorus-train", *prepare(name))
     config = fitted.changed(Path(f"data/{name}/{name}.toml"), training={"epochs": EPOCHS})
     return fitted.thinned(fitted.read(config), SHARES[name])
 
@@ -107,10 +112,15 @@ def source(name: str) -> Dataset:
 def chosen(name: str, seed: int, row: str, task: str = "") -> Dataset:
     """As a row has it."""
     whole = source(name)
-    sharing, balance = ROWS.get(row, ROWS[DEFAULT])
+    sharing, balance, side = ROWS.get(row, ROWS[DEFAULT])
     config = whole.config
+    tasks = {
+        name: task if side is None or task.main else task.model_copy(update={"weight": side})
+        for name, task in config.tasks.items()
+    }
     changed: Config = config.model_copy(
         update={
+            "tasks": tasks,
             "model": config.model.model_copy(update={"sharing": sharing}),
             "training": config.training.model_copy(update={"balance": balance, "seed": seed}),
         }
@@ -126,6 +136,13 @@ def benched(dataset: Dataset) -> pipeline.Workbench:
     return replace(bench, dataset=fitted.labelled(dataset))
 
 
+def opened(name: str, seed: int, row: str, task: str = "") -> pipeline.Workbench:
+    """A network that was fitted."""
+    bench = benched(chosen(name, seed, row, task))
+    Run(place(name, seed, row, task)).best(bench.network)
+    return bench
+
+
 def told(bench: pipeline.Workbench, part: str) -> Table:
     """What a fitted network is worth on a part."""
     represented = represent(bench.network, bench.dataset, bench.texts)
@@ -136,9 +153,7 @@ def final(name: str, seed: int, row: str, task: str = "") -> Table:
     """The same of the test part, once."""
     folder = place(name, seed, row, task)
     if not (folder / "test.json").is_file():
-        bench = benched(chosen(name, seed, row, task))
-        Run(folder).best(bench.network)
-        fitted.keep(folder, "test", told(bench, "test"))
+        fitted.keep(folder, "test", told(opened(name, seed, row, task), "test"))
     return dict(json.loads((folder / "test.json").read_bytes()))
 
 
@@ -146,10 +161,14 @@ def write(names: list[str], seeds: list[int]) -> None:
     """The table of these data sets."""
     found, lines = {}, []
     for name in names:
-        source(name)
         choice = {row: records(name, seeds, row) for row in ROWS}
-        choice = {row: each for row, each in choice.items() if len(each) == len(seeds)}
-        winner = max(choice, key=lambda row: delta(worth(choice[row]), choice[row]).mean)
+        choice = {row: each for row, each in choice.items() if each}
+        if not choice:
+            continue
+        most = max(map(len, choice.values()))
+        winner = max(
+            (row for row in choice if len(choice[row]) == most), key=lambda row: gain(choice[row]).mean
+        )
         last = records(name, seeds, winner, test=True)
         found[name] = {"winner": winner, "validation": choice, "test": last, "costs": costs(name, seeds)}
         lines += [f"## {name}: {winner} against alone, test part", "", *worthwhile(last), ""]
@@ -160,21 +179,17 @@ def write(names: list[str], seeds: list[int]) -> None:
 
 def records(name: str, seeds: list[int], row: str, *, test: bool = False) -> list[dict[str, Any]]:
     """Joint beside alone of each seed for which both are there, as `training.worth` reads them."""
-    told = []
     tasks = {task.name: task for task in source(name).tasks}
+
+    def table(seed: int, row: str, task: str = "") -> Table:
+        found: Table = final(name, seed, row, task) if test else kept(name, seed, row, task)["validation"]
+        return found
+
+    told = []
     for seed in seeds:
-        if all(
-            kept(name, seed, each, task) for each, task in ((row, ""), *(("alone", task) for task in tasks))
-        ):
-            joint = final(name, seed, row) if test else kept(name, seed, row)["validation"]
-            alone = {
-                task: (
-                    final(name, seed, "alone", task)
-                    if test
-                    else kept(name, seed, "alone", task)["validation"]
-                )[task]
-                for task in tasks
-            }
+        if kept(name, seed, row) and all(kept(name, seed, "alone", task) for task in tasks):
+            joint = table(seed, row)
+            alone = {task: table(seed, "alone", task)[task] for task in tasks}
             heads = {task: headline(tasks[task], joint[task]) for task in tasks}
             told.append({"tests": {"joint": joint, "alone": alone}, "headlines": heads})
     return told
@@ -184,6 +199,11 @@ def kept(name: str, seed: int, row: str, task: str = "") -> dict[str, Any]:
     """What a fit left; empty if it is not there."""
     path = place(name, seed, row, task) / "found.json"
     return dict(json.loads(path.read_bytes())) if path.is_file() else {}
+
+
+def gain(found: list[dict[str, Any]]) -> Interval:
+    """Δm of joint over alone."""
+    return delta(worth(found), found)
 
 
 def mains(name: str) -> list[str]:
@@ -199,14 +219,12 @@ def costs(name: str, seeds: list[int]) -> dict[str, Any]:
         parts = [
             [kept(name, seed, row, task) for task in (tasks if row == "alone" else [""])] for seed in seeds
         ]
-        whole = [part for part in parts if all(part)]
-        if whole:
+        if whole := [part for part in parts if all(part)]:
+            seconds = [sum(network["seconds"] for network in part) for part in whole]
             found[row] = {
                 "networks": len(whole[0]),
-                "parameters": sum(part["parameters"] for part in whole[0]),
-                "seconds": round(
-                    float(np.median([sum(part["seconds"] for part in each) for each in whole])), 1
-                ),
+                "parameters": sum(network["parameters"] for network in whole[0]),
+                "seconds": round(float(np.median(seconds)), 1),
             }
     return found
 
@@ -215,15 +233,9 @@ def choices(name: str, seeds: list[int], choice: dict[str, list[dict[str, Any]]]
     """The rows with their gain over alone, by seed and together, and cost."""
     cost, rows = costs(name, seeds), []
     for row, each in choice.items():
-        gains = [100.0 * delta(worth([one]), [one]).mean for one in each]
-        rows.append(
-            [
-                row,
-                Interval.of(gains).written(2),
-                ", ".join(f"{gain:+.2f}" for gain in gains),
-                *cost[row].values(),
-            ]
-        )
+        shares = [gain([one]).mean for one in each]
+        by_seed = ", ".join(f"{100.0 * share:+.2f}" for share in shares)
+        rows.append([row, Interval.of(shares).written(2, 100.0), by_seed, *cost[row].values()])
     rows.append(["alone", "0", "", *cost["alone"].values()])
     heads = ["row", "Δm over alone, %", "by seed", "networks", "parameters", "seconds a seed"]
     yield record.table(heads, rows)

@@ -3,9 +3,10 @@ from training.sections import ModelConfig, TrainingConfig
 
 
 def test_every_row_is_a_way_to_share_and_to_weigh_that_a_configuration_knows():
-    for sharing, balance in ROWS.values():
+    for sharing, balance, side in ROWS.values():
         ModelConfig(sharing=sharing)
         TrainingConfig(balance=balance)
+        assert side is None or side > 0.0
 
 
 def test_each_network_has_a_folder_of_its_own():
