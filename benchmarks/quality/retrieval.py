@@ -158,8 +158,11 @@ def wanted(name: str, dataset: Dataset, part: str) -> NDArray[np.int64]:
 def write(found: dict[str, Any]) -> None:
     """The table of these seeds."""
     told = ""
-    for name in dict.fromkeys(key.partition("-")[0] for key in found):
+    for name in TASKS:
         seeds = [each for key, each in found.items() if key.startswith(f"{name}-")]
+        if not seeds:
+            told += f"## {name}\n\nNot computed yet.\n\n"
+            continue
         first = seeds[0]["popularity"]
         rows = [
             [row, *(fitted.spread([each[row][part] for each in seeds]) for part in ("all", "warm", "cold"))]
@@ -167,5 +170,5 @@ def write(found: dict[str, Any]) -> None:
         ]
         sizes = ", ".join(f"{first[f'{part} requests']:,.0f} {part}" for part in ("all", "warm", "cold"))
         told += f"## {name}\n\n" + record.table(["fetched by", "recall@100", "warm", "cold"], rows)
-        told += f"Requests with a wanted item: {sizes}. Mean ± standard deviation of {len(seeds)} seeds.\n\n"
+        told += f"Requests with a wanted item: {sizes}. Seeds: {len(seeds)}, mean ± standard deviation.\n\n"
     record.write("quality-retrieval", {"seeds": found}, protocol=PROTOCOL, told=told)
