@@ -142,6 +142,7 @@ def write(found: dict[str, Any]) -> None:
             rows.append(
                 [name, task, *map(fitted.spread, errors), *map(fitted.spread, lost[:2]), f"{worst:.4f}"]
             )
+    told = f"Networks: {', '.join(found)}; mean ± standard deviation where there are several.\n\n"
     heads = [
         "data",
         "head",
@@ -151,5 +152,5 @@ def write(found: dict[str, Any]) -> None:
         "worst seed, int8",
     ]
     record.write(
-        "quality-calibration", {"networks": found}, protocol=PROTOCOL, told=record.table(heads, rows)
+        "quality-calibration", {"networks": found}, protocol=PROTOCOL, told=told + record.table(heads, rows)
     )
