@@ -98,7 +98,8 @@ def exported(bench: Workbench, run: Run, folder: Path) -> Draft:
     """The graphs of a network, as far as texts need them."""
     dataset = bench.dataset
     graphs.export(bench.network, folder, FeatureSet(dataset.features, dataset.clock))
-    quantise(folder / text_encoder("fp32"), folder / text_encoder("int8"), sample(bench.texts), longest=bench.dataset.config.model.max_tokens)
+    fp32, int8 = (folder / text_encoder(precision) for precision in ("fp32", "int8"))
+    quantise(fp32, int8, sample(bench.texts), longest=dataset.config.model.max_tokens)
     bench.tokenizer.save(folder / "tokenizer.json")
     return Draft(folder, manifest(bench, run, dataset.end))
 
