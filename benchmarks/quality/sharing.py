@@ -51,8 +51,8 @@ PROTOCOL = (
     "by that task; the joint one is stopped by the clicks. Fixed: each loss in units of its constant predictor's. "
     "Which row wins is told by the validation part: the mean over tasks of the gain as a share of what alone has, "
     "over seeds; rows with fewer seeds than others cannot win. Then the winner and alone meet the test part, "
-    "once. Intervals: 95 %, Student's t over seeds, paired. Seconds are of CPU time, one thread, the median of "
-    "the seeds."
+    "once; in the shop `mmoe, fixed` had met it before the other rows were there (Δm -0.88 ± 0.37 %). Intervals: "
+    "95 %, Student's t over seeds, paired. Seconds are of CPU time, one thread, the median of the seeds."
 )
 
 
