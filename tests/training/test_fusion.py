@@ -168,6 +168,7 @@ def test_only_the_validation_part_decides(bench, said):
 
 def test_the_test_part_is_told_beside_it_with_the_gain_over_equal_weights(bench, said):
     found = json.loads(json.dumps(fusion.find(CONFIG, bench.dataset, said["validation"])))
+    found["chosen"] = "click alone"  # which equal weights never are
     tested = fusion.tested(found, bench.dataset, said["test"])
     values = mapped(bench.dataset, said["test"])
     goal = Goal.of(CONFIG.goal, bench.dataset, said["test"], "test")
@@ -177,6 +178,7 @@ def test_the_test_part_is_told_beside_it_with_the_gain_over_equal_weights(bench,
     chosen, equal = (tested["fusions"][name]["test"] for name in (found["chosen"], "equal weights"))
     total = (gains["click:ndcg@10"]["mean"] + 0.5 * gains["query_match:auc"]["mean"]) / 1.5
     assert total == pytest.approx(chosen - equal)
+    assert chosen != equal
     assert gains["query_match:auc"] == {**gains["query_match:auc"], "half": None, "units": 1}
     assert gains["click:ndcg@10"]["half"] > 0
 
@@ -190,7 +192,9 @@ def test_the_score_is_bit_for_bit_that_of_the_service(opened, bench, said, form)
     size = len(outputs)
     parts = Parts(*(np.zeros((size, 4), np.float32),) * 4)
     slate = Slate(
-        np.arange(size), Columns(("",) * size, parts, np.zeros(size), {}, {}, outputs), np.arange(size)
+        np.arange(size),
+        Columns(("",) * size, parts, np.zeros(size), {}, {}, outputs, np.zeros((size, 0), np.uint16)),
+        np.arange(size),
     )
     times = dataset.requests.times[dataset.requests.owners[found.rows]]
     served = outcomes.fuse(outputs, slate, Fusion(form, weights), outcomes.buckets(times)).scores
