@@ -33,7 +33,7 @@ LINE, SECONDS = 3, 240.0
 CANDIDATES, SHARE = 100, 0.8
 SETTLE, CALM = 2.0, 20.0  # seconds: left out at first, then before the first wish
 WINDOW, AFTER = 10.0, 5.0  # seconds that are looked at from a wish on, and at least once it came true
-ROUNDS, LONGEST = 3, 10.0  # swaps under load, and seconds that one may take
+ROUNDS, LONGEST = 3, 25.0  # swaps under load, and seconds that one may take: it gets what requests leave
 SWAPS, HELD = 50, 2  # swaps in all, and those after which memory is as it stays: two versions are held
 GAP, PATIENCE = 0.005, 120.0  # seconds between two requests while bad ones are asked for; for one answer
 
