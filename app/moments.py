@@ -109,11 +109,10 @@ class Moments:
         if wording is None:
             return {}, {}
         matches, queries = np.zeros((len(MATCHES), len(asked.slate))), np.zeros((len(ASKED), len(asked.asks)))
-        shingles = asked.slate.shingles
         for number, (ask, one, part) in enumerate(zip(asked.asks, asked.known, asked.parts, strict=True)):
             if ask.query is not None and one.query is not None:
                 query = wording.asked(ask.query)
-                matches[:, part], queries[:, number] = query.matched(shingles[part]), query.told()
+                matches[:, part], queries[:, number] = query.matched(asked.slate.shingles(part)), query.told()
         return dict(zip(MATCHES, matches, strict=True)), dict(zip(ASKED, queries, strict=True))
 
     def _statistics(self, slate: Slate, live: Live | None, now: Times) -> Statistics:

@@ -26,10 +26,7 @@ from app.settings import Settings
 log = logging.getLogger(__name__)
 
 YOUNG = 10_000  # objects between two looks for cycles: an answer makes a thousand, and cycles are few
-OLDER, OLD = (
-    2,
-    50,
-)  # looks at new ones before one at those that stayed, and such before one at all: each is short
+OLDER, OLD = 2, 50  # looks at new ones before one at what stayed, and those before one at all: each is short
 
 
 class Server(uvicorn.Server):

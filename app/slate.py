@@ -78,10 +78,9 @@ class Slate:
         """(n,), NaN where missing."""
         return np.take(self.columns.numbers[column], self.places)
 
-    @property
-    def shingles(self) -> Shingles:
-        """(n, K)."""
-        return np.take(self.columns.shingles, self.places, axis=0)
+    def shingles(self, part: slice) -> Shingles:
+        """Those of some candidates, (m, K)."""
+        return np.take(self.columns.shingles, self.places[part], axis=0)
 
     def output(self, column: int) -> Vectors:
         """One column of the outputs, (n,)."""

@@ -143,6 +143,16 @@ def _computed(jobs: Sequence[Job], compute: Callable[[Job], None], workers: int)
         yield from pool.imap_unordered(compute, jobs)
 
 
+def crossed(
+    folder: Path, data: str, seeds: str, compute: Callable[[tuple[str, int]], None]
+) -> Iterator[dict[str, Any]]:
+    """`complete` for each data set with each seed, both joined by commas, one after the other on one thread."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = {f"{name}-{seed}": (name, int(seed)) for name in data.split(",") for seed in seeds.split(",")}
+    return complete(folder, jobs, compute, 1)
+
+
 def spread(values: Sequence[float]) -> str:
     """Mean ± standard deviation; of one value itself, of none nothing."""
     if not values:

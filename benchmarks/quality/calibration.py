@@ -6,7 +6,6 @@ Asks the joint networks of `python -m benchmarks.quality sharing`, and fits thos
 measured stays in runs/calibration/; delete it there to measure it again.
 """
 
-import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -50,10 +49,7 @@ def main(
     seeds: Annotated[str, typer.Option(help="Separated by commas.")] = "7,8,9",
 ) -> None:
     """Measure what is missing, and write the table of what is there."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    jobs = {f"{name}-{seed}": (name, int(seed)) for name in data.split(",") for seed in seeds.split(",")}
-    for found in fitted.complete(FOLDER, jobs, compute, 1):
+    for found in fitted.crossed(FOLDER, data, seeds, compute):
         write(found)
 
 

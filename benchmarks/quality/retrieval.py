@@ -5,7 +5,6 @@
 A seed that was computed stays in runs/retrieval/; delete it there to compute it again.
 """
 
-import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -52,10 +51,7 @@ def main(
     seeds: Annotated[str, typer.Option(help="Separated by commas.")] = "7,8,9",
 ) -> None:
     """Compute what is missing, and write the table of what is there."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    jobs = {f"{name}-{seed}": (name, int(seed)) for name in data.split(",") for seed in seeds.split(",")}
-    for found in fitted.complete(FOLDER, jobs, compute, 1):
+    for found in fitted.crossed(FOLDER, data, seeds, compute):
         write(found)
 
 
