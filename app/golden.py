@@ -1,6 +1,6 @@
 """Before ready: the golden requests are answered and compared.
 
-golden.jsonl   {"request": <a body of /recommend>, "expected": {item: {task: value}}} a line
+golden.jsonl   {"request": <a body of /recommend>, "expected": {item: {task: value}}, "scores": {item: score}} a line
 
 They are answered from the bundle alone, as if the log that it was made of had just ended: what Redis has counted or
 shown since changes no answer.
@@ -41,6 +41,7 @@ async def check(model: Model, settings: Settings, metrics: Metrics, pace: Pace |
         if isinstance(ranking, ServiceError):
             raise BundleMismatch(f"{where}: {ranking}; export the bundle again")
         _compare(ranking, line["expected"], model.manifest, where)
+        _weigh(ranking, line.get("scores", {}), model.manifest.golden_tolerance, where)
         if pace:
             await pace.rest()
     log.info("%d golden requests answered as expected", len(lines))
@@ -67,6 +68,17 @@ def _compare(ranking: Ranking, expected: Mapping[str, Any], manifest: Manifest, 
                     f"{where}: {name} of {item} is {found} here, {value} where the bundle was made; "
                     "export it again, on a machine like this one"
                 )
+
+
+def _weigh(ranking: Ranking, expected: Mapping[str, float], tolerance: float, where: str) -> None:
+    """Whether the scores are those expected, of which older bundles have none."""
+    answered = {item.item_id: item.score for item in ranking.items}
+    for item, score in expected.items():
+        if not abs(answered.get(item, math.nan) - score) <= tolerance:
+            raise BundleMismatch(
+                f"{where}: the score of {item} is {answered.get(item)} here, {score} where the bundle was made; "
+                "export it again, on a machine like this one"
+            )
 
 
 def _apart(task: Task, found: Any, expected: Any) -> float:

@@ -137,11 +137,13 @@ class Outcomes:
         """One score a candidate, from the heads' outputs (n, W). Raises ModelFailure if one is not finite."""
         self._online.check(outputs)
         values = np.empty((len(fusion.names), len(slate)))
-        for row, name in zip(values, fusion.names, strict=True):
+        for place, name in enumerate(fusion.names):
             alone = self._form.begins[name] - self._online.width
-            row[:] = self._online.values(name, outputs, buckets) if alone < 0 else slate.output(alone)
-            if alone >= 0 and not np.isfinite(row).all():
+            values[place] = self._online.values(name, outputs, buckets) if alone < 0 else slate.output(alone)
+            if alone >= 0 and not np.isfinite(values[place]).all():
                 raise _senseless(name)
+            if given := self._form.tasks[name].given:
+                values[place] *= self._online.values(given, outputs, buckets)
         return Fused(self, outputs, slate, buckets, fusion, self._ranges(fusion.names).unit(values))
 
     def served(self, outputs: Outputs, slate: Slate, picks: Rows, buckets: Buckets) -> list[dict[str, Any]]:

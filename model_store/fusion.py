@@ -2,6 +2,9 @@
 
 weighted_sum      Σ w·v / Σ w
 weighted_product  exp(Σ w·log max(v, 1e-6) / Σ w)
+
+Of a number that is given another task, such as the read time after a click, v is the expected number over everything
+that is shown: P(click) · E[number | click], mapped from a range that reaches to 0, which is what no click is worth.
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,12 +76,16 @@ class Ranges:
     """Maps values of m tasks from their ranges to 0..1."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        self._low = np.array([[task.low] for task in tasks])
-        self._width = np.array([[max(task.high - task.low, 1e-12)] for task in tasks])
+        ends = np.array([_range(task) for task in tasks])
+        self._low, self._width = ends[:, :1], np.maximum(ends[:, 1:] - ends[:, :1], 1e-12)
 
     def unit(self, values: Scores) -> Scores:
         """Values (m, n), clipped."""
         return np.asarray(np.minimum(np.maximum((values - self._low) / self._width, 0.0), 1.0))
+
+
+def _range(task: Task) -> tuple[float, float]:
+    return (min(task.low, 0.0), max(task.high, 0.0)) if task.given else (task.low, task.high)
 
 
 def _main(manifest: Manifest) -> Task:

@@ -30,6 +30,7 @@ class Task(Frozen):
     `item` and `text` see one text alone and run inside the text encoder's graph. A task with a `clock`
     predicts the local time bucket of an event and is served as the probability of the bucket of now.
     `low` and `high` are the range that fusion maps to 0..1. `quantiles`, ascending, are those of a number.
+    A number that is `given` a binary task is that of rows where this happened: fusion weighs chance x number.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Task(Frozen):
     classes: tuple[str, ...] = ()
     quantiles: tuple[float, ...] = ()
     clock: ClockKind | None = None
+    given: str | None = None
     low: float = 0.0
     high: float = 1.0
     main: bool = False

@@ -19,7 +19,7 @@ from training.dataset import SPLITS, TRAIN, Dataset, Histories, Requests
 from training.datasets.tables import Tables
 from training.declare import asked, declared
 from training.errors import DataError
-from training.labels import alone_labels, online_labels, task_list
+from training.labels import alone_labels, conditioned, online_labels, task_list
 from training.replay import Lists, Log
 from training.split import split_requests
 
@@ -35,7 +35,7 @@ def build(config: Config, tables: Tables) -> Dataset:
     numbers = _Numbers(tables)
     chance = config.split.by == "random"
     events = parted(tables.events, config.split) if chance else tables.events
-    shown = _requests(events, config)
+    shown = conditioned(config, _requests(events, config))
     rows = numbers.items(shown["item"])
     known = events.filter(pl.col("part") == TRAIN) if chance else events
     histories = _histories(known, config, numbers)

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, ValidationError, model_validator
 
 from model_store import names
-from model_store.clock import CLASSES, Clock
+from model_store.clock import Clock
 from model_store.features import FeatureSet
 from model_store.manifest import Features
 from model_store.moment import VIEW
@@ -235,15 +235,22 @@ def _check_task(config: Config, name: str, task: TaskConfig) -> None:
     if task.inputs == "pair" and not (config.events.user or config.events.query):
         raise ValueError(f'tasks.{name}: inputs = "pair" needs events.user or events.query')
     if task.given:
-        first = config.tasks.get(task.given)
-        if first is None or first is task or first.type != "binary" or first.inputs != task.inputs:
-            raise ValueError(
-                f'tasks.{name}: given = {task.given!r} is no other binary task with inputs = "{task.inputs}"'
-            )
-        if first.given:
-            raise ValueError(f"tasks.{name}: given = {task.given!r} has a given of its own; one step is all")
+        _check_given(config, name, task)
     if task.clock and task.label != config.events.timestamp:
         raise ValueError(f"tasks.{name}: a clock task's label is the timestamp column")
+
+
+def _check_given(config: Config, name: str, task: TaskConfig) -> None:
+    """Whether what comes first can: a chance is multiplied inside the heads, a number only where it is weighed."""
+    first = config.tasks.get(task.given or "")
+    if first is None or first is task or first.type != "binary" or first.inputs in ("item", "text"):
+        raise ValueError(
+            f"tasks.{name}: given = {task.given!r} is no other binary task that scores an item for a user or a query"
+        )
+    if task.type == "binary" and first.inputs != task.inputs:
+        raise ValueError(f'tasks.{name}: given = {task.given!r} is not a task with inputs = "{task.inputs}"')
+    if task.type == "binary" and first.given:
+        raise ValueError(f"tasks.{name}: given = {task.given!r} has a given of its own; one step is all")
 
 
 def read(path: Path) -> Config:
@@ -275,11 +282,6 @@ def _sentence(detail: Any) -> str:
         return f"{where}: unknown key; remove it or see docs/data.md for the right name"
     message = detail["msg"].removeprefix("Value error, ")
     return f"{where}: {message}" if where else message
-
-
-def classes(task: TaskConfig) -> tuple[str, ...]:
-    """The classes that a clock task has by definition; empty for others, whose data tell."""
-    return CLASSES[task.clock] if task.clock else ()
 
 
 def agree(configs: Sequence[Config]) -> None:

@@ -54,7 +54,10 @@ def mapped(dataset: Dataset, predictions: Predictions) -> dict[str, Floats]:
         if task.online and task.scalar:
             served = predictions.values[task.name].astype(np.float64)
             places = dataset.clock.bucket(times, task.clock) if task.clock else np.zeros(len(times), np.int64)
-            found[task.name] = Ranges([task]).unit(served[np.arange(len(times)), places][None])[0]
+            values = served[np.arange(len(times)), places]
+            if task.given:
+                values = values * predictions.values[task.given][:, 0]
+            found[task.name] = Ranges([task]).unit(values[None])[0]
     return found
 
 

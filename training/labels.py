@@ -39,6 +39,15 @@ def task_list(config: Config, tables: Tables, shown: pl.DataFrame) -> tuple[Task
     return tuple(_task(name, task, _column(name, task, tables, shown)) for name, task in config.tasks.items())
 
 
+def conditioned(config: Config, shown: pl.DataFrame) -> pl.DataFrame:
+    """Without numbers that are given what did not happen: the row tells nothing of them."""
+    for name, task in config.tasks.items():
+        if task.given and task.type == "regression":
+            label, happened = f"label:{name}", pl.col(f"label:{task.given}").fill_null(1.0) > 0.5
+            shown = shown.with_columns(pl.when(happened).then(pl.col(label)).alias(label))
+    return shown
+
+
 def _column(name: str, task: TaskConfig, tables: Tables, shown: pl.DataFrame) -> pl.Series:
     if task.clock:
         return pl.Series(CLASSES[task.clock])
@@ -67,6 +76,7 @@ def _task(name: str, task: TaskConfig, values: pl.Series) -> Task:
     return Task(
         name=name, type=task.type, inputs=task.inputs, classes=classes, clock=task.clock,
         quantiles=task.quantiles if task.type == "quantile" else (), low=low, high=high, main=task.main,
+        given=task.given if task.type == "regression" else None,
     )  # fmt: skip
 
 

@@ -96,7 +96,8 @@ class SplitConfig(Section):
 class TaskConfig(Section):
     """One head. `label` is a column of events (of items for `inputs = "item"`).
 
-    With `given` it is the chance of this after that: a task of that name is the first factor.
+    With `given` it is the chance of this after that, or the number that this has after that: a binary task of that
+    name is the first factor, of what is compared with labels or, for a number, of what fusion weighs.
     """
 
     type: TaskType
@@ -127,8 +128,10 @@ class TaskConfig(Section):
             raise ValueError('a multilabel task needs inputs = "item" or "text"')
         if self.loss != "default" and self.type != LOSSES[self.loss]:
             raise ValueError(f'loss = "{self.loss}" is for type = "{LOSSES[self.loss]}"')
-        if self.given and (self.type != "binary" or self.inputs in ("item", "text")):
-            raise ValueError("given is for binary tasks that score an item for a user or a query")
+        if self.given and (self.type not in ("binary", "regression") or self.inputs in ("item", "text")):
+            raise ValueError(
+                "given is for binary and regression tasks that score an item for a user or a query"
+            )
         self._check_grades()
         self._check_quantiles()
         return self

@@ -32,7 +32,7 @@ class ServedModel(BaseModel):
 
 class ServedTask(BaseModel):
     """One head. `low` and `high`: the range that fusion maps to 0..1; `scalar`: whether it can be weighed;
-    `quantiles`: those of a number that are answered."""
+    `quantiles`: those of a number that are answered; `given`: the task by whose chance fusion multiplies a number."""
 
     name: str
     type: str
@@ -40,6 +40,7 @@ class ServedTask(BaseModel):
     classes: list[str]
     quantiles: list[float]
     clock: str | None
+    given: str | None
     low: float
     high: float
     scalar: bool
@@ -98,7 +99,7 @@ def describe(model: Model, settings: Settings) -> dict[str, Any]:
         "model": {name: getattr(manifest, name) for name in shown} | {"device": model.engine.device},
         "tasks": [
             task.model_dump(
-                include={"name", "type", "inputs", "classes", "quantiles", "clock", "low", "high"}
+                include={"name", "type", "inputs", "classes", "quantiles", "clock", "given", "low", "high"}
             )
             | {
                 "scalar": task.scalar and task in manifest.answered,

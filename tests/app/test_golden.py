@@ -41,6 +41,13 @@ def test_a_bundle_that_answers_otherwise_is_refused_with_line_item_and_task(repu
         assert metric(client, 'chorus_model_load_total{result="refused"}') == 1
 
 
+def test_a_bundle_that_weighs_its_tasks_otherwise_is_refused(republished, question, answer):
+    item = next(iter(answer))
+    line = {"request": question, "expected": answer, "scores": {item: 0.0}}
+    with running(republished(GOLDEN, [line])) as client:
+        assert f"line 1: the score of {item} is" in client.get("/health/ready").json()["reasons"][0]
+
+
 def test_an_expected_item_that_is_not_answered_is_refused(republished, question, answer):
     with running(republished(GOLDEN, [{"request": question, "expected": answer | {"ghost": {}}}])) as client:
         assert "ghost is not in the answer" in client.get("/health/ready").json()["reasons"][0]

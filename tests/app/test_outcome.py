@@ -115,6 +115,17 @@ def test_a_task_that_reads_texts_alone_can_decide_the_order():
     assert by_text.scores == pytest.approx([0.0, 0.25, 0.5])
 
 
+def test_a_number_after_a_click_is_weighed_by_the_chance_of_it_and_told_as_it_is():
+    stay = Task(name="stay", type="regression", given="click", low=10.0, high=100.0)
+    told = manifest(tasks=(stay, CLICK))
+    outcomes = Outcomes(told, told.online_tasks, Clock("UTC"))
+    outputs = np.array([[80.0, 0.25], [20.0, 0.5], [90.0, 0.0]], dtype=np.float32)
+    among = slate(np.zeros((3, 0), np.float32))
+    found = outcomes.fuse(outputs, among, Fusion("weighted_sum", {"stay": 1.0}), {})
+    assert found.scores == pytest.approx([0.25 * 80.0 / 100.0, 0.5 * 20.0 / 100.0, 0.0])
+    assert [item.tasks["stay"] for item in found.ranked(found.top(3))] == [80.0, 20.0, 90.0]
+
+
 def test_contributions_are_served_only_when_asked_for():
     plain, explained = (fused().ranked(np.array([0]), explain=explain)[0] for explain in (False, True))
     assert "contributions" not in plain.body()

@@ -56,3 +56,15 @@ def test_a_bundle_without_weights_is_scored_by_its_main_task(bundle):
     silent = manifest.model_copy(update={"fusion": FusionDefault(weights={})})
     main = next(task.name for task in manifest.tasks if task.main)
     assert Fusion.default(silent).weights == {main: 1.0}
+
+
+@given(st.floats(0, 1), st.floats(1, 5))
+def test_a_number_after_a_click_counts_as_its_expected_value_over_everything_shown(chance, stars):
+    rating = Task(name="rating", type="regression", given="click", low=1.0, high=5.0)
+    mapped = Ranges([rating]).unit(np.array([[chance * stars]]))
+    assert mapped[0, 0] == pytest.approx(chance * stars / 5.0)
+
+
+def test_a_loss_after_a_click_counts_less_than_no_click():
+    gain = Task(name="gain", type="regression", given="click", low=-3.0, high=1.0)
+    assert Ranges([gain]).unit(np.array([[-3.0, 0.0, 1.0]])).tolist() == [[0.0, 0.75, 1.0]]

@@ -183,6 +183,15 @@ def test_the_test_part_is_told_beside_it_with_the_gain_over_equal_weights(bench,
     assert gains["click:ndcg@10"]["half"] > 0
 
 
+def test_a_number_after_a_click_is_weighed_as_its_expected_value(opened, bench, said):
+    found, dwell = said["test"], opened.manifest.task("dwell")
+    assert dwell.given == "click"
+    expected = found.values["click"][:, 0].astype(np.float64) * found.values["dwell"][:, 0]
+    np.testing.assert_allclose(
+        mapped(bench.dataset, found)["dwell"], np.clip(expected / dwell.high, 0, 1), atol=1e-6
+    )
+
+
 @pytest.mark.parametrize("form", ["weighted_sum", "weighted_product"])
 def test_the_score_is_bit_for_bit_that_of_the_service(opened, bench, said, form):
     manifest, dataset, found = opened.manifest, bench.dataset, said["test"]

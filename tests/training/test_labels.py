@@ -41,6 +41,17 @@ def test_a_missing_number_is_nan():
     np.testing.assert_array_equal(dataset.labels["dwell"], [3, 3, 3, 3, 3, np.nan])
 
 
+def test_a_number_after_a_click_is_that_of_rows_that_may_have_one():
+    dwell = {"type": "regression", "label": "dwell", "given": "click"}
+    rows = [{"click": value, "dwell": seconds} for value, seconds in ((1.0, 3.0), (None, 5.0), (0.0, 90.0))]
+    dataset = build(
+        [*rows, {"click": 1.0}, {"click": 0.0, "dwell": 0.0}, {"click": 1.0}], click=CLICK, dwell=dwell
+    )
+    np.testing.assert_array_equal(dataset.labels["dwell"], [3, 5, np.nan, np.nan, np.nan, np.nan])
+    assert (dataset.tasks[1].given, dataset.tasks[0].given) == ("click", None)
+    assert dataset.tasks[1].high < 5.1
+
+
 def test_the_range_of_a_regression_is_that_of_all_but_its_outermost_hundredths():
     dwell = {"type": "regression", "label": "dwell"}
     dataset = build([{"dwell": float(value)} for value in [*range(101), 10_000]], dwell=dwell)

@@ -1,7 +1,8 @@
 """Golden requests: real moments of the validation part with the answers that training computed for them.
 
 The service answers them through its own path at every load; a difference is training/serving skew. What it has
-counted since must not matter: they are answered from the bundle's statistics alone, as those ended.
+counted since must not matter: they are answered from the bundle's statistics alone, as those ended. Each asks for the
+mean of all tasks that can be weighed, so that the score is checked whatever the bundle's own weights are.
 warmup.jsonl holds the same kind of requests without answers.
 """
 
@@ -17,11 +18,13 @@ from numpy.typing import NDArray
 from model_store.clock import Times
 from model_store.counters import Layout, Statistics
 from model_store.features import FeatureSet
+from model_store.fusion import Fusion
 from model_store.items import Items
 from model_store.manifest import Task
 from model_store.moment import Met
 from training.context import context, unmet
 from training.dataset import Dataset
+from training.fusion import mapped, scores
 from training.model.network import Network
 from training.predict import Predictions, Represented, predict
 
@@ -60,13 +63,18 @@ def write(
     layout = FeatureSet(dataset.features, dataset.clock).layout
     part = replace(part, context=context(part, Standing(items, layout, until)))
     predictions = predict(network, part, shipped, "validation")
+    values = mapped(part, predictions)
+    fusion = Fusion("weighted_sum", dict.fromkeys(values, 1.0))
+    told = scores(fusion, values)
     golden = []
     for number, (request, _) in enumerate(bodies[:GOLDEN]):
         rows = range(part.requests.starts[number], part.requests.starts[number + 1])
         expected = {
             part.item_ids[part.rows[row]]: _answer(part, predictions, items, row, row) for row in rows
         }
-        golden.append({"request": request, "expected": expected})
+        weighed = {part.item_ids[part.rows[row]]: float(told[row]) for row in rows}
+        asked = {**request, "fusion": {"method": fusion.method, "weights": fusion.weights}}
+        golden.append({"request": asked, "expected": expected, "scores": weighed})
     _lines(folder / "golden.jsonl", golden)
     _lines(folder / "warmup.jsonl", [request for request, _ in bodies[GOLDEN:]])
 

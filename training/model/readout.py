@@ -28,7 +28,11 @@ class Readout(nn.Module):
         super().__init__()
         self.types = {task.name: task.type for task in tasks}
         self.log = {task.name: configs[task.name].transform == "log1p" for task in tasks}
-        self.given = {task.name: given for task in tasks if (given := configs[task.name].given)}
+        self.given = {
+            task.name: given
+            for task in tasks
+            if task.type == "binary" and (given := configs[task.name].given)
+        }
         self.grades = {task.name: grades for task in tasks if (grades := configs[task.name].grades)}
         self.raw = nn.ParameterDict(
             {name: nn.Parameter(torch.zeros(len(grades) - 1)) for name, grades in self.grades.items()}

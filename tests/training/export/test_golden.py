@@ -10,6 +10,7 @@ import pytest
 from model_store.bundle import Bundle
 from model_store.engine import Engine
 from model_store.features import FeatureSet
+from model_store.fusion import Ranges
 from model_store.history import History
 from model_store.manifest import Task
 from model_store.moment import Met, Moment, met
@@ -121,6 +122,19 @@ def test_training_and_serving_compute_the_same(opened, lines):
                 worst = max([worst, *(abs(one - other) / unit for one, other in pairs)])
     assert worst <= opened.manifest.golden_tolerance
     assert worst <= 1e-4, "within the tolerance, but not by the same computation"
+
+
+def test_the_scores_are_the_mean_of_all_tasks_that_can_be_weighed(opened, lines):
+    manifest = opened.manifest
+    scalar = [task for task in manifest.online_tasks if task.scalar]
+    for line in lines:
+        assert line["request"]["fusion"] == {
+            "method": "weighted_sum", "weights": {task.name: 1.0 for task in scalar}
+        }  # fmt: skip
+        for item, tasks in line["expected"].items():
+            values = [tasks[task.name] * (tasks[task.given] if task.given else 1.0) for task in scalar]
+            mapped = Ranges(scalar).unit(np.array(values)[:, None])
+            assert line["scores"][item] == pytest.approx(mapped.mean(), abs=1e-6)
 
 
 def test_the_requests_are_of_every_kind(lines):
