@@ -4,7 +4,7 @@ import logging
 import time
 from contextlib import ExitStack
 
-from app import golden, handover, model, warmup
+from app import golden, handover, heap, model, warmup
 from app.link import Link
 from app.metrics import Metrics
 from app.model import Model
@@ -23,6 +23,7 @@ async def load(
     served: the one whose place it is to take. Raises ChorusError, whatever a foreign bundle does to a library.
     """
     start = time.perf_counter()
+    heap.bound()
     try:
         opened = await _checked(settings, link, metrics, pace, served=served)
     except ChorusError as error:
