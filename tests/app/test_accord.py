@@ -2,13 +2,17 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
 
+from model_store.manifest import FusionDefault
 from tests.admin import HEADERS, keys
-from tests.live import eventually, process
+from tests.live import eventually, process, value
 from tests.shelves import publish
 from tests.workers import workers
 
@@ -83,6 +87,63 @@ def test_all_workers_agree_on_who_is_answered_by_the_canary(served):
     assert canaries(address, users) >= before
     assert post(f"{address}/admin/drop", json={"label": "canary"}).json()["canary"] is None
     assert canaries(address, users) == set()
+
+
+@contextmanager
+def alone(worker: int, supervisor: int) -> Iterator[None]:
+    """Whoever asks is answered by that worker: the others stand still."""
+    others = workers(supervisor) - {worker}
+    try:
+        for other in others:
+            os.kill(other, signal.SIGSTOP)
+            eventually(lambda other=other: "State:\tT" in Path(f"/proc/{other}/status").read_text())
+        yield
+    finally:
+        for other in others:
+            os.kill(other, signal.SIGCONT)
+
+
+def counted(address: str) -> dict[str, float]:
+    """Requests that any worker's shadow was to be asked too, by what became of them."""
+    text, results = get(f"{address}/metrics").text, ("compared", "dropped", "failed")
+    return {each: value(text, f'chorus_shadow_requests_total{{result="{each}"}}') for each in results}
+
+
+def test_all_workers_compare_with_the_shadow_and_it_answers_nobody(served, bundle):
+    running, address, shelf = served
+    version = publish(bundle, shelf, fusion=FusionDefault(weights={"query_match": 1.0}))
+    context = {"timestamp": "2026-11-22T08:00:00Z"}
+    body = {"user_id": "accord:shadow", "query": "a mug", "k": 5, "context": context}
+
+    def answer() -> dict[str, object]:
+        told = post(f"{address}/recommend", json=body).json()
+        return {name: told[name] for name in ("model", "items")}
+
+    def compared(before: float) -> bool:
+        assert answer() == stable
+        return counted(address)["compared"] > before
+
+    stable, shadow = answer(), {"version": version, "share": 1.0}
+    asked = post(f"{address}/admin/versions", json=shadow | {"label": "shadow"})
+    assert (asked.json()["served"], asked.json()["shadow"]) == (1, shadow)
+    gone = min(workers(running.pid))
+    os.kill(gone, signal.SIGKILL)  # the one that follows has a shadow from its start
+    eventually(lambda: len(workers(running.pid) - {gone}) == 2)
+    eventually(lambda: "chorus_ready 1.0" in get(f"{address}/metrics").text)
+    for worker in workers(running.pid):
+        with alone(worker, running.pid):
+            assert get(f"{address}/admin/versions").json()["shadow"] == shadow
+            eventually(partial(compared, counted(address)["compared"]))
+    text = get(f"{address}/metrics").text
+    assert value(text, 'chorus_shadow_difference_sum{task="score"}') > 0.0
+    assert not [line for line in text.splitlines() if "chorus_answers_total" in line and "shadow" in line]
+    assert post(f"{address}/admin/drop", json={"label": "shadow"}).json()["shadow"] is None
+    before = counted(address)
+    for worker in workers(running.pid):
+        with alone(worker, running.pid):
+            assert get(f"{address}/admin/versions").json()["shadow"] is None
+            assert answer() == stable
+    assert counted(address) == before
 
 
 def test_a_version_that_one_worker_does_not_load_is_served_by_none(served):
