@@ -24,7 +24,7 @@ from model_store.scorer import Scorer
 from model_store.shelf import DEFAULT_ROOT, Shelf
 from training import charts, pipeline, report
 from training.cli_search import search
-from training.config import read
+from training.config import Config, read
 from training.datasets.adapters import ADAPTERS, Source
 from training.errors import DataError
 from training.explain import day, importance, plots
@@ -98,18 +98,27 @@ def run(
     shelf: ShelfFolder = DEFAULT_ROOT,
     alone: Alone = True,
     resume: Annotated[bool, typer.Option(help="Go on from the run's last whole epoch.")] = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="In place of training.seed; the run folder is then runs/<name>-seed<N> by default."
+        ),
+    ] = None,
     publish: Annotated[bool, typer.Option(help="Export and publish at the end.")] = True,
 ) -> None:
     """Everything: read tables, train, evaluate beside baselines, export, verify, publish.
 
     Several configurations train one text encoder together, each with its own heads, and make a bundle each.
 
+    `--seed N` draws other first weights, batches and negatives, and leaves the split as it is: train with three seeds
+    and `chorus-train compare` the runs, to see what is more than chance. The run keeps its seed.
+
     `torchrun --standalone --nproc-per-node 2 --no-python -- chorus-train run CONFIG` trains in two processes, each on
     half of every batch: for encoders that learn, and machines of several sockets.
     """
     with plainly(), progressing() as progress:
         with Team.joined() as team:
-            places, benches = _begun(configs, folder, team, progress, resume=resume)
+            places, benches = _begun(configs, folder, team, progress, resume=resume, seed=seed)
             pipeline.train_all(benches, places, progress, team)
         if not team.leads:
             return
@@ -204,21 +213,34 @@ def verify(
 
 
 def _begun(
-    configs: list[Path], folder: Path | None, team: Team, progress: Progress, *, resume: bool
+    configs: list[Path],
+    folder: Path | None,
+    team: Team,
+    progress: Progress,
+    *,
+    resume: bool,
+    seed: int | None,
 ) -> tuple[list[Run], list[pipeline.Workbench]]:
     progress.disable = not team.leads
     with team.turns():
-        settings = [read(config) for config in configs]
+        settings = [_drawn(read(config), seed) for config in configs]
         above = folder.parent if folder and len(configs) == 1 else folder or Path("runs")
-        chosen = [folder if folder and len(configs) == 1 else above / each.name for each in settings]
+        named = [each.name if seed is None else f"{each.name}-seed{seed}" for each in settings]
+        chosen = [folder if folder and len(configs) == 1 else above / name for name in named]
         places = [
-            Run.start(place, config, resume=resume) if team.leads else Run(place)
+            Run.start(place, config, resume=resume, seed=seed) if team.leads else Run(place)
             for place, config in zip(chosen, configs, strict=True)
         ]
         benches = pipeline.prepared(settings, above / "cache", progress)
     for line in [line for each in benches for line in each.report] if team.leads else ():
         console.print(line, style="yellow", highlight=False)
     return places, benches
+
+
+def _drawn(config: Config, seed: int | None) -> Config:
+    """With another seed of training, if there is one."""
+    training = config.training if seed is None else config.training.model_copy(update={"seed": seed})
+    return config.model_copy(update={"training": training})
 
 
 def _finished(folder: Path, progress: Progress) -> tuple[Run, pipeline.Workbench]:

@@ -1,6 +1,6 @@
 """A run folder: everything that a run was and learned, enough to resume it or export it.
 
-<run>/config.toml         the configuration as it was given
+<run>/config.toml         the configuration as it was given, with the seed of --seed
 <run>/state.json          epoch, best value, seconds
 <run>/best.safetensors    weights of the best epoch so far
 <run>/resume.pt           weights, optimiser, schedule and random states after the last whole epoch
@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from training.config import Config, read
+from training.edit import seeded
 from training.errors import ConfigError
 
 
@@ -33,8 +34,8 @@ class Run:
     folder: Path
 
     @classmethod
-    def start(cls, folder: Path, config: Path, *, resume: bool = False) -> "Run":
-        """Make the folder, or go on in it.
+    def start(cls, folder: Path, config: Path, *, resume: bool = False, seed: int | None = None) -> "Run":
+        """Make the folder, or go on in it; with another seed than the configuration's, if it is given.
 
         ConfigError if it belongs to another configuration, or is not ours to empty.
         """
@@ -46,14 +47,15 @@ class Run:
             raise ConfigError(
                 f"{config} is a run's own copy; take {(folder / 'origin').read_text()}, or a copy of it"
             )
-        if resume and ours.is_file() and ours.read_bytes() != config.read_bytes():
+        text = seeded(config.read_text(), seed)
+        if resume and ours.is_file() and ours.read_text() != text:
             raise ConfigError(
-                f"{ours} differs from {config}; resume with the same file, or take another --run"
+                f"{ours} differs from {config}; resume with the same file and --seed, or take another --run"
             )
         if folder.exists() and not resume:
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(config, ours)
+        ours.write_text(text)
         (folder / "origin").write_text(str(config.resolve()))
         return run
 

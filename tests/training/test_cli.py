@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from model_store.shelf import Shelf
 from tests import tiny
+from tests.training.search.tables import write
 from training.cli import app
 from training.run import Run
 
@@ -198,6 +199,14 @@ def test_verify_refuses_a_damaged_bundle_by_the_name_of_the_file(made, tmp_path)
     code, output = typed("verify", tmp_path)
     assert code == 2
     assert "heads.onnx has 0 bytes" in plain(output)
+
+
+def test_a_run_of_another_seed_has_a_folder_of_its_own_and_keeps_the_seed(bert, tmp_path, monkeypatch):
+    config = write(tmp_path / "data", bert)
+    monkeypatch.chdir(tmp_path)
+    code, output = typed("run", config, "--seed", 11, "--no-alone", "--no-publish")
+    assert code == 0, output
+    assert Run(tmp_path / "runs" / "toy-seed11").config.training.seed == 11
 
 
 def test_runs_are_compared_over_their_seeds(tmp_path):

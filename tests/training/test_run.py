@@ -67,7 +67,15 @@ def test_resuming_where_there_is_nothing_starts(tmp_path, config):
 def test_resuming_with_another_configuration_is_refused(tmp_path, config):
     Run.start(tmp_path / "run", config)
     config.write_text(TOML.replace("clicked", "bought"))
-    with pytest.raises(ConfigError, match="resume with the same file, or take another --run"):
+    with pytest.raises(ConfigError, match="resume with the same file and --seed, or take another --run"):
+        Run.start(tmp_path / "run", config, resume=True)
+
+
+def test_a_run_with_another_seed_keeps_it_and_goes_on_with_it_only(tmp_path, config):
+    run = Run.start(tmp_path / "run", config, seed=11)
+    assert run.config.training.seed == 11
+    assert Run.start(tmp_path / "run", config, resume=True, seed=11).config == run.config
+    with pytest.raises(ConfigError, match="resume with the same file and --seed"):
         Run.start(tmp_path / "run", config, resume=True)
 
 

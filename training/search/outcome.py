@@ -20,6 +20,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from training.drawing import PALETTE, drawn
+from training.edit import put
 from training.errors import ConfigError
 from training.evaluate import LOWER_IS_BETTER
 from training.search.space import Space
@@ -139,12 +140,7 @@ def _best(space: Space, found: Mapping[str, Any], source: Path, folder: Path) ->
     for name in TABLES:
         if name in document:
             document[name]["path"] = _moved(document[name]["path"], source.parent, folder)
-    for key, value in {**best["values"], "training.metric": space.metric}.items():
-        *parents, last = key.split(".")
-        table: Any = document
-        for parent in parents:
-            table = table.setdefault(parent, tomlkit.table())
-        table[last] = value
+    put(document, {**best["values"], "training.metric": space.metric})
     said = f"# Trial {best['number']} of a search: {space.metric} {best['value']:.4f}, on validation.\n"
     return said + tomlkit.dumps(document)
 

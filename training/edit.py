@@ -1,0 +1,26 @@
+"""A configuration file with other values for some of its keys; the rest stays as it was written, comments and all."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tomlkit
+from tomlkit import TOMLDocument
+
+
+def put(document: TOMLDocument, values: Mapping[str, Any]) -> None:
+    """Set dotted keys, such as `training.seed`; tables that are not there yet are made."""
+    for key, value in values.items():
+        *parents, last = key.split(".")
+        table: Any = document
+        for parent in parents:
+            table = table.setdefault(parent, tomlkit.table())
+        table[last] = value
+
+
+def seeded(text: str, seed: int | None) -> str:
+    """A file's text with another `training.seed`; as it is for None."""
+    if seed is None:
+        return text
+    document = tomlkit.parse(text)
+    put(document, {"training.seed": seed})
+    return tomlkit.dumps(document)
