@@ -31,6 +31,7 @@ from training.explain import day, importance, plots
 from training.export import proof
 from training.export.publish import publish as publish_bundle
 from training.export.recheck import recheck
+from training.page import page
 from training.predict import represent
 from training.run import Run
 from training.shop import generate, write
@@ -133,7 +134,7 @@ app.command()(search)
 
 @app.command()
 def evaluate(folder: RunFolder, alone: Alone = True) -> None:
-    """Test a finished run again beside the baselines; writes metrics.json and report.md."""
+    """Test a finished run again beside the baselines; writes metrics.json, report.md and report.html."""
     with plainly(), progressing() as progress:
         place, bench = _finished(folder, progress)
         _evaluate(bench, place, progress, alone=alone)
@@ -142,7 +143,7 @@ def evaluate(folder: RunFolder, alone: Alone = True) -> None:
 @app.command()
 def compare(
     folders: Annotated[list[Path], typer.Argument(help="Finished runs that differ in their seeds.")],
-    out: Annotated[Path, typer.Option(help="Where to write worth.md and worth.svg.")] = Path(),
+    out: Annotated[Path, typer.Option(help="Where to write worth.md, worth.html and worth.svg.")] = Path(),
 ) -> None:
     """What training the tasks together is worth: joint minus alone over runs, with 95 % intervals, and Δm."""
     with plainly():
@@ -150,7 +151,9 @@ def compare(
         lines = list(report.worthwhile(records))
         out.mkdir(parents=True, exist_ok=True)
         charts.worth(worth(records), out / "worth.svg")
-        (out / "worth.md").write_text("\n".join([*lines, "", "![Joint minus alone](worth.svg)", ""]))
+        text = "\n".join([*lines, "", "![Joint minus alone](worth.svg)", ""])
+        (out / "worth.md").write_text(text)
+        (out / "worth.html").write_text(page("What training together is worth", text, out))
         for line in lines:
             console.print(line, highlight=False)
 

@@ -37,12 +37,20 @@ def measure(dataset: Dataset, predictions: Predictions, split: str) -> Table:
     for task in dataset.tasks:
         labels = labels_of(dataset, predictions, task.name, split)
         groups = dataset.requests.owners[predictions.rows] if task.online else None
-        found[task.name] = score(task, labels, predictions.values[task.name], groups)
+        found[task.name] = judged(dataset, task, labels, predictions.values[task.name], groups)
         if task.type == "binary" and task.inputs in ("pair", "user_item"):
             users = dataset.requests.users[dataset.requests.owners[predictions.rows]]
             found[task.name] |= by_user(users, labels, predictions.values[task.name].reshape(-1))
-        if dataset.config.tasks[task.name].transform == "log1p":
-            found[task.name] |= logarithmic(task, labels, predictions.values[task.name])
+    return found
+
+
+def judged(
+    dataset: Dataset, task: Task, labels: Array, values: Array, groups: Array | None
+) -> dict[str, float]:
+    """Metrics of some rows of one task; of a number that is learned by its logarithm, that one's too."""
+    found = score(task, labels, values, groups)
+    if dataset.config.tasks[task.name].transform == "log1p":
+        found |= logarithmic(task, labels, values)
     return found
 
 

@@ -64,7 +64,7 @@ def _together(studies: Sequence[Study], progress: Progress) -> State:
     total = config.epochs * sum(sizes)
     bar = progress.add_task("train", total=total, completed=state.step)
     while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         for study in studies:
             study.begin()
         for study, batch in turns(studies, sizes, generator):
@@ -82,8 +82,10 @@ def _together(studies: Sequence[Study], progress: Progress) -> State:
             for study, record in zip(studies, records, strict=True):
                 if best:
                     study.run.keep(study.network)
-                seconds = round(time.perf_counter() - began, 2)
-                study.run.log({"epoch": state.epoch, **record, "seconds": seconds})
+                spent = {"seconds": time.perf_counter() - began, "cpu": time.process_time() - used}
+                study.run.log(
+                    {"epoch": state.epoch, **record, **{key: round(spent[key], 2) for key in spent}}
+                )
             first.run.checkpoint(snapshot)
     progress.update(bar, completed=total)
     if team.leads:

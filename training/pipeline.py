@@ -14,6 +14,7 @@ from training import fusion
 from training.baselines import baselines
 from training.build import build
 from training.config import Config, agree
+from training.cost import cost
 from training.dataset import SPLITS, Dataset
 from training.datasets import tables
 from training.evaluate import Table, headline, measure, reliability, retrieval
@@ -23,6 +24,7 @@ from training.model.encoder import identity, load
 from training.model.network import Network
 from training.predict import Predictions, Represented, predict, represent, sought
 from training.run import Run
+from training.slices import slices
 from training.study import Study
 from training.team import SOLO, Team
 from training.texts import Texts
@@ -133,12 +135,20 @@ def evaluate(bench: Workbench, run: Run, progress: Progress, *, alone: bool) -> 
     tested = predict(bench.network, bench.dataset, represented, "test")
     found: dict[str, Any] = {"joint": measure(bench.dataset, tested, "test")}
     found |= baselines(bench.dataset, "test")
+    sliced = {"joint": slices(bench.dataset, tested, "test")}
+    costs = {"joint": cost(run, bench.network)}
     if alone and len(bench.dataset.tasks) > 1:
-        found["alone"] = {}
+        found["alone"], sliced["alone"] = {}, {}
         for task in bench.dataset.tasks:
-            found["alone"][task.name] = _alone(bench, run, task.name, progress)
+            single, place = _alone(bench, run, task.name, progress)
+            said = _tested(single)
+            found["alone"] |= measure(single.dataset, said, "test")
+            sliced["alone"] |= slices(single.dataset, said, "test")
+            costs[f"{task.name} alone"] = cost(place, single.network)
     record = {
         "tests": found,
+        "slices": sliced,
+        "costs": costs,
         "headlines": {task.name: headline(task, found["joint"][task.name]) for task in bench.dataset.tasks},
         "retrieval": _retrieval(bench, represented, tested),
         "gates": usage(bench.network, bench.dataset, represented, "test"),
@@ -153,8 +163,12 @@ def evaluate(bench: Workbench, run: Run, progress: Progress, *, alone: bool) -> 
 
 def test(bench: Workbench) -> Table:
     """Metrics of the network on the test part."""
+    return measure(bench.dataset, _tested(bench), "test")
+
+
+def _tested(bench: Workbench) -> Predictions:
     represented = represent(bench.network, bench.dataset, bench.texts)
-    return measure(bench.dataset, predict(bench.network, bench.dataset, represented, "test"), "test")
+    return predict(bench.network, bench.dataset, represented, "test")
 
 
 def facts(dataset: Dataset) -> dict[str, Any]:
@@ -177,14 +191,13 @@ def only(whole: Dataset, name: str) -> Dataset:
     )
 
 
-def _alone(joint: Workbench, run: Run, name: str, progress: Progress) -> dict[str, float]:
-    """Train one task by itself and test it."""
-    dataset = only(joint.dataset, name)
-    folder = run.folder / "alone" / name
-    folder.mkdir(parents=True, exist_ok=True)
+def _alone(joint: Workbench, run: Run, name: str, progress: Progress) -> tuple[Workbench, Run]:
+    """One task, trained by itself."""
+    dataset, place = only(joint.dataset, name), Run(run.folder / "alone" / name)
+    place.folder.mkdir(parents=True, exist_ok=True)
     single = bench(dataset, run.folder.parent / "cache", progress, [])
-    fit(single.network, dataset, single.texts, Run(folder), progress)
-    return test(single)[name]
+    fit(single.network, dataset, single.texts, place, progress)
+    return single, place
 
 
 def _only(config: Config, name: str) -> Config:

@@ -1,6 +1,7 @@
-"""The run's tables for people: one Markdown file, and the same rows for a terminal.
+"""The run's tables for people: one Markdown file, the same as a page of its own, and the rows for a terminal.
 
-The run's plots are shown below the tables, with what `chorus-train explain` left in its folder.
+The run's plots are shown below the tables, with what `chorus-train explain` left in its folder, then its
+configuration.
 """
 
 import json
@@ -12,6 +13,7 @@ from rich.table import Table as RichTable
 
 from training import charts
 from training.evaluate import LOWER_IS_BETTER
+from training.page import page
 from training.run import Run
 from training.worth import delta, worth
 
@@ -62,6 +64,10 @@ def markdown(name: str, record: Mapping[str, Any]) -> str:
         lines += ["## Shares of the experts", "", *_gates(record["gates"]), ""]
     if "headlines" in record and record["tests"].get("alone"):
         lines += ["## Worth of training together", "", *worthwhile([record]), ""]
+    if record.get("slices"):
+        lines += ["## For whom and for what", "", *_slices(record["slices"]), ""]
+    if record.get("costs"):
+        lines += ["## What it cost", "", *_costs(record["costs"]), ""]
     return "\n".join(lines)
 
 
@@ -119,10 +125,43 @@ def _gates(gates: Mapping[str, Any]) -> Iterator[str]:
         yield _row([name, *(f"{share:.3f}" for share in found["experts"]), f"{found['entropy']:.3f}"])
 
 
+def _slices(found: Mapping[str, Any]) -> Iterator[str]:
+    """Each task's headline metric on parts of the test rows, joint and alone."""
+    yield (
+        "Each task's first metric on a part of the test rows alone. Cold: a user of whom nothing is known, an item "
+        "that training never showed. Head: the fifth of the items that training showed most."
+    )
+    yield ""
+    yield from (_row(["task", "slice", "rows", "metric", *found]), _row(["---"] * (4 + len(found))))
+    for task, parts in found["joint"].items():
+        for part, told in parts.items():
+            values = [_cell(each.get(task, {}).get(part, {}).get("value")) for each in found.values()]
+            yield _row([task, part, f"{told['rows']:,}", _heading(told["metric"]), *values])
+
+
+def _costs(found: Mapping[str, Any]) -> Iterator[str]:
+    """Of the joint model, of each task alone, and of all of these together."""
+    yield "Training without what is computed once for all, which is the texts where the encoder is frozen."
+    yield ""
+    heads = ["", "epochs", "seconds", "CPU seconds", "parameters learned", "parameters"]
+    yield from (_row(heads), _row(["---"] * len(heads)))
+    alone = [each for name, each in found.items() if name != "joint"]
+    total = {"all alone": {key: sum(each[key] for each in alone) for key in alone[0]}} if alone else {}
+    for name, each in {**found, **total}.items():
+        spent = [f"{each[key]:,.1f}" for key in ("seconds", "cpu")]
+        sizes = [f"{each[key]:,}" for key in ("learned", "parameters")]
+        yield _row([name, f"{each['epochs']:,}", *spent, *sizes])
+
+
 def write(folder: Path, name: str, record: Mapping[str, Any]) -> None:
-    """report.md of a run's folder and its plots: the tables, then the plots that are there."""
+    """report.md of a run's folder, its plots, and report.html with all in one file."""
     _draw(folder, record)
-    (folder / "report.md").write_text("\n".join([markdown(name, record), *plots(folder)]))
+    lines, ours = [markdown(name, record), *plots(folder)], folder / "config.toml"
+    if ours.is_file():
+        lines += ["## Configuration", "", "```toml", ours.read_text().strip(), "```", ""]
+    text = "\n".join(lines)
+    (folder / "report.md").write_text(text)
+    (folder / "report.html").write_text(page(f"{name}: report", text, folder))
 
 
 def plots(folder: Path) -> list[str]:

@@ -7,7 +7,7 @@
 <run>/log.jsonl           one record an epoch: losses, metrics, rates
 <run>/fusion.json         the fusions that were tried for the stated goal, and the one that is chosen
 <run>/metrics.json        test metrics of the model and of the baselines
-<run>/report.md           the same for people
+<run>/report.md, .html    the same for people; the page is one file, its plots in it
 <run>/learning.svg, gates.svg, reliability.svg, worth.svg   its plots
 <run>/importance.*, day.* what `explain` found, as numbers and plots
 """

@@ -222,3 +222,4 @@ def test_runs_are_compared_over_their_seeds(tmp_path):
     assert "| click | AUC ↑ | 0.8000 | 0.7500 | +0.0500 ± 0.0497 |" in text
     assert "3 runs, 95 % intervals" in text
     assert (tmp_path / "out" / "worth.svg").is_file()
+    assert "data:image/svg+xml" in (tmp_path / "out" / "worth.html").read_text()

@@ -93,6 +93,16 @@ def answers(bench: Workbench) -> Predictions:
     return predict(bench.network, bench.dataset, represent(bench.network, bench.dataset, bench.texts), "test")
 
 
+def test_an_evaluation_tells_of_joint_and_alone_what_they_cost_and_for_whom_they_are_good(truth):
+    bench, _, record = truth
+    assert set(record["costs"]) == {"joint", "click alone", "time alone"}
+    assert all(each["seconds"] > 0 and each["epochs"] > 0 for each in record["costs"].values())
+    assert record["costs"]["click alone"]["learned"] < record["costs"]["joint"]["learned"]
+    assert set(record["slices"]["joint"]) == set(record["slices"]["alone"]) == {"click", "time"}
+    rows = [record["slices"]["joint"]["click"][f"{kind} items"]["rows"] for kind in ("head", "tail", "cold")]
+    assert sum(rows) == len(bench.dataset.select("test"))
+
+
 def test_the_model_finds_who_likes_what_and_beats_every_baseline(truth):
     tests = truth[2]["tests"]
     joint = tests["joint"]["click"]["impression_auc"]

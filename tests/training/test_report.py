@@ -113,3 +113,34 @@ def test_the_plots_of_a_run_stand_below_its_tables(tmp_path):
     for name, heading in report.PLOTS.items():
         assert f"## {heading}\n\n![{heading}]({name}.svg)" in text
         assert (tmp_path / f"{name}.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "report.html").read_text().count("data:image/svg+xml") == len(report.PLOTS)
+
+
+def test_a_report_ends_with_the_configuration(tmp_path):
+    (tmp_path / "config.toml").write_text('name = "shop"\n')
+    report.write(tmp_path, "shop", {**RECORD, "gates": {}})
+    assert (tmp_path / "report.md").read_text().endswith('## Configuration\n\n```toml\nname = "shop"\n```\n')
+    assert (
+        '<pre><code class="language-toml">name = &quot;shop&quot;' in (tmp_path / "report.html").read_text()
+    )
+
+
+def test_slices_are_told_joint_beside_alone():
+    cold = {"rows": 1200, "metric": "impression_auc", "value": 0.61}
+    found = {
+        "joint": {"click": {"cold users": cold}},
+        "alone": {"click": {"cold users": {**cold, "value": math.nan}}},
+    }
+    text = report.markdown("shop", {**RECORD, "slices": found})
+    assert "| task | slice | rows | metric | joint | alone |" in text
+    assert "| click | cold users | 1,200 | imp. AUC ↑ | 0.6100 |  |" in text
+
+
+def test_costs_are_told_of_the_joint_model_and_of_all_tasks_alone():
+    one = {"epochs": 2, "seconds": 60.0, "cpu": 90.0, "learned": 1000, "parameters": 5000}
+    text = report.markdown(
+        "shop", {**RECORD, "costs": {"joint": one, "click alone": one, "dwell alone": one}}
+    )
+    assert "| joint | 2 | 60.0 | 90.0 | 1,000 | 5,000 |" in text
+    assert "| all alone | 4 | 120.0 | 180.0 | 2,000 | 10,000 |" in text
+    assert "all alone" not in report.markdown("shop", {**RECORD, "costs": {"joint": one}})
