@@ -79,10 +79,13 @@ class Scorer:
             return self.scores(sides[0], parts, places, own)
         outputs = self._empty(places)
         bounds = np.searchsorted(owners, np.arange(len(sides) + 1))
-        for number in np.flatnonzero(np.diff(bounds) >= FEW).tolist():
+        sizes = np.diff(bounds)
+        for number in np.flatnonzero(sizes >= FEW).tolist():
             some = slice(*bounds[number : number + 2].tolist())
             outputs[some] = self.scores(sides[number], parts, places[some], own[some])
-        few = np.diff(bounds)[owners] < FEW
+        if (sizes >= FEW).all():
+            return outputs
+        few = (sizes < FEW)[owners]
         asked = np.array([side.query is not None for side in sides])
         for kind, graph in self._graphs.items():
             rows, numbers = np.flatnonzero(few & (asked[owners] == kind)), np.flatnonzero(asked == kind)
