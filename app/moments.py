@@ -84,7 +84,7 @@ class Moments:
             queries={measure: each(told) for measure, told in queries.items()},
             starts=asked.lists,
         )
-        return self._features.context(moment, np.cumsum(asked.sizes) - asked.sizes)
+        return self._features.context(moment, asked.sizes.cumsum() - asked.sizes)
 
     def told(self, context: Context, owners: Rows, picks: Rows) -> list[dict[str, list[float]]]:
         """Features of some candidates, of these asks, by their names."""

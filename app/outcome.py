@@ -195,7 +195,7 @@ class Fused:
     def ranked(self, picks: Rows, *, explain: bool = False) -> list[Ranked]:
         """The picked candidates, in that order, as served."""
         tasks = self._outcomes.served(self._outputs, self._slate, picks, self._buckets)
-        scores = np.round(self.scores[picks], DECIMALS).tolist()
+        scores = self.scores[picks].round(DECIMALS).tolist()
         ids = self._slate.named(picks.tolist())
         if not explain:
             return list(map(Ranked, ids, scores, tasks))
@@ -212,5 +212,5 @@ def _senseless(name: str) -> ModelFailure:
 def _greatest(scores: Scores, k: int) -> Rows:
     """The k greatest, in the order given; of those equal to the least of them, the ones given first."""
     least = np.partition(scores, -k)[-k]
-    above, equal = np.flatnonzero(scores > least), np.flatnonzero(scores == least)
+    (above,), (equal,) = (scores > least).nonzero(), (scores == least).nonzero()
     return np.concatenate([above, equal[: k - len(above)]])

@@ -38,7 +38,7 @@ class Pasts:
     @cached_property
     def owners(self) -> Ints:
         """The number of each event's user, (E,)."""
-        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+        return np.arange(len(self.sizes)).repeat(self.sizes)
 
     def share(self, kind: int) -> Floats:
         """Share of each user's events that are of a kind, (G,), NaN if there is none."""

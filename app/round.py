@@ -54,18 +54,18 @@ class Round:
     @cached_property
     def parts(self) -> list[slice]:
         """Where the candidates of each ask lie."""
-        ends = np.cumsum(self.sizes).tolist()
+        ends = self.sizes.cumsum().tolist()
         return [slice(begin, end) for begin, end in pairwise([0, *ends])]
 
     @cached_property
     def owners(self) -> Rows:
         """The number of each candidate's ask, (n,)."""
-        return np.repeat(np.arange(len(self.asks)), self.sizes)
+        return np.arange(len(self.asks)).repeat(self.sizes)
 
     @property
     def lists(self) -> Rows:
         """Where each list begins."""
-        return np.arange(len(self.slate)) if self.apart else np.cumsum(self.sizes) - self.sizes
+        return np.arange(len(self.slate)) if self.apart else self.sizes.cumsum() - self.sizes
 
     def each(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values of asks (G,) as those of candidates: (n,), or (1,) if all are of one ask."""

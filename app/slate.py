@@ -68,19 +68,19 @@ class Slate:
     @property
     def published(self) -> Times:
         """(n,), unix seconds, NaN where unknown."""
-        return np.take(self.columns.published, self.places)
+        return self.columns.published.take(self.places)
 
     def codes(self, attribute: str) -> Codes:
         """(n, K), padded with -1."""
-        return np.take(self.columns.codes[attribute], self.places, axis=0)
+        return self.columns.codes[attribute].take(self.places, axis=0)
 
     def numbers(self, column: str) -> NDArray[np.float64]:
         """(n,), NaN where missing."""
-        return np.take(self.columns.numbers[column], self.places)
+        return self.columns.numbers[column].take(self.places)
 
     def shingles(self, part: slice) -> Shingles:
         """Those of some candidates, (m, K)."""
-        return np.take(self.columns.shingles, self.places[part], axis=0)
+        return self.columns.shingles.take(self.places[part], axis=0)
 
     def output(self, column: int) -> Vectors:
         """One column of the outputs, (n,)."""
@@ -88,7 +88,7 @@ class Slate:
 
     def outputs(self, picks: Rows) -> Vectors:
         """Of some, (k, W)."""
-        return np.take(self.columns.outputs, self.places[picks], axis=0)
+        return self.columns.outputs.take(self.places[picks], axis=0)
 
 
 def joined(slates: Sequence[Slate]) -> Slate:

@@ -78,9 +78,9 @@ class Scorer:
         if len(sides) == 1:
             return self.scores(sides[0], parts, places, own)
         outputs = self._empty(places)
-        bounds = np.searchsorted(owners, np.arange(len(sides) + 1))
-        sizes = np.diff(bounds)
-        for number in np.flatnonzero(sizes >= FEW).tolist():
+        bounds = owners.searchsorted(np.arange(len(sides) + 1))
+        sizes = bounds[1:] - bounds[:-1]
+        for number in (sizes >= FEW).nonzero()[0].tolist():
             some = slice(*bounds[number : number + 2].tolist())
             outputs[some] = self.scores(sides[number], parts, places[some], own[some])
         if (sizes >= FEW).all():
