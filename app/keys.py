@@ -19,7 +19,7 @@ counted: bundles that count the same share it. <bundle> is a bundle's name: its 
 
 HISTORY, PROFILE, SHOWN = "history", "profile", "shown"
 LOG, SOURCES = "log", "sources"
-USER = b"chorus:{u:"
+USER, VECTOR = b"chorus:{u:", b"vector:"
 BEGAN = ""  # in place of an item: no item has an empty id
 
 
@@ -29,8 +29,12 @@ def user(name: str, what: str) -> str:
 
 
 def owner(key: bytes) -> str | None:
-    """The user that a key of history, profile, lists or vector is of; None if it is of none."""
-    return key[len(USER) : key.rindex(b"}:")].decode() if key.startswith(USER) else None
+    """The user whose history, profile or lists lie under a key; None for any other, also for a vector's.
+
+    A vector says of what history it is: whoever stores one makes no copy untrue.
+    """
+    name, _, what = key.removeprefix(USER).rpartition(b"}:")
+    return name.decode() if key.startswith(USER) and not what.startswith(VECTOR) else None
 
 
 def event(name: str, event_id: str) -> str:

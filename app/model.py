@@ -90,10 +90,10 @@ async def read(settings: Settings, pace: Pace) -> tuple[Bundle, Engine, Scorer]:
     )
     engine = await pace.run(lambda: Engine(bundle, settings.device, opener=opener))
     scorer = await pace.run(lambda: Scorer(bundle, engine.features, opener))
-    await pace.run(
-        lambda: (bundle.index, bundle.items.rows)
-    )  # here, and not when the first request needs them
-    await pace.run(lambda: scorer.check(bundle, engine))
+    await pace.run(lambda: bundle.index)  # here, and not when the first request needs them
+    await pace.run(lambda: bundle.items.rows)
+    await pace.each(bundle.items.touched())
+    await pace.each(scorer.checks(bundle, engine))
     return bundle, engine, scorer
 
 

@@ -9,7 +9,7 @@ import sys
 import threading
 
 TEXTS = 5  # steps: three quarters of a core for the loop if it wants them, all of it for the thread if not
-LOADING = 19  # nearly all of it
+LOADING = 10  # nine tenths of it
 
 
 def give_way(steps: int) -> None:

@@ -15,7 +15,7 @@ items.jsonl             the rendered text of each item, read by `verify` alone
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from mmap import PAGESIZE
@@ -34,6 +34,7 @@ OTHER = -2  # the place of a value that is not among the known ones
 PARTS = ("vectors", "experts", "rest", "silent")
 NUMBERS, STATISTICS = "items.numbers.json", "items.statistics.npy"
 SHINGLES, WORDS = "items.shingles.npy", "items.words.npy"
+TOUCHED = 8 << 20  # bytes looked at in one step: about a millisecond
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,16 @@ class Items:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def touched(self) -> Iterator[None]:
+        """Look at every page of the arrays, some of them a step: no request waits for its first look at one."""
+        codes = (attribute.codes for attribute in self.attributes.values())
+        for array in (*self.parts, self.published, self.outputs, self.statistics, self.shingles, *codes):
+            if array is not None:
+                held = array.reshape(-1).view(np.uint8)
+                for start in range(0, len(held), TOUCHED):
+                    held[start : start + TOUCHED : PAGESIZE].max()
+                    yield
+
     def taken(self, order: Rows) -> "Items":
         """Some of the items, in this order."""
         return Items(
@@ -190,8 +201,4 @@ def mapped(path: Path) -> Any:
     """An array of a bundle: the file in memory, which all processes that map it share."""
     if path.stat().st_size < 1 << 16:  # an empty array cannot be mapped, a small one need not be
         return np.load(path, allow_pickle=False)
-    found = np.asarray(
-        np.load(path, mmap_mode="r", allow_pickle=False)
-    )  # not a memmap: that is slow to index
-    found.reshape(-1).view(np.uint8)[::PAGESIZE].max()  # no request waits for its first look at a page
-    return found
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))  # not a memmap: that is slow to index

@@ -102,6 +102,10 @@ class Scorer:
 
         Returns the greatest difference of each task; raises BundleMismatch if one is above TOLERANCE.
         """
+        return list(self.checks(bundle, engine))[-1]
+
+    def checks(self, bundle: Bundle, engine: Engine) -> Iterator[dict[str, float]]:
+        """The same step by step, with what was found so far."""
         parts = bundle.items.parts
         widths = [node.shape[1] for node in self._items.get_outputs()]
         if [part.shape[1] for part in parts][1 : 1 + len(widths)] != widths:
@@ -119,13 +123,14 @@ class Scorer:
                 expected = engine.heads(user, asked, parts.vectors[places], context)
                 for name, difference in self._apart(found, expected).items():
                     apart[name] = float(np.maximum(apart[name], difference))  # unlike max, it keeps a NaN
+                yield apart
         for name, difference in apart.items():
             if not difference <= TOLERANCE:
                 raise BundleMismatch(
                     f"{bundle.folder}: {name} of the scorer and of heads.onnx differ by {difference:.1e} of the "
                     f"task's range, more than {TOLERANCE}; export the bundle again"
                 )
-        return apart
+        yield apart
 
     def _apart(self, found: Outputs, expected: Mapping[str, Outputs]) -> dict[str, float]:
         ends = np.cumsum([task.width for task in self.tasks])

@@ -21,12 +21,11 @@ def test_two_users_share_no_key(first, second):
 
 @given(names)
 def test_a_users_key_says_whose_it_is(name):
-    found = [
-        *(keys.user(name, what) for what in (keys.HISTORY, keys.PROFILE, keys.SHOWN)),
-        keys.vector(name, "f0"),
-    ]
+    found = [keys.user(name, what) for what in (keys.HISTORY, keys.PROFILE, keys.SHOWN)]
+    vector = keys.vector(name, "f0")
     assert {keys.owner(key.encode()) for key in found} == {name}
-    assert {keys.item(key.encode(), HEAD) for key in found} == {None}
+    assert keys.owner(vector.encode()) is None
+    assert {keys.item(key.encode(), HEAD) for key in [*found, vector]} == {None}
 
 
 @given(names)

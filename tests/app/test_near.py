@@ -127,7 +127,6 @@ def test_readings_under_way_keep_nothing_that_this_process_writes_meanwhile(redi
 CHANGES = {
     "a profile": lambda client: client.set(keys.user("near:other", keys.PROFILE), '{"a": 1}'),
     "a list shown": lambda client: client.lpush(keys.user("near:other", keys.SHOWN), shown.pack(1.0, ["i"])),
-    "a vector": lambda client: client.set(keys.vector("near:other", MANIFEST.fingerprint[:16]), b"x"),
     "a record": lambda client: client.delete(keys.record(LAYOUT.digest, "near:other")),
     "a key that ends": lambda client: client.pexpire(keys.user("near:other", keys.HISTORY), 1),
     "everything": lambda client: client.flushall(),
@@ -153,6 +152,29 @@ def test_a_change_by_another_client_is_seen(change):
                 return before
 
     assert asyncio.run(run()) == 1
+
+
+def test_a_vector_that_is_stored_leaves_the_copies_of_its_user(redis_server):
+    """Else a version that encodes all users, as one does before it serves, would leave nobody any."""
+
+    async def run():
+        async with opened(redis_server) as (state, trips):
+            await state.fetch(["near:vector"])
+            await state.fetch(["near:after"])
+            with redis_server.client() as client:
+                client.set(keys.vector("near:vector", MANIFEST.fingerprint[:16]), b"x")
+                client.set(keys.user("near:after", keys.PROFILE), "{}")  # what Redis tells of it comes later
+
+            async def noticed() -> bool:
+                await state.fetch(["near:after"])
+                return trips() > 2
+
+            await eventually_async(noticed)
+            before = trips()
+            await state.fetch(["near:vector"])
+            return trips() - before
+
+    assert asyncio.run(run()) == 0
 
 
 def test_two_services_see_each_others_events_within_moments(redis_server):

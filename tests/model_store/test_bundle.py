@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store.bundle import MANIFEST, Bundle, digest
+from model_store.bundle import MANIFEST, PIECE, Bundle, digest
 from model_store.errors import (
     BundleDamaged,
     BundleError,
@@ -185,3 +186,9 @@ def test_an_index_of_another_catalogue_is_refused(celled, tmp_path):
     seal(folder, manifest)
     with pytest.raises(BundleMismatch, match="are none of vectors"):
         _ = Bundle.open(folder).index
+
+
+def test_a_file_of_several_pieces_has_the_digest_of_the_whole(tmp_path):
+    content = bytes(range(256)) * (PIECE // 128) + b"end"
+    (tmp_path / "large").write_bytes(content)
+    assert digest(tmp_path / "large") == hashlib.sha256(content).hexdigest()

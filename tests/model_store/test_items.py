@@ -63,6 +63,12 @@ def test_vectors_of_a_large_catalogue_stay_on_disk(tmp_path):
     assert isinstance(found.statistics.base, np.memmap)
 
 
+def test_every_array_that_rows_are_read_from_is_looked_at_in_steps(tmp_path):
+    write(catalogue(5_000), tmp_path, texts=["text"] * 5_000)
+    arrays = sorted(tmp_path.glob("items.*.npy"))
+    assert len(list(read(tmp_path).touched())) == len(arrays) - 1  # items.words.npy is a table of counts
+
+
 @pytest.mark.parametrize("count", [3, 5_000])
 def test_statistics_are_read_from_a_file_as_they_were_counted(tmp_path, count):
     items, now = catalogue(count), np.array([1e9 + 60])
