@@ -43,7 +43,7 @@ class Drift:
 
     def observe(self, outputs: NDArray[np.float32]) -> None:
         """Count one of the candidates by chance, of outputs (n, W) that are finite."""
-        row = outputs[random.randrange(len(outputs))].tolist()  # noqa: S311
+        row = outputs[int(random.random() * len(outputs))].tolist()  # noqa: S311
         for head in self._heads:
             head.count(row[head.column])
 

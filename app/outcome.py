@@ -48,6 +48,13 @@ class Ranked(NamedTuple):
         return body if self.features is None else body | {"features": self.features}
 
 
+def bodies(items: Sequence[Ranked]) -> list[dict[str, Any]]:
+    """The items of one answer as JSON: explained, all of them or none."""
+    if items and items[0].contributions is not None:
+        return [item.body() for item in items]
+    return [{"item_id": item, "score": score, "tasks": tasks} for item, score, tasks, _, _ in items]
+
+
 @dataclass(frozen=True)
 class Named:
     """Numbers (k, m) by the names at places (k, m), row by row."""

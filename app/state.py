@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,7 @@ class State:
                 results = iter(await self._link.read("fetch", commands, more=more))
             except CacheAway:
                 return Found(away=True)
-            known, lists, began, chunks, rows = ([next(results) for _ in group] for group in groups)
+            known, lists, began, chunks, rows = [list(islice(results, len(group))) for group in groups]
             self._keep(reading, known, lists)
             self._count(reading, began, chunks)
         values = (unpack(row, self._text_width) for row in rows)

@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -141,15 +141,16 @@ class Tracing:
     def _version(self, trace: Trace) -> str | None:
         return ", ".join(trace.answering.values()) or self._service.name
 
-    def _headers(self, trace: Trace, path: str) -> Iterator[tuple[bytes, bytes]]:
-        yield from refusal.common(trace.request_id, self._version(trace))
+    def _headers(self, trace: Trace, path: str) -> list[refusal.Header]:
+        headers = refusal.common(trace.request_id, self._version(trace))
         if path in PAGES:
-            yield b"content-security-policy", POLICY
-        yield b"server-timing", trace.timing().encode()
+            headers.append((b"content-security-policy", POLICY))
+        headers.append((b"server-timing", trace.timing().encode()))
         if self._service.draining:
-            yield refusal.CLOSE  # the next request of that caller goes to somebody who stays
+            headers.append(refusal.CLOSE)  # the next request of that caller goes to somebody who stays
         if trace.cache:
-            yield b"x-cache", trace.cache.encode()
+            headers.append((b"x-cache", trace.cache.encode()))
+        return headers
 
 
 async def _fail(error: ServiceError, trace: Trace, send: Send) -> None:

@@ -81,7 +81,10 @@ class Ranges:
 
     def unit(self, values: Scores) -> Scores:
         """Values (m, n), clipped."""
-        return np.asarray(np.minimum(np.maximum((values - self._low) / self._width, 0.0), 1.0))
+        unit: Scores = values - self._low
+        unit /= self._width
+        np.maximum(unit, 0.0, out=unit)
+        return np.minimum(unit, 1.0, out=unit)
 
 
 def _range(task: Task) -> tuple[float, float]:

@@ -60,7 +60,7 @@ class Moment:
     @property
     def rows(self) -> int:
         """Number of candidates."""
-        return max(len(each) for each in (self.now, self.published, self.last_event, self.sizes))
+        return max(map(len, (self.now, self.published, self.last_event, self.sizes)))
 
     @property
     def crowd(self) -> Ints:

@@ -11,6 +11,7 @@ from app.api.reply import LATE, giving, reply, service_of, taking
 from app.api.schema import ModelName, RankedItem, RecommendRequest
 from app.errors import ServiceError
 from app.model import Model
+from app.outcome import bodies
 from app.question import Ranking
 from app.trace import trace_of
 
@@ -79,7 +80,7 @@ def answer(ranking: Ranking, model: Model, request_id: str) -> dict[str, Any]:
     return {
         "request_id": request_id,
         "model": {"name": model.manifest.name, "version": model.manifest.version},
-        "items": [item.body() for item in ranking.items],
+        "items": bodies(ranking.items),
         "unknown_items": ranking.unknown,
         "degraded": ranking.degraded,
     }

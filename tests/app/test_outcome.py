@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import ModelFailure
-from app.outcome import Form, Outcomes
+from app.outcome import Form, Outcomes, bodies
 from app.slate import Columns, Slate
 from model_store.clock import DAYPARTS, Clock
 from model_store.fusion import Fusion
@@ -130,6 +130,13 @@ def test_contributions_are_served_only_when_asked_for():
     plain, explained = (fused().ranked(np.array([0]), explain=explain)[0] for explain in (False, True))
     assert "contributions" not in plain.body()
     assert explained.body()["contributions"] == pytest.approx({"click": 0.1})
+
+
+@pytest.mark.parametrize("explain", [False, True])
+def test_the_bodies_of_an_answer_are_those_of_its_items(explain):
+    items = fused().ranked(np.array([0, 1]), explain=explain)
+    assert bodies(items) == [item.body() for item in items]
+    assert bodies([]) == []
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
