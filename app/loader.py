@@ -41,7 +41,7 @@ async def load(
 async def _checked(
     settings: Settings, link: Link, metrics: Metrics, pace: Pace, *, served: Model | None
 ) -> Model:
-    opened = await model.build(settings, link, metrics, pace)
+    opened = await model.build(settings, link, metrics, pace, served=served)
     with ExitStack() as undo:
         undo.callback(opened.close)
         await golden.check(opened, settings, metrics, pace)

@@ -24,6 +24,7 @@ from model_store.fusion import Fusion
 from model_store.manifest import Manifest
 from model_store.scorer import Scorer
 from model_store.shelf import Shelf
+from model_store.text import TextTokenizer
 
 log = logging.getLogger(__name__)
 
@@ -78,17 +79,19 @@ def _end(changes: Changes, state: State, pools: Pools) -> None:
     pools.heads.shutdown(wait=False, cancel_futures=True)
 
 
-async def read(settings: Settings, pace: Pace) -> tuple[Bundle, Engine, Scorer]:
+async def read(settings: Settings, pace: Pace, served: Model | None = None) -> tuple[Bundle, Engine, Scorer]:
     """The bundle that the settings name, all of it read, and its graphs; raises what is wrong with it."""
 
     def opener(*asked: Any, **options: Any) -> Any:
         return pace.give_way(lambda: session(*asked, **options))
 
-    shelf = Shelf(settings.store)
-    bundle = await pace.run(
-        lambda: pace.give_way(lambda: shelf.open(settings.model, settings.version, settings.pins))
-    )
-    engine = await pace.run(lambda: Engine(bundle, settings.device, opener=opener))
+    def opened() -> Bundle:
+        shelf, together = Shelf(settings.store), pace.few(cores())
+        return shelf.open(settings.model, settings.version, settings.pins, at_once=together)
+
+    bundle = await pace.run(lambda: pace.give_way(opened))
+    tokenizer = _tokenizer(bundle, served)
+    engine = await pace.run(lambda: Engine(bundle, settings.device, opener=opener, tokenizer=tokenizer))
     scorer = await pace.run(lambda: Scorer(bundle, engine.features, opener))
     await pace.run(lambda: bundle.index)  # here, and not when the first request needs them
     await pace.run(lambda: bundle.items.rows)
@@ -97,10 +100,20 @@ async def read(settings: Settings, pace: Pace) -> tuple[Bundle, Engine, Scorer]:
     return bundle, engine, scorer
 
 
-async def build(settings: Settings, link: Link, metrics: Metrics, pace: Pace | None = None) -> Model:
-    """Open the bundle that the settings name. Its golden requests are not answered yet."""
+async def build(
+    settings: Settings,
+    link: Link,
+    metrics: Metrics,
+    pace: Pace | None = None,
+    *,
+    served: Model | None = None,
+) -> Model:
+    """Open the bundle that the settings name. Its golden requests are not answered yet.
+
+    served: another version, with which it shares what is the same.
+    """
     start, pace = time.perf_counter(), pace or Pace(beside=False)
-    bundle, engine, scorer = await read(settings, pace)
+    bundle, engine, scorer = await read(settings, pace, served)
     threads = max(1, cores() // settings.workers)
     pools = Pools(
         texts=Batcher(
@@ -126,6 +139,15 @@ async def build(settings: Settings, link: Link, metrics: Metrics, pace: Pace | N
     opened = await pace.run(assemble)
     log.info("opened %s in %.1f s", bundle.folder, time.perf_counter() - start)
     return opened
+
+
+def _tokenizer(bundle: Bundle, served: Model | None) -> TextTokenizer | None:
+    """That of the other version, if it is the same: to read one takes the interpreter's lock for 15 ms."""
+    if served is None:
+        return None
+    one, other = served.manifest, bundle.manifest
+    same = [(each.files.get("tokenizer.json"), each.max_tokens) for each in (one, other)]
+    return served.engine.tokenizer if same[0] == same[1] else None
 
 
 def _tokens(settings: Settings, engine: Engine) -> int:

@@ -43,14 +43,15 @@ class Bundle:
     manifest: Manifest
 
     @classmethod
-    def open(cls, folder: Path, pins: Collection[str] = ()) -> "Bundle":
+    def open(cls, folder: Path, pins: Collection[str] = (), *, at_once: int | None = None) -> "Bundle":
         """Read the manifest and check every file that it names; pins: sha256 that the manifest may have, if any.
 
+        at_once: files that are hashed side by side; None: as many as is quickest.
         Raises BundleMissing, BundleForeign, BundleUnpinned or BundleDamaged.
         """
         bundle = cls(folder, _manifest(folder, pins))
         files = bundle.manifest.files
-        with ThreadPoolExecutor() as pool:  # hashing takes no turn of the interpreter's
+        with ThreadPoolExecutor(at_once) as pool:  # hashing takes no turn of the interpreter's
             for _ in pool.map(_check, map(folder.joinpath, files), files.values()):
                 pass
         return bundle

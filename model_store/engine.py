@@ -65,7 +65,10 @@ class Encoded:
 
 
 class Engine:
-    """ONNX Runtime sessions of one bundle, each made by `opener`. May be called from many threads."""
+    """ONNX Runtime sessions of one bundle, each made by `opener`. May be called from many threads.
+
+    tokenizer: the bundle's, if it is at hand.
+    """
 
     def __init__(
         self,
@@ -74,13 +77,15 @@ class Engine:
         *,
         precision: Precision | None = None,
         opener: Callable[..., Any] = session,
+        tokenizer: TextTokenizer | None = None,
     ) -> None:
         manifest = bundle.manifest
         self.manifest = manifest
         self.device = "cuda" if providers(device)[0] == CUDA else "cpu"
         self.clock = Clock(manifest.timezone)
         self.features = FeatureSet(manifest.features, self.clock)
-        self.tokenizer = TextTokenizer.open(bundle.path("tokenizer.json"), manifest.max_tokens)
+        file = bundle.path("tokenizer.json")
+        self.tokenizer = tokenizer or TextTokenizer.open(file, manifest.max_tokens)
         self._text = opener(bundle, text_encoder(precision or manifest.precision), device)
         self._user = opener(bundle, "user_encoder.onnx", device)
         self._heads = opener(bundle, "heads.onnx", device)

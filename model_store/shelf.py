@@ -48,9 +48,16 @@ class Shelf:
             raise BundleMissing(f"{name} has no version {version} in {self.root}; there are: {versions}")
         return self.root / name / str(version or versions[-1])
 
-    def open(self, name: str | None = None, version: int | None = None, pins: Collection[str] = ()) -> Bundle:
+    def open(
+        self,
+        name: str | None = None,
+        version: int | None = None,
+        pins: Collection[str] = (),
+        *,
+        at_once: int | None = None,
+    ) -> Bundle:
         """`find` and `Bundle.open`."""
-        return Bundle.open(self.find(name, version), pins)
+        return Bundle.open(self.find(name, version), pins, at_once=at_once)
 
     @contextmanager
     def draft(self, name: str) -> Iterator[Path]:

@@ -41,6 +41,12 @@ def test_what_gives_way_has_the_lock_when_others_lay_it_down(beside):
     assert sys.getswitchinterval() == before
 
 
+def test_files_are_hashed_one_by_one_beside_requests():
+    """Threads that give way take more together than one does."""
+    assert Pace(beside=True).few(16) == 1
+    assert Pace(beside=False).few(16) == 16
+
+
 def test_between_two_steps_the_event_loop_has_its_turn():
     async def run():
         turns = 0

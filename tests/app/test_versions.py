@@ -202,3 +202,23 @@ def test_the_new_version_knows_the_items_put_and_deleted_at_runtime_before_it_an
                 assert service.model.catalogue.row("later") is not None
 
     asyncio.run(run())
+
+
+def test_versions_share_a_tokenizer_that_is_the_same_and_no_other(own, bundle):
+    def spaced(draft):
+        (draft / "tokenizer.json").write_bytes((draft / "tokenizer.json").read_bytes() + b" ")
+
+    publish(bundle, own.store)
+    publish(bundle, own.store, spaced)
+
+    async def run():
+        async with opened(own.model_copy(update={"version": 1})) as (_, service):
+            used = [service.model.engine.tokenizer]
+            for version in (2, 3):
+                await service.take(Wish(version=version))
+                used.append(service.model.engine.tokenizer)
+            return used
+
+    first, same, other = asyncio.run(run())
+    assert same is first
+    assert other is not first
