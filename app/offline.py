@@ -157,7 +157,7 @@ class Scoring:
             pairs = [_pair(row) for row in some.iter_rows(named=True)]
             stages = Stages(self._metrics)
             _, results, without = await scored(pairs, self._given, lambda _: self._model, stages)
-            self.summary.away += len(pairs) if without else 0
+            self.summary.away += len(results) if without else 0
             found += [self._cells(result) for result in results]
         return [pl.DataFrame(found, schema=self.schema).insert_column(0, numbers)] if found else []
 

@@ -23,7 +23,7 @@ from app.pulse import Threads
 from app.question import Ask, Draft, Known
 from app.ranker import Answer, Ranker
 from app.settings import Settings
-from app.shares import AT_ONCE, parts, shares, sizes, work
+from app.shares import AT_ONCE, HISTORIES, parts, shares, sizes, work
 from app.slates import Slates
 from app.state import Found, State
 from app.stored import Row, Stored
@@ -227,8 +227,11 @@ class Recommender:
         new = [draft for draft in drafts if draft.user is None]
         if not new:
             return [draft.user for draft in drafts if draft.user is not None]
+        found: list[Row] = []
         with stages("user"):
-            encoded = iter(await asyncio.gather(*(self._encode(draft, rows) for draft in new)))
+            for at in range(0, len(new), HISTORIES):
+                found += await asyncio.gather(*(self._encode(one, rows) for one in new[at : at + HISTORIES]))
+        encoded = iter(found)
         return [next(encoded) if draft.user is None else draft.user for draft in drafts]
 
     async def _encode(self, draft: Draft, rows: Mapping[str, Row]) -> Row:

@@ -15,6 +15,7 @@ from app.question import Ask
 
 PART = 16_384  # candidates of a part, a head among them for each ask
 AT_ONCE = 1_000  # candidates that are scored between two turns of the event loop: about a millisecond
+HISTORIES = 16  # that are handed to threads between two turns, to be encoded: the same
 
 
 def work(asks: Sequence[Ask]) -> int:

@@ -1,6 +1,6 @@
 """Pairs of a user and an item: those of the same user, query and moment are one ask, each item a list of its own."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
@@ -83,14 +83,15 @@ class Group:
 
 
 async def scored(
-    pairs: Sequence[Pair | Invalid], given: ScoreRequest, choose: Choose, stages: Stages
+    pairs: list[Pair | Invalid], given: ScoreRequest, choose: Choose, stages: Stages
 ) -> tuple[Model, list[dict[str, Any]], list[str]]:
     """The version of the first pair; a result for each, which names another version; and what was done without.
 
-    From one run of the use case for all that a version answers.
+    From one run of the use case for all that a version answers. Pairs are taken out and let go of one by one: to free
+    all that thousands of events take is no short work either.
     """
-    first = next((pair.user_id for pair in pairs if isinstance(pair, Pair)), None)
-    model = choose(first)
+    first, number = next((pair.user_id for pair in pairs if isinstance(pair, Pair)), None), len(pairs)
+    model, breaks = choose(first), Breaks()
     groups, found = await _grouped(pairs, given, choose)
     without: set[str] = set()
     while groups:
@@ -98,6 +99,7 @@ async def scored(
         asked = [group.asked for group in groups]
         answers = await each(asked, lambda model, some: model.recommender.score(some, stages))
         for group, answer in zip(groups, answers, strict=True):
+            await breaks.rest()
             if not isinstance(answer, ServiceError):
                 without.update(answer.degraded)
                 head = {"status": 200} | ({} if group.model is model else {"model": told(group.model)})
@@ -110,7 +112,7 @@ async def scored(
             else:
                 found[group.numbers[0]] = failed(answer)
         groups = again
-    return model, [found[number] for number in range(len(pairs))], sorted(without)
+    return model, [found[each] for each in range(number)], sorted(without)
 
 
 def told(model: Model) -> dict[str, Any]:
@@ -119,14 +121,16 @@ def told(model: Model) -> dict[str, Any]:
 
 
 async def _grouped(
-    pairs: Sequence[Pair | Invalid], given: ScoreRequest, choose: Choose
+    pairs: list[Pair | Invalid], given: ScoreRequest, choose: Choose
 ) -> tuple[list[Group], dict[int, dict[str, Any]]]:
     """The asks, and results of the pairs that cannot be asked, by their number."""
     groups: dict[Hashable, Group] = {}
     refused: dict[int, dict[str, Any]] = {}
     breaks, now = Breaks(), asks.moment(given.context)
-    for number, pair in enumerate(pairs):
+    pairs.reverse()
+    for number in range(len(pairs)):
         await breaks.rest()
+        pair = pairs.pop()
         if isinstance(pair, Invalid):
             refused[number] = failed(pair)
             continue
@@ -152,7 +156,9 @@ def _candidate(pair: Pair, model: Model) -> str | Described:
 
 def _key(pair: Pair) -> Hashable:
     """Equal for pairs of the same user, query and moment."""
-    return (pair.user_id, pair.query, pair.timestamp, None if pair.history is None else tuple(pair.history))
+    events = pair.history
+    told = None if events is None else tuple((each.item_id, each.event, each.timestamp) for each in events)
+    return pair.user_id, pair.query, pair.timestamp, told
 
 
 def _ask(pair: Pair, given: ScoreRequest, model: Model, now: float) -> Ask:
