@@ -125,7 +125,8 @@ class FeatureSet:
 
     def context(self, moment: Moment, firsts: Ints) -> Context:
         """The same in two parts; firsts (G,): where the candidates of each asker begin."""
-        few = moment.at(firsts)
+        # of one list of one asker all that is shared is told once already
+        few = moment if len(moment.starts) == len(moment.now) == 1 else moment.at(firsts)
         return Context(
             self._made(self._common, few, len(firsts)), self._made(self._each, moment, moment.rows)
         )
