@@ -5,6 +5,7 @@
                             text_encoder.int8.onnx   the same, products in int8, or
                             text_encoder.fp16.onnx   with products in fp16: served where it passed the gate
                             user_encoder.onnx        vectors, events, gaps, hours, mask -> user
+                            user_heads.onnx          user -> one output a task that reads the user alone, if any
                             heads.onnx               user, query, items, context -> one output a task
                             scorer*.onnx             the same function, as it is served: see scorer.py
                             tokenizer.json

@@ -89,6 +89,7 @@ class Engine:
         self._text = opener(bundle, text_encoder(precision or manifest.precision), device)
         self._user = opener(bundle, "user_encoder.onnx", device)
         self._heads = opener(bundle, "heads.onnx", device)
+        self._wants = opener(bundle, "user_heads.onnx", device) if manifest.user_tasks else None
         self._check(bundle)
 
     @property
@@ -117,6 +118,13 @@ class Engine:
         vector: Vector = self._user.run(None, history.inputs(self.clock))[0][0]
         return vector
 
+    def interests(self, user: Vector) -> dict[str, Vector]:
+        """What a user's vector (d,) tells by itself: {task: (width,)}, nothing where no task reads it alone."""
+        if self._wants is None:
+            return {}
+        outputs = self._wants.run(None, {"user": user[None]})
+        return {task.name: output[0] for task, output in zip(self.manifest.user_tasks, outputs, strict=True)}
+
     def heads(self, user: Vector, query: Vector | None, items: Vector, context: Vector) -> dict[str, Vector]:
         """Every online task for n candidates of one request.
 
@@ -142,6 +150,9 @@ class Engine:
         _expect(bundle, "text encoder", self._text.get_outputs(), {"vector": d, **alone})
         _expect(bundle, "user encoder", self._user.get_outputs(), {"user": d})
         _expect(bundle, "heads", self._heads.get_outputs(), online)
+        if self._wants is not None:
+            wants = {task.name: task.width for task in manifest.user_tasks}
+            _expect(bundle, "user heads", self._wants.get_outputs(), wants)
         inputs = {"user": d, "query": d, "items": d, "context": self.features.width}
         _expect(bundle, "heads", self._heads.get_inputs(), inputs)
 

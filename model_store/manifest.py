@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 FORMAT = 3
 
 TaskType = Literal["binary", "multiclass", "multilabel", "regression", "quantile"]
-TaskInputs = Literal["pair", "user_item", "query_item", "item", "text"]
+TaskInputs = Literal["pair", "user_item", "query_item", "item", "text", "user"]
 ClockKind = Literal["hour", "daypart", "weekday"]
 Precision = Literal["fp32", "int8", "fp16"]
 
@@ -27,7 +27,8 @@ class Task(Frozen):
     """One head: what it predicts, and what it may see.
 
     `pair` sees user, query, item and context; `user_item` user and item; `query_item` query and item;
-    `item` and `text` see one text alone and run inside the text encoder's graph. A task with a `clock`
+    `item` and `text` see one text alone and run inside the text encoder's graph; `user` sees the user's vector
+    alone and says what of the classes is wanted next. A task with a `clock`
     predicts the local time bucket of an event and is served as the probability of the bucket of now.
     `low` and `high` are the range that fusion maps to 0..1. `quantiles`, ascending, are those of a number.
     A number that is `given` a binary task is that of rows where this happened: fusion weighs chance x number.
@@ -178,12 +179,17 @@ class Manifest(Frozen):
     @property
     def text_tasks(self) -> tuple[Task, ...]:
         """The tasks inside the text encoder's graph, in the order of its outputs after `vector`."""
-        return tuple(task for task in self.tasks if not task.online)
+        return tuple(task for task in self.tasks if task.inputs in ("item", "text"))
+
+    @property
+    def user_tasks(self) -> tuple[Task, ...]:
+        """The tasks of `user_heads.onnx`, in the order of its outputs."""
+        return tuple(task for task in self.tasks if task.inputs == "user")
 
     @property
     def answered(self) -> tuple[Task, ...]:
-        """The tasks that say something of an item: all but those of other texts, such as reviews."""
-        return tuple(task for task in self.tasks if task.inputs != "text")
+        """The tasks that say something of an item: all but those of users and of other texts, such as reviews."""
+        return tuple(task for task in self.tasks if task.inputs not in ("text", "user"))
 
     @property
     def text_encoder_file(self) -> str:

@@ -33,6 +33,8 @@ def baselines(dataset: Dataset, split: str) -> dict[str, dict[str, dict[str, flo
 
 
 def _task(dataset: Dataset, task: Task, split: str) -> dict[str, dict[str, float]]:
+    if task.inputs == "user":
+        return _interests(dataset, task, split)
     if not task.online:
         return _alone(dataset, task, split)
     train, test = dataset.select("train"), dataset.select(split)
@@ -122,6 +124,13 @@ def _quantiles(dataset: Dataset, task: Task, labels: Array, train: Array, test: 
         name = "constant" if method == "mean" else method
         found[name] = means[len(learned) :, None] + np.quantile(left, task.quantiles)
     return found
+
+
+def _interests(dataset: Dataset, task: Task, split: str) -> dict[str, dict[str, float]]:
+    """What all users want."""
+    labels = dataset.interests[task.name]
+    train, test = labels[dataset.requests.of("train")], labels[dataset.requests.of(split)]
+    return {"constant": score(task, test, np.tile(np.nanmean(train, axis=0), (len(test), 1)))}
 
 
 def _alone(dataset: Dataset, task: Task, split: str) -> dict[str, dict[str, float]]:

@@ -65,6 +65,7 @@ class Batches:
         texts, places = np.unique(np.concatenate(wanted), return_inverse=True)
         pieces = np.split(places, np.cumsum([len(part) for part in wanted])[:-1])
         labels = {name: _label(values[rows], mask) for name, values in data.labels.items()}
+        labels |= {name: _tensor(values[requests]) for name, values in data.interests.items()}
         return Batch(
             texts=torch.from_numpy(texts),
             users=torch.from_numpy(data.requests.users[requests]),

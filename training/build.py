@@ -19,7 +19,7 @@ from training.dataset import SPLITS, TRAIN, Dataset, Histories, Requests
 from training.datasets.tables import Tables
 from training.declare import asked, declared
 from training.errors import DataError
-from training.labels import alone_labels, conditioned, online_labels, task_list
+from training.labels import alone_labels, conditioned, interests, online_labels, task_list
 from training.replay import Lists, Log
 from training.split import split_requests
 
@@ -72,6 +72,7 @@ def build(config: Config, tables: Tables) -> Dataset:
         lists=_lists(tables.events, numbers) if plain.shown else None,
         context=np.zeros((0, 0), dtype=np.float32),
         labels=online_labels(config, tasks, shown),
+        interests=interests(config, tasks, tables, shown),
         alone=alone_labels(config, tasks, tables, shown, requests.splits[requests.owners], numbers.text),
     )
     return replace(

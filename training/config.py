@@ -22,6 +22,7 @@ from model_store.names import Name
 from training.errors import ConfigError
 from training.search.section import SearchConfig
 from training.sections import (
+    ALONE,
     GOALS,
     RETRIEVAL,
     EventsConfig,
@@ -67,7 +68,7 @@ class Config(Section):
         _check_features(self)
         for name, task in self.tasks.items():
             _check_task(self, name, task)
-        online = {name: task for name, task in self.tasks.items() if task.inputs not in ("item", "text")}
+        online = {name: task for name, task in self.tasks.items() if task.inputs not in ALONE}
         scored = [
             name for name, task in online.items() if task.clock or task.type in ("binary", "regression")
         ]
@@ -117,7 +118,7 @@ def _check_retrieval(config: Config) -> None:
     if config.retrieval is None:
         return
     wanted = config.tasks.get(config.retrieval.task)
-    if wanted is None or wanted.type != "binary" or wanted.inputs in ("item", "text"):
+    if wanted is None or wanted.type != "binary" or wanted.inputs in ALONE:
         raise ValueError(
             f"retrieval.task: {config.retrieval.task!r} is no binary task that scores an item for a user or a query"
         )
@@ -228,10 +229,11 @@ def _check_task(config: Config, name: str, task: TaskConfig) -> None:
         raise ValueError(
             f"tasks.{name}: predicts items column {task.label!r}, which items.text shows to the model"
         )
-    if task.inputs == "query_item" and not config.events.query:
-        raise ValueError(f'tasks.{name}: inputs = "query_item" needs events.query')
-    if task.inputs == "user_item" and not config.events.user:
-        raise ValueError(f'tasks.{name}: inputs = "user_item" needs events.user')
+    role = {"query_item": "query", "user_item": "user", "user": "user"}.get(task.inputs)
+    if role and not getattr(config.events, role):
+        raise ValueError(f'tasks.{name}: inputs = "{task.inputs}" needs events.{role}')
+    if task.inputs == "user" and task.label not in config.items.attributes:
+        raise ValueError(f"tasks.{name}: label = {task.label!r} is not in items.attributes")
     if task.inputs == "pair" and not (config.events.user or config.events.query):
         raise ValueError(f'tasks.{name}: inputs = "pair" needs events.user or events.query')
     if task.given:
@@ -243,14 +245,12 @@ def _check_task(config: Config, name: str, task: TaskConfig) -> None:
 def _check_given(config: Config, name: str, task: TaskConfig) -> None:
     """Whether what comes first can: a chance is multiplied inside the heads, a number only where it is weighed."""
     first = config.tasks.get(task.given or "")
-    if first is None or first is task or first.type != "binary" or first.inputs in ("item", "text"):
+    if first is None or first is task or first.type != "binary" or first.inputs in ALONE:
         raise ValueError(
             f"tasks.{name}: given = {task.given!r} is no other binary task that scores an item for a user or a query"
         )
-    if task.type == "binary" and first.inputs != task.inputs:
-        raise ValueError(f'tasks.{name}: given = {task.given!r} is not a task with inputs = "{task.inputs}"')
-    if task.type == "binary" and first.given:
-        raise ValueError(f"tasks.{name}: given = {task.given!r} has a given of its own; one step is all")
+    if task.type == "binary" and (first.inputs != task.inputs or first.given):
+        raise ValueError(f"tasks.{name}: given = {task.given!r} has other inputs, or a given of its own")
 
 
 def read(path: Path) -> Config:

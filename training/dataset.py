@@ -95,6 +95,9 @@ class Dataset:
     context: NDArray[np.float32]  # (M, F)
     labels: dict[str, NDArray[np.generic]]  # online tasks: (M,), NaN or -1 where missing
     alone: dict[str, Labels] = field(default_factory=dict)  # item and text tasks
+    interests: dict[str, Floats] = field(
+        default_factory=dict
+    )  # user tasks: (R, C), NaN where nothing was wanted
     own: Floats | None = (
         None  # (M, E, W) events of each candidate row itself that the log holds, see chance.py
     )
@@ -129,5 +132,6 @@ class Dataset:
             words={column: codes[numbers] for column, codes in self.words.items()},
             context=np.zeros((0, 0), dtype=np.float32),
             labels={name: labels[kept] for name, labels in self.labels.items()},
+            interests={name: labels[numbers] for name, labels in self.interests.items()},
             own=None if self.own is None else self.own[kept],
         )

@@ -51,6 +51,8 @@ def conditioned(config: Config, shown: pl.DataFrame) -> pl.DataFrame:
 def _column(name: str, task: TaskConfig, tables: Tables, shown: pl.DataFrame) -> pl.Series:
     if task.clock:
         return pl.Series(CLASSES[task.clock])
+    if task.inputs == "user":
+        return wanted(task, tables, shown)["tags"]
     source = tables.items if task.inputs == "item" else shown
     return source[f"label:{name}"].drop_nulls()
 
@@ -78,6 +80,29 @@ def _task(name: str, task: TaskConfig, values: pl.Series) -> Task:
         quantiles=task.quantiles if task.type == "quantile" else (), low=low, high=high, main=task.main,
         given=task.given if task.type == "regression" else None,
     )  # fmt: skip
+
+
+def wanted(task: TaskConfig, tables: Tables, shown: pl.DataFrame) -> pl.DataFrame:
+    """`request` and `tags`: what the items are that known users wanted, row by row, where that is known."""
+    items = tables.items.select("item", tags=pl.col(f"attribute:{task.label}"))
+    chosen = shown.filter(pl.col("user").is_not_null() & (pl.col(f"label:{task.given}") > 0.5))
+    told = chosen.join(items, on="item", how="left", maintain_order="left")
+    return told.filter(pl.col("tags").list.len() > 0).select("request", "tags")
+
+
+def interests(
+    config: Config, tasks: tuple[Task, ...], tables: Tables, shown: pl.DataFrame
+) -> dict[str, NDArray[np.float64]]:
+    """Of each task of users, (R, C): 1 for the tags of what is wanted in a request, NaN where nothing is."""
+    count, found = int(shown["request"].max()) + 1, {}  # type: ignore[arg-type]
+    for task in tasks:
+        if task.inputs == "user":
+            rows = wanted(config.tasks[task.name], tables, shown)
+            table, requests = np.full((count, task.width), np.nan), rows["request"].to_numpy()
+            table[requests] = 0.0
+            np.maximum.at(table, requests, encode(task, rows["tags"]))
+            found[task.name] = table
+    return found
 
 
 def online_labels(

@@ -39,7 +39,8 @@ class Losses:
             shares = np.bincount(labels[labels >= 0], minlength=task.width) / max((labels >= 0).sum(), 1)
             scale = float(-(shares * np.log(np.maximum(shares, 1e-12))).sum())
         elif task.type == "multilabel":
-            scale = float(_entropy(labels.mean(axis=0)).mean())
+            has = ~np.isnan(labels).any(axis=1)
+            scale = float(_entropy(labels[has].mean(axis=0)).mean()) if has.any() else 1.0
         elif task.type == "binary":
             known = labels[~np.isnan(labels)]
             scale = _surprise(float(known.mean()), config.loss) if len(known) else 1.0
@@ -48,21 +49,20 @@ class Losses:
         self._scales[name] = max(scale, FLOOR)
 
     def known(self, name: str, labels: Tensor) -> Tensor:
-        """Which labels (...) of a task are there; all of one with several classes a row."""
+        """Which labels (...) of a task are there; (n,) of labels (n, w)."""
         kind = self._tasks[name].type
         if kind == "multilabel":
-            return torch.ones(len(labels), dtype=torch.bool)
+            return ~torch.isnan(labels).any(dim=-1)
         return labels >= 0 if kind == "multiclass" else ~torch.isnan(labels)
 
     def task(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
         """Scaled mean over the labelled rows: logits (..., w), labels (...) or (..., w)."""
-        task = self._tasks[name]
-        if task.type == "multilabel":
-            return functional.binary_cross_entropy_with_logits(logits, labels) / self._scales[name]
-        known = self.known(name, labels)
+        task, known = self._tasks[name], self.known(name, labels)
         if not known.any():
             return logits.sum() * 0.0
         logits, labels = logits[known], labels[known]
+        if task.type == "multilabel":
+            return functional.binary_cross_entropy_with_logits(logits, labels) / self._scales[name]
         if task.type == "multiclass":
             return functional.cross_entropy(logits, labels) / self._scales[name]
         if task.type == "quantile":

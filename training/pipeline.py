@@ -188,6 +188,7 @@ def only(whole: Dataset, name: str) -> Dataset:
         tasks=tuple(task for task in whole.tasks if task.name == name),
         labels={key: value for key, value in whole.labels.items() if key == name},
         alone={key: value for key, value in whole.alone.items() if key == name},
+        interests={key: value for key, value in whole.interests.items() if key == name},
     )
 
 

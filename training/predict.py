@@ -31,7 +31,7 @@ class Represented:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Answers about one split: online tasks (m, w) for candidate rows `rows` (m,), the others (n, w).
+    """Answers about one split: online tasks (m, w) for candidate rows `rows` (m,), others (n, w), of users (R, w).
 
     users (R, d) are the user vectors of the requests `requests` (R,); logits are kept for calibration.
     """
@@ -60,7 +60,7 @@ def represent(network: Network, dataset: Dataset, texts: Texts, split: str | Non
 def predict(network: Network, dataset: Dataset, represented: Represented, split: str) -> Predictions:
     """Logits and served values of every task for one split."""
     network.eval()
-    rows, requests, users, parts = [], [], [], []
+    rows, requests, users, parts, wants = [], [], [], [], []
     for chunk, batch in Batches(dataset).split(split, REQUESTS):
         vectors = represented.vectors[batch.texts]
         user = network.users(batch, vectors)
@@ -68,6 +68,7 @@ def predict(network: Network, dataset: Dataset, represented: Represented, split:
         found = network.heads(user, query, vectors[batch.candidates], batch.context)
         real = batch.mask > 0
         parts.append({name: logit[real] for name, logit in found.items()})
+        wants.append(network.interests(user))
         rows.append(_rows(dataset, chunk))
         requests.append(chunk)
         users.append(user.numpy())
@@ -75,11 +76,12 @@ def predict(network: Network, dataset: Dataset, represented: Represented, split:
     logits: dict[str, Array] = {
         name: torch.cat([part[name] for part in parts]).numpy()[order] for name in parts[0]
     }
+    numbers = np.argsort(np.concatenate(requests))
+    logits |= {name: torch.cat([part[name] for part in wants]).numpy()[numbers] for name in wants[0]}
     values = {name: served(network, name, array) for name, array in logits.items()}
     for name in dataset.alone:
         here = _alone(dataset, name, split)
         logits[name], values[name] = represented.logits[name][here], represented.values[name][here]
-    numbers = np.argsort(np.concatenate(requests))
     return Predictions(
         rows=np.concatenate(rows)[order],
         requests=np.concatenate(requests)[numbers],
@@ -109,13 +111,15 @@ def labels_of(dataset: Dataset, predictions: Predictions, name: str, split: str)
     """The labels beside the predictions of a task."""
     if name in dataset.alone:
         return dataset.alone[name].labels[_alone(dataset, name, split)]
+    if name in dataset.interests:
+        return dataset.interests[name][predictions.requests]
     return dataset.labels[name][predictions.rows]
 
 
 def known(labels: Array) -> NDArray[np.bool_]:
-    """Which labels are there: not NaN, not -1."""
+    """Which labels (n,) or (n, C) are there: not NaN, not -1."""
     if labels.ndim > 1:
-        return np.ones(len(labels), dtype=bool)
+        return np.asarray(~np.isnan(labels).any(axis=1))
     return labels >= 0 if labels.dtype == np.int64 else ~np.isnan(labels)
 
 

@@ -14,6 +14,7 @@ LOSSES = {  # the type that a loss is for
     "mae": "regression", "huber": "regression", "ordinal": "regression", "focal": "binary",
 }  # fmt: skip
 GOALS = ("impression_auc", "mrr", "ndcg@5", "ndcg@10", "user_auc", "auc")  # how well one score ranks
+ALONE = ("item", "text", "user")  # inputs of tasks that score no item for anybody
 RETRIEVAL = "retrieval"  # the name of its loss among those of the tasks
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -97,7 +98,8 @@ class TaskConfig(Section):
     """One head. `label` is a column of events (of items for `inputs = "item"`).
 
     With `given` it is the chance of this after that, or the number that this has after that: a binary task of that
-    name is the first factor, of what is compared with labels or, for a number, of what fusion weighs.
+    name is the first factor, of what is compared with labels or, for a number, of what fusion weighs. With
+    `inputs = "user"`, `label` is an attribute of items, and it tells which items are wanted.
     """
 
     type: TaskType
@@ -124,11 +126,19 @@ class TaskConfig(Section):
             raise ValueError('inputs = "text" and text = "<column>" go together')
         if self.transform != "none" and self.type not in ("regression", "quantile"):
             raise ValueError("transform is for regression and quantile tasks only")
-        if self.type == "multilabel" and self.inputs not in ("item", "text"):
-            raise ValueError('a multilabel task needs inputs = "item" or "text"')
+        if self.type == "multilabel" and self.inputs not in ALONE:
+            raise ValueError('a multilabel task needs inputs = "item", "text" or "user"')
+        if self.inputs == "user" and (self.type != "multilabel" or not self.given):
+            raise ValueError(
+                'inputs = "user" needs type = "multilabel", and given = the task that tells what is wanted'
+            )
         if self.loss != "default" and self.type != LOSSES[self.loss]:
             raise ValueError(f'loss = "{self.loss}" is for type = "{LOSSES[self.loss]}"')
-        if self.given and (self.type not in ("binary", "regression") or self.inputs in ("item", "text")):
+        if (
+            self.given
+            and self.inputs != "user"
+            and (self.type not in ("binary", "regression") or self.inputs in ALONE)
+        ):
             raise ValueError(
                 "given is for binary and regression tasks that score an item for a user or a query"
             )
@@ -141,7 +151,7 @@ class TaskConfig(Section):
             raise ValueError('loss = "ordinal" and grades, such as [1, 2, 3, 4, 5], go together')
         if self.grades and (len(self.grades) < 2 or list(self.grades) != sorted(set(self.grades))):
             raise ValueError("grades must be two at least and ascend, each once, as in [1, 2, 3, 4, 5]")
-        if self.grades and (self.transform != "none" or self.inputs in ("item", "text")):
+        if self.grades and (self.transform != "none" or self.inputs in ALONE):
             raise ValueError("grades are of an item for a user or a query, without a transform")
 
     def _check_quantiles(self) -> None:
@@ -149,7 +159,7 @@ class TaskConfig(Section):
             if "quantiles" in self.model_fields_set:
                 raise ValueError('quantiles are for type = "quantile" only')
             return
-        if self.inputs in ("item", "text"):
+        if self.inputs in ALONE:
             raise ValueError('a quantile task needs inputs = "pair", "user_item" or "query_item"')
         if list(self.quantiles) != sorted(set(self.quantiles)):
             raise ValueError("quantiles must ascend, each once, as in [0.1, 0.5, 0.9]")

@@ -78,6 +78,8 @@ def prepare(network: Network, dataset: Dataset) -> Losses:
     train = dataset.select("train")
     for name, labels in dataset.labels.items():
         losses.prepare(name, labels[train])
+    for name, wanted in dataset.interests.items():
+        losses.prepare(name, wanted[dataset.requests.of("train")])
     for name, alone in dataset.alone.items():
         losses.prepare(name, alone.labels[alone.splits == 0])
     return losses

@@ -96,7 +96,7 @@ def events(rows: list[dict[str, Any]], settings: Config) -> pl.DataFrame:
     schema |= {f"number:{name}": pl.Float64 for name in settings.events.numbers}
     known = {**dict.fromkeys(schema), "events": []}
     for name, task in settings.tasks.items():
-        if task.inputs != "item" and not task.clock:
+        if task.inputs not in ("item", "user") and not task.clock:
             schema[f"label:{name}"] = LABELS[task.type]
         if task.text:
             schema[f"text:{name}"] = pl.String

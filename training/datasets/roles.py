@@ -51,5 +51,7 @@ def item_tasks(config: Config) -> dict[str, TaskConfig]:
 
 
 def event_tasks(config: Config) -> dict[str, TaskConfig]:
-    """Tasks whose label is a column of the events table; a clock task reads its label off the time."""
-    return {name: task for name, task in config.tasks.items() if task.inputs != "item" and not task.clock}
+    """Tasks whose label is a column of the events table; a clock task reads its label off the time, and one of
+    users off what they want."""
+    tasks = config.tasks.items()
+    return {name: task for name, task in tasks if task.inputs not in ("item", "user") and not task.clock}

@@ -193,7 +193,7 @@ def _check_unique(table: str, ids: pl.Series) -> None:
 
 def _check_labels(config: Config, items: pl.DataFrame, events: pl.DataFrame) -> None:
     for name, task in config.tasks.items():
-        if task.clock:
+        if task.clock or task.inputs == "user":
             continue
         labels = (items if task.inputs == "item" else events)[f"label:{name}"].drop_nulls()
         if not len(labels):

@@ -140,7 +140,7 @@ def _answer(dataset: Dataset, predictions: Predictions, items: Items, row: int, 
     for task in dataset.tasks:
         if task.online:
             answer[task.name] = served(task, predictions.values[task.name][place], dataset, now)
-        elif items.outputs is not None:
+        elif task.inputs != "user" and items.outputs is not None:
             values = items.outputs[dataset.rows[row], column : column + task.width]
             column += task.width
             if task.inputs == "item":

@@ -2,6 +2,7 @@
 
 text_encoder   pooling, projection, normalisation, item-only heads and their calibration
 user_encoder   attention and normalisation
+user_heads     what a user's vector alone tells, where there are such tasks
 heads          the factored pair layer, experts, towers, calibration
 scorer*        the heads once more, as they are served: scorer.py
 """
@@ -29,7 +30,7 @@ class TextGraph(nn.Module):
 
     def __init__(self, network: Network, tasks: Sequence[Task]) -> None:
         super().__init__()
-        self.network, self.names = network, [task.name for task in tasks if not task.online]
+        self.network, self.names = network, [task.name for task in tasks if task.inputs in ("item", "text")]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """As served."""
@@ -52,13 +53,27 @@ class HeadsGraph(nn.Module):
         return tuple(self.network.readout(name, logit) for name, logit in logits.items())
 
 
+class UserHeadsGraph(nn.Module):
+    """user (n, d) -> each task that reads the user alone (n, w)."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, user: Tensor) -> tuple[Tensor, ...]:
+        """As served."""
+        return tuple(
+            self.network.readout(name, logit) for name, logit in self.network.interests(user).items()
+        )
+
+
 def export(network: Network, folder: Path, features: FeatureSet) -> None:
     """Write the graphs, fp32, into the folder."""
     network.eval()
     d = network.text.projection.out_features
     batch, length, rows = Dim("batch", min=1), Dim("length", min=2, max=512), Dim("rows", min=1)
     online = [task.name for task in network.tasks if task.online]
-    alone = [task.name for task in network.tasks if not task.online]
+    alone = network.text_heads.names
     ids = torch.full((2, 8), 5, dtype=torch.long)
     _write(
         TextGraph(network, network.tasks),
@@ -80,6 +95,14 @@ def export(network: Network, folder: Path, features: FeatureSet) -> None:
         {name: {0: batch, 1: span} for name in (*history, "mask")},
         folder / "user_encoder.onnx",
     )
+    if network.user_heads.names:
+        _write(
+            UserHeadsGraph(network),
+            {"user": torch.randn(2, d)},
+            network.user_heads.names,
+            {"user": {0: batch}},
+            folder / "user_heads.onnx",
+        )
     _write(
         HeadsGraph(network),
         {"user": torch.randn(1, d), "query": torch.randn(1, d), "items": torch.randn(4, d),

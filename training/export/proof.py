@@ -1,6 +1,7 @@
 """Proof that the graphs compute what torch computes, on real inputs; kept in the bundle to be repeated.
 
-proof.npz   text/<k>/ids (L,), text/<k>/<output> · user/<input>, user/user · heads/<k>/<input>, heads/<k>/<output>
+proof.npz   text/<k>/ids (L,), text/<k>/<output> · user/<input>, user/user, user/<task> · heads/<k>/<input>,
+            heads/<k>/<output>
 
 An output passes if it differs by at most 1e-4, in units of its own size where that is above 1.
 """
@@ -40,7 +41,7 @@ def record(network: Network, dataset: Dataset, texts: Texts, represented: Repres
             f"text/{k}/vector": network.text.project(pooled)[0].numpy(),
         }
         for task in network.tasks:
-            if not task.online:
+            if task.inputs in ("item", "text"):
                 value = network.readout(task.name, network.text_heads(task.name, pooled))
                 arrays[f"text/{k}/{task.name}"] = value[0].numpy()
     pool = dataset.requests.of("validation")
@@ -51,6 +52,8 @@ def record(network: Network, dataset: Dataset, texts: Texts, represented: Repres
     arrays |= {"user/vectors": vectors[batch.history].numpy(), "user/user": users.numpy()}
     told = {"events": batch.events, "gaps": batch.gaps, "hours": batch.hours, "mask": batch.history_mask}
     arrays |= {f"user/{name}": value.numpy() for name, value in told.items()}
+    wants = network.interests(users).items()
+    arrays |= {f"user/{name}": network.readout(name, logit).numpy() for name, logit in wants}
     queries = vectors[batch.queries] * batch.query_mask.unsqueeze(-1)
     logits = network.heads(users, queries, vectors[batch.candidates], batch.context)
     for k in range(len(sample)):
@@ -78,6 +81,12 @@ def check(bundle: Bundle) -> dict[str, float]:
     user = _session(bundle, "user_encoder.onnx")
     feeds = {node.name: arrays[f"user/{node.name}"] for node in user.get_inputs()}
     _note(found, "user", user.run(None, feeds)[0], arrays["user/user"])
+    if bundle.manifest.user_tasks:
+        wants = _session(bundle, "user_heads.onnx")
+        for node, value in zip(
+            wants.get_outputs(), wants.run(None, {"user": arrays["user/user"]}), strict=True
+        ):
+            _note(found, node.name, value, arrays[f"user/{node.name}"])
     heads = _session(bundle, "heads.onnx")
     for k in range(_count(arrays, "heads")):
         feeds = {node.name: arrays[f"heads/{k}/{node.name}"] for node in heads.get_inputs()}

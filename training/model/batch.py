@@ -14,7 +14,7 @@ class Batch:
     users:       (B,) who asks by number, -1 for nobody
     events, gaps, hours (B, L) int64 · history_mask (B, L) · query_mask (B,) · context (B, C, F)
     mask:        (B, C) 1 for a real candidate
-    labels:      task -> (B, C), NaN (or -1 for classes) where missing
+    labels:      task -> (B, C), NaN (or -1 for classes) where missing; (B, w) of the tasks that read the user alone
     alone:       task -> (places (n,), labels (n,) or (n, w)) of the tasks that read one text
     """
 

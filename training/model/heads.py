@@ -194,11 +194,16 @@ class PairHeads(nn.Module):
 
 
 class TextHeads(nn.Module):
-    """Tasks that read one text alone: category, tags, sentiment. A linear head on the text's vector."""
+    """Tasks that read one vector alone: category, tags, sentiment of a text; interests of a user. Linear heads."""
 
     def __init__(self, tasks: Sequence[Task], width: int) -> None:
         super().__init__()
         self.heads = nn.ModuleDict({task.name: nn.Linear(width, task.width) for task in tasks})
+
+    @property
+    def names(self) -> list[str]:
+        """The tasks, in order."""
+        return list(self.heads)
 
     def forward(self, name: str, pooled: Tensor) -> Tensor:
         """pooled (B, H) -> logits (B, w)."""

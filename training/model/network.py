@@ -30,7 +30,9 @@ class Network(nn.Module):
         self.readout = Readout(tasks, config.tasks)
         online = [task for task in tasks if task.online]
         self.heads = PairHeads(online, model, context, given=self.readout.given)
-        self.text_heads = TextHeads([task for task in tasks if not task.online], self.text.width)
+        told = [[task for task in tasks if task.inputs in kinds] for kinds in (("item", "text"), ("user",))]
+        self.text_heads = TextHeads(told[0], self.text.width)
+        self.user_heads = TextHeads(told[1], model.dimension)
         self.residual = Residual(items, model.dimension) if model.item_ids else None
         self.wanted = config.retrieval.task if config.retrieval else ""
         self.search = Search(config.retrieval.loss, items) if config.retrieval else None
@@ -42,7 +44,7 @@ class Network(nn.Module):
     def shared(self, batch: Batch, pooled: Tensor) -> Shared:
         """The representation of a batch, from the pooled (U, H) of its texts."""
         pair: tuple[Tensor, ...] = ()
-        if self.heads.tasks:
+        if self.heads.tasks or self.user_heads.names:
             vectors = self.vectors(batch.texts, pooled)
             query = vectors[batch.queries] * batch.query_mask.unsqueeze(-1)
             pair = (self.users(batch, vectors), query, vectors[batch.candidates])
@@ -51,7 +53,12 @@ class Network(nn.Module):
     def logits(self, batch: Batch, shared: Shared) -> dict[str, Tensor]:
         """What the heads make of it."""
         logits: dict[str, Tensor] = self.heads(*shared.pair, batch.context) if shared.pair else {}
+        logits |= self.interests(shared.pair[0]) if shared.pair else {}
         return logits | {name: self.text_heads(name, pooled) for name, pooled in shared.texts.items()}
+
+    def interests(self, users: Tensor) -> dict[str, Tensor]:
+        """What the tasks that read the user alone make of vectors (B, d): logits (B, w)."""
+        return {name: self.user_heads(name, users) for name in self.user_heads.names}
 
     def retrieval(self, batch: Batch, shared: Shared) -> Tensor | None:
         """The loss of the vectors by which candidates are fetched, if they have one of their own."""
