@@ -1,6 +1,7 @@
 """Before ready: the golden requests are answered and compared.
 
-golden.jsonl   {"request": <a body of /recommend>, "expected": {item: {task: value}}, "scores": {item: score}} a line
+golden.jsonl   {"request": <a body of /recommend>, "expected": {item: {task: value}}, "scores": {item: score},
+                "interests": {task: value}} a line; older bundles have neither scores nor interests
 
 They are answered from the bundle alone, as if the log that it was made of had just ended: what Redis has counted or
 shown since changes no answer.
@@ -41,6 +42,7 @@ async def check(model: Model, settings: Settings, metrics: Metrics, pace: Pace |
         if isinstance(ranking, ServiceError):
             raise BundleMismatch(f"{where}: {ranking}; export the bundle again")
         _compare(ranking, line["expected"], model.manifest, where)
+        _agree(ranking.interests, line.get("interests", {}), model.manifest, where, of="the user")
         _weigh(ranking, line.get("scores", {}), model.manifest.golden_tolerance, where)
         if pace:
             await pace.rest()
@@ -61,13 +63,20 @@ def _compare(ranking: Ranking, expected: Mapping[str, Any], manifest: Manifest, 
     for item, tasks in expected.items():
         if item not in answered:
             raise BundleMismatch(f"{where}: {item} is not in the answer; export the bundle again")
-        for name, value in tasks.items():
-            found = answered[item].get(name)
-            if found is None or _apart(manifest.task(name), found, value) > manifest.golden_tolerance:
-                raise BundleMismatch(
-                    f"{where}: {name} of {item} is {found} here, {value} where the bundle was made; "
-                    "export it again, on a machine like this one"
-                )
+        _agree(answered[item], tasks, manifest, where, of=item)
+
+
+def _agree(
+    told: Mapping[str, Any], expected: Mapping[str, Any], manifest: Manifest, where: str, *, of: str
+) -> None:
+    """Whether each task's value is the one expected."""
+    for name, value in expected.items():
+        found = told.get(name)
+        if found is None or _apart(manifest.task(name), found, value) > manifest.golden_tolerance:
+            raise BundleMismatch(
+                f"{where}: {name} of {of} is {found} here, {value} where the bundle was made; "
+                "export it again, on a machine like this one"
+            )
 
 
 def _weigh(ranking: Ranking, expected: Mapping[str, float], tolerance: float, where: str) -> None:

@@ -58,12 +58,16 @@ class Ask:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The answer: items best first, ids that are not in the catalogue, what was done without."""
+    """The answer: items best first, ids that are not in the catalogue, what was done without.
+
+    interests: what the user's vector tells by itself, by task, as served.
+    """
 
     items: list[Ranked]
     unknown: list[str]
     degraded: list[str]
     cache: CacheUse
+    interests: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 from app.batcher import Batcher
 from app.breaks import Breaks
 from app.catalogue import Catalogue
+from app.interests import Interests
 from app.labels import Label
 from app.metrics import Metrics, Stages
 from app.moments import Moments
@@ -70,6 +71,7 @@ class Recommender:
         self._pool = pools.heads
         self._moments = Moments(engine, catalogue)
         self._alone = Form(engine.manifest.text_tasks)
+        self._interests = Interests(engine)
         self._slates = Slates(catalogue, engine.manifest.retrieval, settings.retrieve)
         self._ranker = Ranker(
             scorer, catalogue, clock=engine.clock, slates=self._slates, moments=self._moments, metrics=metrics
@@ -96,7 +98,9 @@ class Recommender:
             self._waiting.inc(later)
             try:
                 known = await self.learn(some, stages, hurry=True)
-                answers += await self._each(some, known, self._best, stages)
+                answers += self._interests.added(
+                    await self._each(some, known, self._best, stages), some, known
+                )
             finally:
                 self._waiting.inc(-later)
         return answers
@@ -271,12 +275,9 @@ class Recommender:
             return learned
         loop, known = asyncio.get_running_loop(), list(learned)
         with stages("retrieve"):
-            rows = await asyncio.gather(
-                *(
-                    loop.run_in_executor(self._pool, self._slates.retrieve, asks[n], learned[n])
-                    for n in chosen
-                )
-            )
+            find = self._slates.retrieve
+            runs = (loop.run_in_executor(self._pool, find, asks[n], learned[n]) for n in chosen)
+            rows = await asyncio.gather(*runs)
         with stages("redis"):
             counted = await self.counted([learned[n] for n in chosen], np.concatenate(rows))
         for each, n, one in zip(rows, chosen, counted, strict=True):
@@ -287,11 +288,8 @@ class Recommender:
         self, asks: Sequence[Ask], known: Sequence[Known], finish: Finish, given: Sequence[int]
     ) -> list[Answer]:
         """Asks with so many candidates, answered on threads."""
-        loop = asyncio.get_running_loop()
-        runs = (
-            loop.run_in_executor(self._pool, finish, asks[share], known[share])
-            for share in shares(given, cores())
-        )
+        loop, cuts = asyncio.get_running_loop(), shares(given, cores())
+        runs = (loop.run_in_executor(self._pool, finish, asks[cut], known[cut]) for cut in cuts)
         return [answer for part in await asyncio.gather(*runs) for answer in part]
 
 

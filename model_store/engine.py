@@ -118,12 +118,12 @@ class Engine:
         vector: Vector = self._user.run(None, history.inputs(self.clock))[0][0]
         return vector
 
-    def interests(self, user: Vector) -> dict[str, Vector]:
-        """What a user's vector (d,) tells by itself: {task: (width,)}, nothing where no task reads it alone."""
+    def interests(self, users: Vector) -> Vector:
+        """What users' vectors (n, d) tell by themselves, the tasks side by side, (n, W); W is 0 where none does."""
         if self._wants is None:
-            return {}
-        outputs = self._wants.run(None, {"user": user[None]})
-        return {task.name: output[0] for task, output in zip(self.manifest.user_tasks, outputs, strict=True)}
+            return users[:, :0]
+        outputs: Vector = np.concatenate(self._wants.run(None, {"user": users}), axis=1)
+        return outputs
 
     def heads(self, user: Vector, query: Vector | None, items: Vector, context: Vector) -> dict[str, Vector]:
         """Every online task for n candidates of one request.

@@ -54,6 +54,11 @@ class RecommendAnswer(BaseModel):
         description="What was done without: while Redis was away `cache` (histories and vectors) and `statistics` "
         "(what was counted and shown since the bundle was made); near the deadline `query`."
     )
+    interests: dict[str, dict[str, float]] | None = Field(
+        None,
+        description="Where the model has tasks of users: {task: {class: probability}}, the likeliest that the user "
+        "wants next.",
+    )
 
 
 @router.post(
@@ -82,11 +87,13 @@ async def recommend(request: Request) -> Response:
 
 
 def answer(ranking: Ranking, model: Model, request_id: str) -> dict[str, Any]:
-    """The ranking as JSON."""
+    """The ranking as JSON; interests only where there are some."""
+    told = {"interests": ranking.interests} if ranking.interests else {}
     return {
         "request_id": request_id,
         "model": {"name": model.manifest.name, "version": model.manifest.version},
         "items": bodies(ranking.items),
         "unknown_items": ranking.unknown,
         "degraded": ranking.degraded,
+        **told,
     }

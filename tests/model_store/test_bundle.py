@@ -147,7 +147,7 @@ def test_items_are_read_once(bundle):
 
 
 def test_lines_are_the_records_of_a_jsonl_file(bundle):
-    assert set(Bundle.open(bundle).lines("golden.jsonl")[0]) == {"request", "expected", "scores"}
+    assert set(Bundle.open(bundle).lines("golden.jsonl")[0]) == {"request", "expected", "scores", "interests"}
 
 
 def test_the_digest_is_the_sha256(tmp_path):

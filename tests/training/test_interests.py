@@ -5,9 +5,11 @@ import pytest
 import torch
 from rich.progress import Progress
 
+from app.settings import Settings
 from model_store.bundle import Bundle
 from model_store.engine import Engine
 from model_store.shelf import Shelf
+from tests.live import running
 from tests.training import toy
 from training import pipeline
 from training.export.publish import publish
@@ -98,7 +100,7 @@ def test_what_is_exported_says_what_torch_says_and_is_proved(trained, progress, 
     assert [task.name for task in opened.manifest.user_tasks] == ["wants"]
     assert "wants" not in {task.name for task in (*opened.manifest.text_tasks, *opened.manifest.answered)}
     user = np.random.default_rng(0).normal(size=8).astype(np.float32)
-    found = Engine(opened, "cpu").interests(user)["wants"]
+    found = Engine(opened, "cpu").interests(user[None])[0]
     with torch.no_grad():
         logits = bench.network.interests(torch.from_numpy(user)[None])["wants"]
         expected = bench.network.readout("wants", logits)[0].numpy()
@@ -114,3 +116,18 @@ def test_interests_are_judged_beside_what_everybody_wants_and_alone(trained, pro
     for method in ("joint", "alone", "constant"):
         assert 0.0 <= record["tests"][method]["wants"]["macro_auc"] <= 1.0
     assert record["headlines"]["wants"] == "macro_auc"
+
+
+def test_interests_are_served_to_somebody_and_compared_with_the_golden_ones(
+    trained, progress, redis_server, tmp_path
+):
+    bench, run = trained
+    bundle = publish(bench, run, Shelf(tmp_path), progress)
+    line = next(line for line in bundle.lines("golden.jsonl") if line["interests"])
+    settings = Settings(store=tmp_path, redis_url=redis_server.url, redis_timeout_ms=2_000)
+    with running(settings) as client:
+        answer = client.post("/recommend", json=line["request"])
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["interests"]["wants"] == pytest.approx(line["interests"]["wants"], abs=1e-3)
+        nobody = client.post("/recommend", json={"query": "even thing", "k": 2})
+        assert "interests" not in nobody.json()

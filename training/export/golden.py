@@ -74,7 +74,12 @@ def write(
         }
         weighed = {part.item_ids[part.rows[row]]: float(told[row]) for row in rows}
         asked = {**request, "fusion": {"method": fusion.method, "weights": fusion.weights}}
-        golden.append({"request": asked, "expected": expected, "scores": weighed})
+        wants = {
+            task.name: served(task, predictions.values[task.name][number], part, part.requests.times[number])
+            for task in part.tasks
+            if task.inputs == "user" and part.requests.users[number] >= 0
+        }
+        golden.append({"request": asked, "expected": expected, "scores": weighed, "interests": wants})
     _lines(folder / "golden.jsonl", golden)
     _lines(folder / "warmup.jsonl", [request for request, _ in bodies[GOLDEN:]])
 
