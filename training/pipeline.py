@@ -21,8 +21,9 @@ from training.evaluate import Table, headline, measure, reliability, retrieval
 from training.fit import fit, together
 from training.gates import usage
 from training.model.encoder import identity, load
+from training.model.factors import biases
 from training.model.network import Network
-from training.predict import Predictions, Represented, predict, represent, sought
+from training.predict import Predictions, Represented, known, predict, represent, sought
 from training.run import Run
 from training.slices import slices
 from training.study import Study
@@ -94,12 +95,32 @@ def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) 
     network.heads.standardise(torch.from_numpy(dataset.context[dataset.select("train")]))
     if network.search:
         network.search.count(torch.from_numpy(dataset.rows[dataset.select("train")]))
+    if network.factors:
+        network.factors.begin(_biases(dataset))
     texts = Texts(dataset.texts, network.text, tokenizer)
     texts.keep(cache, identity(config.model.encoder), progress)
     made = Workbench(dataset, network, texts, tokenizer, report)
     with single(when=texts.kept):
         network.text.align(made.sample())
     return made
+
+
+def _biases(dataset: Dataset) -> Tensor:
+    """Of the items, in units of the logit of the first main task that is a number or a chance; zeros without one."""
+    size = len(dataset.item_ids)
+    tasks = [task for task in dataset.tasks if task.online and task.type in ("binary", "regression")]
+    for task in sorted(tasks, key=lambda task: not task.main):
+        rows = dataset.select("train")
+        rows = rows[known(dataset.labels[task.name][rows])]
+        if len(rows):
+            users = dataset.requests.users[dataset.requests.owners[rows]] + 1  # nobody is one, too
+            labels = torch.from_numpy(dataset.labels[task.name][rows].astype("float32"))
+            if dataset.config.tasks[task.name].transform == "log1p":
+                labels = torch.log1p(labels)
+            spread = labels.var(correction=0) if task.type == "binary" else labels.std(correction=0)
+            told = (labels - labels.mean()) / spread.clamp(min=1e-6)
+            return biases(torch.from_numpy(users), torch.from_numpy(dataset.rows[rows]), told, size)
+    return torch.zeros(size)
 
 
 def train(bench: Workbench, run: Run, progress: Progress) -> None:

@@ -177,7 +177,8 @@ class ModelConfig(Section):
     """The network. `encoder`: `all-MiniLM-L6-v2` (packaged), a Hugging Face id, or a local folder.
 
     `item_ids` adds a learned vector to each known item's text vector: for catalogues that change slowly.
-    `experts` are those that all tasks share; with `ple` each task has `own_experts` beside them.
+    `factors`: of a factorisation beside the texts. `experts` are those that all tasks share; with `ple` each task has
+    `own_experts` beside them.
     """
 
     encoder: str = "all-MiniLM-L6-v2"
@@ -193,6 +194,12 @@ class ModelConfig(Section):
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     vector_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     item_ids: bool = False
+    factors: int = Field(default=0, ge=0, le=256)
+
+    @property
+    def width(self) -> int:
+        """Columns of the vectors of users and items."""
+        return self.dimension + (3 * self.factors + 2 if self.factors else 0)
 
 
 class FeaturesConfig(Section):
@@ -247,6 +254,7 @@ class TrainingConfig(Section):
     lr_heads: float = Field(default=2e-3, gt=0.0)
     lr_encoder: float = Field(default=2e-5, gt=0.0)
     weight_decay: float = Field(default=0.05, ge=0.0)
+    factor_decay: float = Field(default=0.2, ge=0.0)
     warmup: Share = 0.1
     patience: int = Field(default=2, ge=1)
     temperature: float = Field(default=1.0, ge=1.0)

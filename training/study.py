@@ -54,6 +54,8 @@ class Study:
         found = terms(self.network, self.losses, batch, shared, self.team)
         optimiser.zero_grad()
         weights = self.balance.backward(found, shared.learned)
+        if (size := self.network.size(batch)) is not None:
+            (self.config.factor_decay * size).backward()  # type: ignore[no-untyped-call]
         self.team.gradients(self.network)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         optimiser.step()

@@ -33,15 +33,18 @@ class Blocks:
         self.hidden, self.mixed = heads.mix.hidden, heads.mix.experts
         self.gates = heads.mix.choices - 1 if heads.mix.gated else 0
         self.width = self.mixed * self.hidden
-        scale = heads.scale
-        self.item, self.item_item = scale * weight(heads.item), scale**2 * weight(heads.item_item)
-        self.user, self.query = scale * weight(heads.user), scale * weight(heads.query)
-        self.user_item = scale**2 * weight(heads.user_item)
-        self.query_item = scale**2 * weight(heads.query_item)
+        scale, width = heads.scale, heads.width
+        self.item, self.item_item = (
+            _wide(scale * weight(heads.item), width),
+            _wide(scale**2 * weight(heads.item_item), width),
+        )
+        self.user, self.query = (_wide(scale * weight(each), width) for each in (heads.user, heads.query))
+        self.user_item = _wide(scale**2 * weight(heads.user_item), width)
+        self.query_item = _wide(scale**2 * weight(heads.query_item), width)
         self.context = weight(heads.context)
         self._bias = bias(heads.context)[None]
         self._no_user, self._no_query = array(heads.no_user)[None], array(heads.no_query)[None]
-        self.slopes = {task.name: array(heads.slope[task.name]).reshape(2, -1) for task in self.dotted}
+        self.slopes = {task.name: array(heads.slopes(task.name)) for task in self.dotted}
 
     def constant(self, kind: str, *, asked: bool) -> Matrix:
         """What is added for a kind of tasks whatever the inputs are, (1, h)."""
@@ -75,6 +78,11 @@ def array(tensor: torch.Tensor) -> Matrix:
 def weight(layer: nn.Module) -> Matrix:
     """Of a linear layer, (in, out)."""
     return array(layer.get_parameter("weight")).T
+
+
+def _wide(weights: Matrix, width: int) -> Matrix:
+    """Weights (d, h) as (width, h): what stands behind the texts counts in dot products only."""
+    return np.pad(weights, ((0, width - len(weights)), (0, 0)))
 
 
 def bias(layer: nn.Module) -> Matrix:

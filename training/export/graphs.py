@@ -37,7 +37,7 @@ class TextGraph(nn.Module):
         network = self.network
         pooled = network.text.pooled(input_ids, attention_mask)
         outputs = [network.readout(name, network.text_heads(name, pooled)) for name in self.names]
-        return (network.text.project(pooled), *outputs)
+        return (network.spoken(pooled), *outputs)
 
 
 class HeadsGraph(nn.Module):
@@ -70,7 +70,7 @@ class UserHeadsGraph(nn.Module):
 def export(network: Network, folder: Path, features: FeatureSet) -> None:
     """Write the graphs, fp32, into the folder."""
     network.eval()
-    d = network.text.projection.out_features
+    d = network.width
     batch, length, rows = Dim("batch", min=1), Dim("length", min=2, max=512), Dim("rows", min=1)
     online = [task.name for task in network.tasks if task.online]
     alone = network.text_heads.names

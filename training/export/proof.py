@@ -38,7 +38,7 @@ def record(network: Network, dataset: Dataset, texts: Texts, represented: Repres
         pooled = network.text.pooled(ids, torch.ones_like(ids))
         arrays |= {
             f"text/{k}/ids": ids[0].numpy(),
-            f"text/{k}/vector": network.text.project(pooled)[0].numpy(),
+            f"text/{k}/vector": network.spoken(pooled)[0].numpy(),
         }
         for task in network.tasks:
             if task.inputs in ("item", "text"):

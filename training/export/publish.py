@@ -124,7 +124,7 @@ def manifest(bench: Workbench, run: Run, until: float) -> Manifest:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         code_version=version("chorus"),
         encoder=config.model.encoder,
-        dimension=config.model.dimension,
+        dimension=config.model.width,
         max_tokens=config.model.max_tokens,
         opset=graphs.OPSET,
         precision="fp32",

@@ -145,7 +145,7 @@ class Drawing:
 
     @property
     def _widths(self) -> dict[str, int]:
-        blocks, d, own = self._blocks, self._heads.user.in_features, int(self._own.sum())
+        blocks, d, own = self._blocks, self._heads.width, int(self._own.sum())
         silent = sum(task.width for task in self._tasks if task.inputs == "query_item")
         return {
             "items": d, "user": d, "query": d, "own": own, "shared": len(self._own) - own, "silent": silent,

@@ -89,7 +89,7 @@ class PairHeads(nn.Module):
     ) -> None:
         """context: columns; given: task -> the task whose chance its own is multiplied by."""
         super().__init__()
-        self.given, d = dict(given or {}), config.dimension
+        self.given, d, self.width = dict(given or {}), config.dimension, config.width
         self.tasks = tuple(tasks)
         self.kinds = tuple(kind for kind in KINDS if any(task.inputs == kind for task in tasks))
         self.mix = Towers(tasks, config)
@@ -133,7 +133,8 @@ class PairHeads(nn.Module):
         return {task.name: self.mix.gate(first[task.inputs], task.name) for task in gated}
 
     def _first(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
-        """The first layer (B, C, h) as each kind of tasks sees it."""
+        """The first layer (B, C, h) as each kind of tasks sees it: of the texts alone."""
+        user, query, items = self._texts(user, query, items)
         u, q, items = user.unsqueeze(1) * self.scale, query.unsqueeze(1) * self.scale, items * self.scale
         item = self.item(items) + self.item_item(items * items)
         parts = {
@@ -145,7 +146,8 @@ class PairHeads(nn.Module):
 
     def folded(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
         """The same function for one request: user, query (1, d), items (n, d), context (n, F) -> (n, w)."""
-        crossed = torch.stack([items * user, items * query], dim=-2)  # (n, 2, d)
+        crossed = torch.stack([items * user, items * query], dim=-2)  # (n, 2, width)
+        user, query, items = self._texts(user, query, items)
         user, query, items = user * self.scale, query * self.scale, items * self.scale
         squares, context = items * items, self._scaled(context)
         first = {}
@@ -163,6 +165,22 @@ class PairHeads(nn.Module):
                 bias = bias + self.query(query) + _absent(query) * self.no_query
             first[kind] = items @ weight.T + squares @ self.item_item.weight.T + bias
         return self._logits(first, crossed, context)
+
+    def slopes(self, name: str) -> Tensor:
+        """Of user · item and of query · item in a task's logit: (2, 1), or (2, width), a number for each column.
+
+        Learned columns have no slope of their own: it would make up for what holds them small.
+        """
+        texts: Tensor = self.slope[name].unflatten(0, (2, -1))
+        d = self.user.in_features
+        if self.width == d:
+            return texts
+        learned = texts.new_tensor([[1.0], [0.0]]).expand(2, self.width - d)
+        return torch.cat([texts.expand(2, d), learned], dim=1)
+
+    def _texts(self, *vectors: Tensor) -> list[Tensor]:
+        """Vectors (..., width) without learned columns, which only the dot products read: (..., d)."""
+        return [vector[..., : self.user.in_features] for vector in vectors]
 
     def _scaled(self, context: Tensor) -> Tensor:
         return torch.clamp((context - self.mean) / self.spread, -OUTLIER, OUTLIER)
@@ -185,7 +203,7 @@ class PairHeads(nn.Module):
             logit = logit + self.told[task.name](now)
         if task.type == "multiclass":  # no single direction for the dot product: the tower alone
             return logit  # type: ignore[no-any-return]
-        slope = self.slope[task.name].unflatten(0, (2, -1))  # (2, 1), or (2, d)
+        slope = self.slopes(task.name)
         if task.inputs == "query_item":
             slope = slope * slope.new_tensor([[0.0], [1.0]])
         elif task.inputs == "user_item":

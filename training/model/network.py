@@ -9,6 +9,7 @@ from model_store.manifest import Task
 from training.config import Config
 from training.model.batch import Batch, Shared
 from training.model.encoder import TextEncoder
+from training.model.factors import Factors, Past, spreads
 from training.model.heads import PairHeads, TextHeads
 from training.model.readout import Readout
 from training.model.search import Search
@@ -21,12 +22,15 @@ class Network(nn.Module):
     def __init__(
         self, config: Config, tasks: tuple[Task, ...], transformer: nn.Module, context: int, *, items: int = 0
     ) -> None:
-        """`context`: columns of the features; `items`: rows of the catalogue, for `model.item_ids`."""
+        """`context`: columns of the features; `items`: rows of the catalogue, for what is learned of each."""
         super().__init__()
         model = config.model
         self.tasks = tasks
         self.text = TextEncoder(model, transformer)
-        self.user = UserEncoder(model.dimension, 1 + len(config.history.events), model.dropout)
+        self.width, history = model.width, config.history
+        grades = spreads({event: history.grades.get(event) for event in history.events})
+        past = Past(model.factors, grades) if model.factors else None
+        self.user = UserEncoder(model.dimension, len(grades), model.dropout, past)
         self.readout = Readout(tasks, config.tasks)
         online = [task for task in tasks if task.online]
         self.heads = PairHeads(online, model, context, given=self.readout.given)
@@ -34,6 +38,7 @@ class Network(nn.Module):
         self.text_heads = TextHeads(told[0], self.text.width)
         self.user_heads = TextHeads(told[1], model.dimension)
         self.residual = Residual(items, model.dimension) if model.item_ids else None
+        self.factors = Factors(items, model.factors) if model.factors else None
         self.wanted = config.retrieval.task if config.retrieval else ""
         self.search = Search(config.retrieval.loss, items) if config.retrieval else None
 
@@ -83,15 +88,29 @@ class Network(nn.Module):
         return max(user, 0.0), max(query, 0.0)
 
     def vectors(self, texts: Tensor, pooled: Tensor) -> Tensor:
-        """Unit vectors (U, d) of texts by number (U,): the first ones are the catalogue's own."""
+        """Vectors (U, width) of texts by number (U,): the first ones are the catalogue's own."""
         return self.located(texts, self.text.project(pooled))
 
     def located(self, texts: Tensor, vectors: Tensor) -> Tensor:
-        """Text vectors (U, d) moved by what was learned of the items themselves."""
-        return vectors if self.residual is None else self.residual(texts, vectors)
+        """Text vectors (U, d), or as they are `spoken`, with what was learned of the items themselves: (U, width)."""
+        vectors = vectors[..., : self.text.projection.out_features]
+        if self.residual is not None:
+            vectors = self.residual(texts, vectors)
+        return vectors if self.factors is None else self.factors(texts, vectors)
+
+    def spoken(self, pooled: Tensor) -> Tensor:
+        """Vectors (U, width) of texts that belong to no item, from their pooled (U, H)."""
+        vectors = self.text.project(pooled)
+        return vectors if self.factors is None else self.factors.unknown(vectors)
+
+    def size(self, batch: Batch) -> Tensor | None:
+        """How large the factors of the candidates are, if there are some."""
+        return (
+            None if self.factors is None else self.factors.size(batch.texts[batch.candidates][batch.mask > 0])
+        )
 
     def users(self, batch: Batch, vectors: Tensor) -> Tensor:
-        """User vectors (B, d) from the vectors (U, d) of the batch's texts."""
+        """User vectors (B, width) from the vectors (U, width) of the batch's texts."""
         history = vectors[batch.history]
         users: Tensor = self.user(history, batch.events, batch.gaps, batch.hours, batch.history_mask)
         return users

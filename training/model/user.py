@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from model_store.history import GAP_BUCKETS
+from training.model.factors import Past
 
 ATTENTIONS = 4
 
@@ -17,8 +18,10 @@ ATTENTIONS = 4
 class UserEncoder(nn.Module):
     """History to user vector."""
 
-    def __init__(self, dimension: int, events: int, dropout: float) -> None:
+    def __init__(self, dimension: int, events: int, dropout: float, past: Past | None = None) -> None:
+        """past: what the items' learned columns say of a user, where there are some."""
         super().__init__()
+        self.past = past
         self.event = _table(events, dimension)
         self.weight = nn.Embedding(events, dimension)
         nn.init.zeros_(self.weight.weight)
@@ -35,7 +38,14 @@ class UserEncoder(nn.Module):
             self.out.bias.zero_()
 
     def forward(self, vectors: Tensor, events: Tensor, gaps: Tensor, hours: Tensor, mask: Tensor) -> Tensor:
-        """vectors (B, L, d), events, gaps, hours (B, L) int64, mask (B, L) of 0 and 1 -> unit (B, d)."""
+        """vectors (B, L, d), events, gaps, hours (B, L) int64, mask (B, L) of 0 and 1 -> unit (B, d).
+
+        Where items have learned columns, users have their own behind the unit vector, as factors.py tells.
+        """
+        d = self.key.in_features
+        vectors, learned = vectors[..., :d], vectors[..., d:]
+        # a sum over all events: with some forgotten it would be smaller than it is served
+        past = [] if self.past is None else [self.past(learned, events, mask)]
         scale = vectors.shape[-1] ** -0.5  # learned vectors start small beside unit item vectors
         told = (
             vectors * (1.0 + self.weight(events))
@@ -49,7 +59,7 @@ class UserEncoder(nn.Module):
         scores = scores.masked_fill(mask.unsqueeze(-1) == 0, -1e4)
         weights = torch.softmax(scores, dim=1).transpose(1, 2)  # (B, A, 1 + L)
         pooled = (weights @ told).flatten(1)  # (B, A·d)
-        return nn.functional.normalize(self.out(pooled), dim=-1)
+        return torch.cat([nn.functional.normalize(self.out(pooled), dim=-1), *past], dim=-1)
 
 
 def _table(size: int, dimension: int) -> nn.Embedding:

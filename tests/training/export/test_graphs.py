@@ -132,7 +132,9 @@ def test_quantiles_are_sorted_and_shifted_inside_the_graph(workbench, tmp_path, 
     np.testing.assert_allclose(found, network.readout("dwell", logits), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("model", [{"sharing": "ple"}, {"sharing": "alone"}, {"projections": True}])
+@pytest.mark.parametrize(
+    "model", [{"sharing": "ple"}, {"sharing": "alone"}, {"projections": True}, {"factors": 3}]
+)
 @torch.no_grad()
 def test_heads_that_share_otherwise_are_what_torch_computes(workbench, tmp_path, model):
     bench, draw = workbench(model=model), torch.Generator().manual_seed(0)
@@ -143,7 +145,7 @@ def test_heads_that_share_otherwise_are_what_torch_computes(workbench, tmp_path,
     network.eval()
     features = FeatureSet(bench.dataset.features, bench.dataset.clock)
     graphs.export(network, tmp_path, features)
-    dimension = network.text.projection.out_features
+    dimension = network.width
     user, query, items = (
         torch.nn.functional.normalize(torch.randn(count, dimension, generator=draw), dim=-1)
         for count in (1, 1, 40)

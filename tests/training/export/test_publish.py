@@ -205,3 +205,18 @@ def test_data_of_queries_alone_make_a_bundle_that_opens(bert, tmp_path, progress
             vector = opened.items.vectors[opened.items.rows[item]][None]
             value = engine.heads(query * 0, query, vector, np.zeros((1, 1), dtype=np.float32))["match"]
             assert tasks["match"] == pytest.approx(value.item(), abs=1e-4)
+
+
+def test_a_factorisation_beside_the_texts_is_served_as_it_was_trained(workbench, tmp_path, progress):
+    bench, run = workbench(model={"factors": 3}, training={"epochs": 1}), Run(tmp_path / "run")
+    run.folder.mkdir()
+    pipeline.train(bench, run, progress)
+    pipeline.evaluate(bench, run, progress, alone=False)
+    opened = Bundle.open(publish.publish(bench, run, Shelf(tmp_path / "shelf"), progress).folder)
+    assert opened.manifest.dimension == opened.items.vectors.shape[1] == 8 + 3 * 3 + 2
+    assert max(opened.manifest.parity.values()) < 1e-4
+    engine = Engine(opened, "cpu")
+    assert max(Scorer(opened, engine.features).check(opened, engine).values()) < 1e-4
+    learned = bench.network.factors.table.weight.detach().numpy()
+    assert np.array_equal(opened.items.vectors[:, 9:], learned)
+    assert engine.text("a thing that is new").vector[8:].tolist() == [1.0] + [0.0] * 10

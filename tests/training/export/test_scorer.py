@@ -17,10 +17,11 @@ from training.model.heads import KINDS, PairHeads
 from training.model.readout import Readout
 from training.sections import TaskConfig
 
-D, F, ROWS = 8, 5, 30
+F, ROWS = 5, 30
 SHARINGS = (
     {"sharing": "mmoe"}, {"sharing": "mmoe", "experts": 1}, {"sharing": "shared_bottom"}, {"sharing": "alone"},
     {"sharing": "ple", "experts": 2}, {"sharing": "ple", "experts": 1, "own_experts": 2}, {"projections": True},
+    {"factors": 2}, {"factors": 2, "projections": True},
 )  # fmt: skip
 OWN = {"some": np.array([1, 3]), "all": np.arange(F), "none": np.arange(0)}
 TASKS = tuple(
@@ -74,8 +75,8 @@ def made(tasks=TASKS, **model) -> tuple[PairHeads, Readout]:
     return heads, readout
 
 
-def unit(rows: int) -> torch.Tensor:
-    return torch.nn.functional.normalize(torch.randn(rows, D), dim=-1)
+def unit(rows: int, width: int) -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.randn(rows, width), dim=-1)
 
 
 def run(path: Path, given: dict[str, torch.Tensor]) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -91,7 +92,9 @@ def compare(
 ) -> None:
     """Export, run, and hold each task against the readout of the unfolded layer."""
     scorer.export(heads, readout, folder, own=own, opset=OPSET)
-    user, items, asked = unit(askers), unit(ROWS), unit(askers) if query else torch.zeros(askers, D)
+    width = heads.width
+    user, items = unit(askers, width), unit(ROWS, width)
+    asked = unit(askers, width) if query else torch.zeros(askers, width)
     context = torch.randn(ROWS, F) * 4.0  # some of it beyond what training saw
     shared = np.setdiff1d(np.arange(F), own)
     context[:, shared] = context[:1, shared] if askers == 1 else context[:, shared]
@@ -101,7 +104,7 @@ def compare(
         "own": context[:, own], "shared": context[:1 if askers == 1 else None, shared],
     }  # fmt: skip
     found, order = run(folder / ("scorer.query.onnx" if query else "scorer.onnx"), given)
-    rows = (user.expand(ROWS, D), asked.expand(ROWS, D), items[:, None], context[:, None])
+    rows = (user.expand(ROWS, width), asked.expand(ROWS, width), items[:, None], context[:, None])
     logits = heads(*rows)
     widths = {task.name: task.width for task in heads.tasks}
     assert sorted(order) == sorted(widths)

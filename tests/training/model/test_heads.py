@@ -17,6 +17,7 @@ ALL = [task.name for task in TASKS]
 SHARINGS = (
     {"sharing": "mmoe"}, {"sharing": "mmoe", "experts": 1}, {"sharing": "shared_bottom"}, {"sharing": "alone"},
     {"sharing": "ple", "experts": 2}, {"sharing": "ple", "experts": 1, "own_experts": 2}, {"projections": True},
+    {"factors": 2}, {"factors": 2, "projections": True},
 )  # fmt: skip
 
 
@@ -32,16 +33,16 @@ def made(tasks=TASKS, *, drawn=True, given=None, **model) -> PairHeads:
     return heads
 
 
-def request(rows: int = 6, seed: int = 1, *, query: bool = True) -> dict[str, torch.Tensor]:
+def request(rows: int = 6, seed: int = 1, *, query: bool = True, width: int = D) -> dict[str, torch.Tensor]:
     draw = torch.Generator().manual_seed(seed)
     unit = torch.nn.functional.normalize
     given = {
-        "user": unit(torch.randn(1, D, generator=draw), dim=-1),
-        "query": unit(torch.randn(1, D, generator=draw), dim=-1),
-        "items": unit(torch.randn(rows, D, generator=draw), dim=-1),
+        "user": unit(torch.randn(1, width, generator=draw), dim=-1),
+        "query": unit(torch.randn(1, width, generator=draw), dim=-1),
+        "items": unit(torch.randn(rows, width, generator=draw), dim=-1),
         "context": torch.randn(rows, F, generator=draw),
     }
-    return given if query else {**given, "query": torch.zeros(1, D)}
+    return given if query else {**given, "query": torch.zeros(1, width)}
 
 
 def forward(heads: PairHeads, known: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -63,7 +64,8 @@ def moved(heads: PairHeads, **changed: torch.Tensor) -> set[str]:
 @pytest.mark.parametrize("query", [True, False])
 @pytest.mark.parametrize("model", SHARINGS)
 def test_folded_is_forward(model, query):
-    heads, known = made(**model), request(query=query)
+    heads = made(**model)
+    known = request(query=query, width=heads.width)
     slow, fast = forward(heads, known), heads.folded(**known)
     assert list(slow) == list(fast) == ALL
     for name, logits in slow.items():
@@ -270,6 +272,18 @@ def test_a_projection_measures_each_dimension_by_itself():
     plain = forward(made(drawn=False), known)
     for name in ALL:
         torch.testing.assert_close(before[name], plain[name])
+
+
+@torch.no_grad()
+def test_columns_learned_of_items_are_read_by_the_users_dot_product_alone():
+    heads = made(factors=2)
+    known = request(width=heads.width)
+    bare = {name: value[:, :D] if name != "context" else value for name, value in known.items()}
+    texts, dots = forward(made(), bare), (known["items"] * known["user"])[:, D:].sum(dim=1, keepdim=True)
+    for task in TASKS:
+        seen = task.type != "multiclass" and task.inputs != "query_item"
+        expected = texts[task.name] + (dots if seen else 0.0)
+        torch.testing.assert_close(forward(heads, known)[task.name], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_shared_bottom_is_one_expert_without_gates():

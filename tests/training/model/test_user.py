@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from model_store.history import GAP_BUCKETS
+from training.model.factors import Past
 from training.model.user import UserEncoder
 
 D, EVENTS = 8, 3
@@ -108,3 +109,14 @@ def test_what_was_done_may_turn_an_item_round(users):
     one = told(4)
     other = {**one, "vectors": -one["vectors"], "events": torch.full((1, 4), 2)}
     assert close(users(**{**one, "events": torch.ones(1, 4, dtype=torch.int64)}), users(**other))
+
+
+@torch.no_grad()
+def test_what_the_items_say_together_stands_behind_the_unit_vector_and_is_no_smaller_in_training():
+    torch.manual_seed(0)
+    past = Past(2, torch.tensor([0.0, 1.0, -1.0]))
+    users, known = UserEncoder(D, EVENTS, 0.5, past).train(), told(30)
+    learned = torch.randn(1, 30, 3 * 2 + 2)
+    found = users(**{**known, "vectors": torch.cat([known["vectors"], learned], dim=-1)})
+    assert found[0, :D].norm().item() == pytest.approx(1, abs=1e-5)
+    assert close(found[:, D:], past(learned, known["events"], known["mask"]))
