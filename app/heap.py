@@ -7,7 +7,7 @@ block that ever was: each version that is let go would leave tens of megabytes.
 import ctypes
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # numbers of mallopt
-KEPT = 1 << 20  # bytes at the end of an arena
+KEPT = 8 << 20  # bytes at the end of an arena: what a run of texts needs, or each would fetch its pages anew
 MAPPED = 32 << 20  # bytes of a block that is mapped by itself: as many as can be, for scratch's sake
 
 
