@@ -45,6 +45,13 @@ class Histories:
         bounds[users < 0] = 0
         return bounds.astype(np.int64)
 
+    def often(self, bounds: Ints, kinds: int) -> Ints:
+        """How often requests with these bounds (R, 2) read an event of each kind, (kinds,)."""
+        readers = np.zeros(len(self.events) + 1, dtype=np.int64)
+        np.add.at(readers, bounds[:, 0], 1)
+        np.add.at(readers, bounds[:, 1], -1)
+        return np.bincount(self.events, weights=np.cumsum(readers)[:-1], minlength=kinds).astype(np.int64)
+
 
 @dataclass(frozen=True)
 class Requests:

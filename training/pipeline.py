@@ -21,7 +21,7 @@ from training.evaluate import Table, headline, measure, reliability, retrieval
 from training.fit import fit, together
 from training.gates import usage
 from training.model.encoder import identity, load
-from training.model.factors import biases
+from training.model.factors import biases, spreads
 from training.model.network import Network
 from training.predict import Predictions, Represented, known, predict, represent, sought
 from training.run import Run
@@ -95,8 +95,9 @@ def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) 
     network.heads.standardise(torch.from_numpy(dataset.context[dataset.select("train")]))
     if network.search:
         network.search.count(torch.from_numpy(dataset.rows[dataset.select("train")]))
-    if network.factors:
+    if network.factors and network.user.past:
         network.factors.begin(_biases(dataset))
+        network.user.past.grade.copy_(_grades(dataset))
     texts = Texts(dataset.texts, network.text, tokenizer)
     texts.keep(cache, identity(config.model.encoder), progress)
     made = Workbench(dataset, network, texts, tokenizer, report)
@@ -121,6 +122,12 @@ def _biases(dataset: Dataset) -> Tensor:
             told = (labels - labels.mean()) / spread.clamp(min=1e-6)
             return biases(torch.from_numpy(users), torch.from_numpy(dataset.rows[rows]), told, size)
     return torch.zeros(size)
+
+
+def _grades(dataset: Dataset) -> Tensor:
+    """Of the events, as training reads them."""
+    events, read = dataset.config.history.graded, dataset.requests.history[dataset.requests.of("train")]
+    return spreads(events, torch.from_numpy(dataset.histories.often(read, 1 + len(events))))
 
 
 def train(bench: Workbench, run: Run, progress: Progress) -> None:

@@ -77,6 +77,11 @@ class HistoryConfig(Section):
     grades: dict[str, float] = {}
     limit: int = Field(default=50, ge=1, le=500)
 
+    @property
+    def graded(self) -> dict[str, float | None]:
+        """All events with their grades, in order."""
+        return {event: self.grades.get(event) for event in self.events}
+
 
 class SplitConfig(Section):
     """How rows are held out: the newest by time, whole queries by hash of the query, or rows at random.

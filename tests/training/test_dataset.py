@@ -33,6 +33,17 @@ def test_before_counts_what_a_loop_counts_however_many_users_there_are(past, use
     assert list(range(start, stop)) == expected[-limit:]
 
 
+def test_events_are_met_by_all_whose_history_they_stand_in():
+    histories = Histories(np.arange(5), np.array([1, 2, 2, 3, 1]), np.arange(5.0), np.array([0, 5]))
+    assert histories.often(np.array([[0, 3], [1, 4], [2, 2], [0, 0]]), 5).tolist() == [
+        0.0,
+        1.0,
+        4.0,
+        1.0,
+        0.0,
+    ]
+
+
 # requests
 
 

@@ -80,16 +80,21 @@ class Past(nn.Module):
         )
 
 
-def spreads(events: Mapping[str, float | None]) -> Tensor:
-    """Grades of the profile and of each event (1 + E,): their number of spreads above the mean, 0 for none."""
-    known = torch.tensor([grade for grade in events.values() if grade is not None])
-    if len(known) < 2:
-        return torch.zeros(1 + len(events))
-    spread, mean = torch.std_mean(known, correction=0)
-    found = [
-        0.0 if grade is None else float((grade - mean) / spread.clamp(min=1e-6)) for grade in events.values()
-    ]
-    return torch.tensor([0.0, *found])
+def spreads(events: Mapping[str, float | None], often: Tensor | None = None) -> Tensor:
+    """Grades of the profile and of each event (1 + E,): their number of spreads above the mean, 0 for none.
+
+    often: how often each of them is met (1 + E,), alike if it is not said. Where most grades are good ones, an event
+    of the middle grade speaks against an item.
+    """
+    given = torch.tensor([torch.nan, *(torch.nan if grade is None else grade for grade in events.values())])
+    counts = torch.ones(len(given)) if often is None else often.to(given.dtype)
+    counts = counts * ~given.isnan()
+    grades = given.nan_to_num()
+    mean = (counts @ grades) / counts.sum().clamp(min=1e-6)
+    spread = ((counts @ (grades - mean).square()) / counts.sum().clamp(min=1e-6)).sqrt()
+    if spread < 1e-6:
+        return torch.zeros(len(given))
+    return torch.where(given.isnan(), 0.0, (grades - mean) / spread)
 
 
 def biases(users: Tensor, items: Tensor, labels: Tensor, size: int) -> Tensor:

@@ -28,7 +28,7 @@ class Network(nn.Module):
         self.tasks = tasks
         self.text = TextEncoder(model, transformer)
         self.width, history = model.width, config.history
-        grades = spreads({event: history.grades.get(event) for event in history.events})
+        grades = spreads(history.graded)
         past = Past(model.factors, grades) if model.factors else None
         self.user = UserEncoder(model.dimension, len(grades), model.dropout, past)
         self.readout = Readout(tasks, config.tasks)

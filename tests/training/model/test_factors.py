@@ -87,3 +87,11 @@ def test_grades_are_told_in_spreads_from_their_mean():
     step = math.sqrt(1.5)
     torch.testing.assert_close(found, torch.tensor([0.0, -step, 0.0, 0.0, step]))
     assert spreads({"click": None, "buy": 2.0}).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_grades_that_are_met_often_count_as_often():
+    events = {"one": 1.0, "seen": None, "five": 5.0}
+    found = spreads(events, torch.tensor([9.0, 1.0, 7.0, 3.0]))
+    assert found[[0, 2]].tolist() == [0.0, 0.0]
+    torch.testing.assert_close(found[[1, 3]], torch.tensor([-math.sqrt(3.0), 1.0 / math.sqrt(3.0)]))
+    assert spreads(events, torch.tensor([9.0, 0.0, 7.0, 3.0])).tolist() == [0.0] * 4
