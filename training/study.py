@@ -55,7 +55,8 @@ class Study:
         optimiser.zero_grad()
         weights = self.balance.backward(found, shared.learned)
         if (size := self.network.size(batch)) is not None:
-            (self.config.factor_decay * size).backward()  # type: ignore[no-untyped-call]
+            [whole] = self.team.losses({"factors": [Part(*size)]}).values()
+            (self.config.factor_decay * whole).backward()
         self.team.gradients(self.network)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         optimiser.step()

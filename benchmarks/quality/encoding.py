@@ -6,8 +6,6 @@ On EB-NeRD, with its shipped configuration. Takes about ten minutes of two free 
 """
 
 import json
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -38,7 +36,6 @@ DATA = Path("data/ebnerd/ebnerd.toml")
 FREEZE = ("last:2", "all")
 TOGETHER = 64  # texts of one padded run of the plain loop
 TEAM_STEPS, WARM = 24, 4
-WISH, OUT = "ENCODING_FREEZE", "ENCODING_OUT"  # what a process of a team is told
 PROTOCOL = (
     "EB-NeRD, the shipped configuration and its batches of 64 lists, dropout off so that losses can be compared. "
     "Every row: each candidate, event of a history, query and labelled item is a text of its own, encoded through "
@@ -46,7 +43,8 @@ PROTOCOL = (
     "Once: each distinct text of the step, shortest beside shortest. Kept: the same from what is on disk of the "
     "layers that do not learn (with a frozen encoder, of all of them). A step is forward, losses and backward; the "
     "same batches, in turns. Rows are texts that the loop encodes; the ratio is the median over steps of the loop's "
-    "time to ours. Processes: the same steps by torchrun in one process with two threads, and in two with one each."
+    "time to ours. Processes: the same steps by torchrun in one process with two threads (one "
+    "where the encoder is frozen, as training has it), and in two with one each."
 )
 
 
@@ -148,18 +146,17 @@ def team(freeze: str, size: int) -> dict[str, Any]:
     """What a team of so many processes finds."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.json"
-        told = {WISH: freeze, OUT: str(out)}
         run = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={size}"]
-        subprocess.run([*run, "-m", "benchmarks.quality.encoding"], env={**os.environ, **told}, check=True)
+        subprocess.run([*run, "-m", "benchmarks.quality.encoding", freeze, str(out)], check=True)
         found: dict[str, Any] = json.loads(out.read_bytes())
     return found
 
 
-def member() -> None:
+def member(freeze: str, out: Path) -> None:
     """One of a team: takes the steps; the first writes how long they took, and the losses of the last."""
     with Team.joined() as joined, tempfile.TemporaryDirectory() as folder:
         with joined.turns():
-            bench = workbench(os.environ[WISH])
+            bench = workbench(freeze)
         study = Study(bench.network, bench.dataset, bench.texts, Run(Path(folder)), team=joined)
         optimiser = torch.optim.AdamW(bench.network.parameter_groups(2e-3, 2e-5, 0.05))
         batches = study.batches.epoch(study.config.batch, np.random.default_rng(0), joined)
@@ -170,7 +167,7 @@ def member() -> None:
                 loss = study.learn(batch, optimiser)
                 seconds.append(time.perf_counter() - begun)
         if joined.leads:
-            Path(os.environ[OUT]).write_text(json.dumps({"seconds": seconds[WARM:], "loss": loss}))
+            out.write_text(json.dumps({"seconds": seconds[WARM:], "loss": loss}))
 
 
 def write(found: Mapping[str, Any], teams: Mapping[str, Any]) -> None:
@@ -180,7 +177,7 @@ def write(found: Mapping[str, Any], teams: Mapping[str, Any]) -> None:
         loop = np.array(of["seconds"]["every row"])
         for way, seconds in of["seconds"].items():
             ratios = loop / np.array(seconds)
-            rate = statistics.median(np.array(of["rows"]) / np.array(seconds))
+            rate = np.median(np.array(of["rows"]) / np.array(seconds))
             rows.append(
                 [
                     freeze,
@@ -212,4 +209,4 @@ def write(found: Mapping[str, Any], teams: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    member()
+    member(sys.argv[1], Path(sys.argv[2]))

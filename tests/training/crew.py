@@ -15,7 +15,7 @@ from training.run import Run
 from training.team import Team
 
 BALANCES = ("fixed", "rlw", "famo", "gradnorm", "pcgrad", "upgrad")
-SURE = {"dropout": 0.0, "vector_dropout": 0.0}  # chance is not the same in a team
+SURE = {"dropout": 0.0, "vector_dropout": 0.0, "factors": 2}  # no chance: it is not the same in a team
 
 
 def sections(balance: str) -> dict[str, dict[str, Any]]:

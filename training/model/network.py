@@ -103,11 +103,12 @@ class Network(nn.Module):
         vectors = self.text.project(pooled)
         return vectors if self.factors is None else self.factors.unknown(vectors)
 
-    def size(self, batch: Batch) -> Tensor | None:
-        """How large the factors of the candidates are, if there are some."""
-        return (
-            None if self.factors is None else self.factors.size(batch.texts[batch.candidates][batch.mask > 0])
-        )
+    def size(self, batch: Batch) -> tuple[Tensor, int] | None:
+        """How large the factors of the candidates are, if there are some: the mean, and of how many."""
+        if self.factors is None:
+            return None
+        items = batch.texts[batch.candidates][batch.mask > 0]
+        return self.factors.size(items), len(items)
 
     def users(self, batch: Batch, vectors: Tensor) -> Tensor:
         """User vectors (B, width) from the vectors (U, width) of the batch's texts."""
