@@ -56,7 +56,7 @@ class Study:
         weights = self.balance.backward(found, shared.learned)
         if (size := self.network.size(batch)) is not None:
             [whole] = self.team.losses({"factors": [Part(*size)]}).values()
-            (self.config.factor_decay * whole).backward()
+            (self.config.factor_decay * whole).backward()  # type: ignore[no-untyped-call]
         self.team.gradients(self.network)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         optimiser.step()
