@@ -14,6 +14,7 @@ import sys
 from asyncio import Transport
 from contextlib import suppress
 from fcntl import ioctl
+from itertools import chain
 from socket import SHUT_WR, socket
 from termios import FIONREAD
 from typing import Any
@@ -69,7 +70,7 @@ class Connection(HttpToolsProtocol):
 
     def check_head(self) -> None:
         """To be called when the headers are complete; raises if they cannot be, and uvicorn then refuses."""
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD:
+        if len(self.url) + sum(map(len, chain.from_iterable(self.headers))) > HEAD:
             self._wrong = _large()
             raise self._wrong
         if self.parser.should_upgrade() and any(name in BODIES for name, _ in self.headers):

@@ -79,7 +79,7 @@ class Settings(BaseSettings):
         5_000, ge=1, le=3_600_000, description="Deadline of a request that names none; 504 when it passes."
     )
     max_wait_ms: int = Field(
-        50,
+        150,
         ge=1,
         le=60_000,
         description="Longest wait for others' work in a burst; overload is held to a tenth.",

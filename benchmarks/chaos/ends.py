@@ -145,4 +145,4 @@ def _ready(served: Served) -> bool:
 
 
 def _contender(workers: int, **settings: object) -> lineup.Contender:
-    return lineup.chorus("ends", local_cache=20_000, max_wait_ms=50, workers=workers, **settings)
+    return lineup.chorus("ends", local_cache=20_000, max_wait_ms=150, workers=workers, **settings)

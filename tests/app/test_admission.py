@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.admission import BYTES, HEAD, JOBS, Admission
+from app.admission import BYTES, HEAD, JOBS, PRICE, Admission
 from app.metrics import Metrics
 from model_store.engine import cores
 from tests.live import eventually_async, serving
 
 WAIT = 0.2
-ROOM = WAIT / 1e-6  # candidates that a burst may make wait, before anything was learned
+ROOM = WAIT / PRICE  # candidates that a burst may make wait, before anything was learned
 
 
 class Day:
@@ -128,19 +128,59 @@ def test_what_the_thread_does_for_nobody_costs_nobody():
     assert 0.9 * WAIT / 1e-3 <= asyncio.run(run()) <= 1.1 * WAIT / 1e-3
 
 
-def test_when_overload_has_passed_a_burst_is_taken_again():
+def taken_by_turn(offered: list[int], rests: dict[int, float] | None = None) -> list[int]:
+    """How many requests of a millisecond each turn takes of those that come in it; rests: seconds after a turn."""
+
     async def run():
         day, sizes = Day(), []
         taken = Admission(Metrics(), WAIT, day)
-        for number in [1_000] * 100 + [1] * 3 + [1_000]:
+        for turn, number in enumerate(offered):
             sizes.append(sum(taken.admits(850 * BYTES) for _ in range(number)))
             day.spend(sizes[-1] * 1e-3)
             taken.finished()
+            day.spend(0.0, (rests or {}).get(turn, 0.0))
             await asyncio.sleep(0)
-        return sizes[99], sizes[-1]
+        return sizes
 
-    overload, burst = asyncio.run(run())
-    assert burst > 3 * overload
+    return asyncio.run(run())
+
+
+def test_when_overload_has_passed_a_burst_is_taken_again():
+    sizes = taken_by_turn([1_000] * 100 + [1, 1_000], {100: WAIT})
+    assert sizes[99] <= 1.1 * 0.1 * WAIT / 1e-3
+    assert sizes[-1] >= 0.9 * WAIT / 1e-3
+
+
+def test_who_comes_while_the_machine_stands_still_is_taken_once_it_goes_on():
+    """Four fifths of what can be done, and a pause of four fifths of the longest wait; then it falls behind for as
+    long as it takes to catch up, and that is no overload."""
+
+    async def run():
+        day, metrics = Day(), Metrics()
+        taken, refused, due, done = Admission(metrics, WAIT, day), 0, day.wall, 0
+        waiting = 0
+        for turn in range(3_000):
+            if turn == 1_500:
+                day.wall += 0.8 * WAIT
+            while due <= day.wall:
+                if taken.admits(850 * BYTES):
+                    waiting += 1
+                else:
+                    refused += 1
+                due += 1e-3 / 0.8
+            await asyncio.sleep(0)
+            if waiting:
+                waiting, done = waiting - 1, done + 1
+                day.spend(1e-3)
+                taken.finished()
+            else:
+                day.spend(0.0, max(0.0, due - day.wall))
+            metrics.candidates_waiting.set(1_000 * waiting)
+        return refused, done
+
+    refused, done = asyncio.run(run())
+    assert done > 1_500
+    assert refused == 0
 
 
 def test_candidates_on_other_threads_are_work_that_waits(settings):
