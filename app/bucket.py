@@ -1,24 +1,25 @@
 """A token bucket: so much a second, and so much at once."""
 
 import time
+from math import inf
 
 
 class Bucket:
-    """Full at first."""
+    """Full at first. rate: a second; burst: at once."""
 
-    __slots__ = ("_burst", "_level", "_rate", "_since")
+    __slots__ = ("_level", "_since", "burst", "rate")
 
     def __init__(self, rate: float, burst: float) -> None:
-        self._rate = rate
-        self._burst = self._level = burst
+        self.rate = rate
+        self.burst = self._level = burst
         self._since = time.monotonic()
 
-    def take(self) -> float:
-        """Take one; 0, or the seconds until there will be one."""
+    def take(self, amount: float = 1.0) -> float:
+        """Take so much; 0, or the seconds until there will be so much, inf: there never will."""
         now = time.monotonic()
-        self._level = min(self._burst, self._level + self._rate * (now - self._since))
+        self._level = min(self.burst, self._level + self.rate * (now - self._since))
         self._since = now
-        if self._level < 1.0:
-            return (1.0 - self._level) / self._rate
-        self._level -= 1.0
+        if self._level < amount:
+            return inf if amount > self.burst else (amount - self._level) / self.rate
+        self._level -= amount
         return 0.0

@@ -35,6 +35,14 @@ def add(
         float | None, typer.Option(help="Requests a second of one process.", show_default=False)
     ] = None,
     burst: Annotated[float | None, typer.Option(help="Requests at once.", show_default=False)] = None,
+    candidates: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            help="Candidates a second of one process, and at once: those of all requests, batches and scores.",
+            metavar="A_SECOND AT_ONCE",
+            show_default=False,
+        ),
+    ] = None,
     expires: Annotated[
         str | None, typer.Option(help="When it ends, as 2027-01-01T00:00:00Z.", show_default=False)
     ] = None,
@@ -43,6 +51,7 @@ def add(
     """Make a key: it is printed this once, and its hash kept."""
     secret = keyring.make()
     said: dict[str, Any] = {"rate": rate, "burst": burst, "expires": expires}
+    said["candidates"], said["candidates_burst"] = candidates or (None, None)
     try:
         new = keyring.key(name=name, scopes=tuple(scope), sha256=keyring.digest(secret.encode()), **said)
         keyring.add(_file(file), new)
@@ -54,10 +63,10 @@ def add(
 @app.command("list")
 def show(file: File = None) -> None:
     """Every key: its name, what it may, and until when; the key itself is kept nowhere."""
-    table = Table("name", "scopes", "a second", "at once", "expires")
+    table = Table("name", "scopes", "a second", "at once", "candidates a second", "at once", "expires")
     try:
         for key in keyring.read(_file(file)):
-            told = (key.rate, key.burst, key.expires)
+            told = (key.rate, key.burst, key.candidates, key.candidates_burst, key.expires)
             table.add_row(key.name, ", ".join(key.scopes), *map(_told, told))
     except ChorusError as error:
         _stop(error)

@@ -14,20 +14,17 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from math import ceil, inf
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from app import keyring
-from app.bucket import Bucket
-from app.errors import Forbidden, NotReady, ServiceError, SettingsError, TooOften, Unauthorized
-from app.keyring import Key, Scope
+from app.errors import Forbidden, NotReady, SettingsError, Unauthorized
+from app.holder import Holder, Need
+from app.keyring import Key
 from app.metrics import Metrics
-from app.series import Count
 
 log = logging.getLogger(__name__)
 
-Need = Scope | Literal["any", "none"]  # any: whatever key
 NEEDS: Final[Mapping[str, Need]] = {
     "recommend": "recommend", "score": "recommend", "events": "events", "items": "items",
     "info": "any", "metrics": "metrics",
@@ -42,25 +39,6 @@ Headers = Iterable[tuple[bytes, bytes]]
 def need(path: str) -> Need:
     """What a request to a path needs."""
     return NEEDS.get(_first(path), "admin")
-
-
-class Holder:
-    """A key at hand, and what it has left."""
-
-    __slots__ = ("bucket", "count", "expires", "key", "needs")
-
-    bucket: Bucket | None
-
-    def __init__(self, key: Key, count: Count, before: "Holder | None") -> None:
-        self.key = key
-        self.count = count
-        self.needs: set[Need] = {"any", *(keyring.SCOPES if "admin" in key.scopes else key.scopes)}
-        self.expires = inf if key.expires is None else key.expires.timestamp()
-        limits = (key.rate, key.burst)
-        if before and limits == (before.key.rate, before.key.burst):
-            self.bucket = before.bucket
-        else:
-            self.bucket = None if key.rate is None else Bucket(key.rate, key.burst or max(1.0, key.rate))
 
 
 class Gate:
@@ -87,31 +65,25 @@ class Gate:
             with suppress(asyncio.CancelledError):
                 await self._watch
 
-    def refusal(self, path: str, headers: Headers) -> ServiceError | None:
-        """Why a request may not pass: Unauthorized, Forbidden, TooOften; NotReady while no keys are read yet."""
-        try:
-            self._admit(path, headers)
-        except ServiceError as error:
-            return error
-        return None
+    def admit(self, path: str, headers: Headers) -> Holder | None:
+        """Whose request may pass, None: anybody's. Unauthorized, Forbidden or TooOften if it may not.
 
-    def _admit(self, path: str, headers: Headers) -> None:
+        NotReady while no keys are read yet.
+        """
         needed = need(path)
         if needed == "none":
-            return
+            return None
         if self._path is None:
             if _first(path) == "admin":
                 raise Forbidden("/admin is closed without keys; name a file of them in CHORUS_API_KEYS_FILE")
-            return
+            return None
         if self._holders is None:
             raise NotReady("the API keys are not read yet; try again")
         holder = _found(self._holders, headers)
         if needed not in holder.needs:
             raise Forbidden(f"the key {holder.key.name} has no scope {needed}; use one that has", needed)
-        if holder.bucket and (seconds := holder.bucket.take()):
-            often = f"the key {holder.key.name} came more than {holder.key.rate:g} times a second"
-            raise TooOften(f"{often}; wait as Retry-After says", retry_after=ceil(seconds))
-        holder.count.inc()
+        holder.come()
+        return holder
 
     async def _keep_watching(self, path: Path) -> None:
         while True:

@@ -4,8 +4,9 @@
     shop-web   recommend,events   2c26b46b68ffc68f…    rate=50 burst=100 expires=2027-01-01T00:00:00Z
     loader     items              fcde2b2edba56bf4…
 
-rate, burst: requests a second of one process, and how many at once; unlimited if left out. A key is 256 random bits:
-nobody finds it by guessing, so one round of sha256 keeps it, and `printf %s KEY | sha256sum` makes a line by hand.
+rate, burst: requests a second of one process, and how many at once; candidates, candidates_burst: the same of the
+candidates that they ask for; unlimited if left out. A key is 256 random bits: nobody finds it by guessing, so one
+round of sha256 keeps it, and `printf %s KEY | sha256sum` makes a line by hand.
 """
 
 import hashlib
@@ -16,13 +17,23 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from app.errors import SettingsError
 
 Scope = Literal["recommend", "events", "items", "metrics", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-HEAD = "# name  scopes  sha256 of the key  [rate=] [burst=] [expires=]"
+HEAD = "# name  scopes  sha256 of the key  [rate=] [burst=] [candidates=] [candidates_burst=] [expires=]"
+RATES = {"burst": "rate", "candidates_burst": "candidates"}  # what each is a burst of
 MOST = 256  # keys of a file: each has a counter
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -39,12 +50,22 @@ class Key(BaseModel):
     sha256: Digest
     rate: float | None = Field(None, gt=0.0)
     burst: float | None = Field(None, ge=1.0)
+    candidates: float | None = Field(None, gt=0.0)
+    candidates_burst: float | None = Field(None, ge=1.0)
     expires: AwareDatetime | None = None
+
+    @field_validator(*RATES)
+    @classmethod
+    def _limited(cls, burst: float | None, info: ValidationInfo) -> float | None:
+        rate = RATES[str(info.field_name)]
+        if burst is not None and info.data.get(rate) is None:
+            raise ValueError(f"limits nothing by itself; give {rate} too")
+        return burst
 
     @property
     def line(self) -> str:
         """As the file has it."""
-        told = self.model_dump(mode="json", exclude_none=True, include={"rate", "burst", "expires"})
+        told = self.model_dump(mode="json", exclude_none=True, exclude={"name", "scopes", "sha256"})
         options = [f"{name}={value}" for name, value in told.items()]
         return " ".join([self.name, ",".join(self.scopes), self.sha256, *options])
 
@@ -65,7 +86,8 @@ def key(**said: Any) -> Key:
         return Key.model_validate(said)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"{first['loc'][0]}: {first['msg']}; see docs/security.md") from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{first['loc'][0]}: {reason}; see docs/security.md") from None
 
 
 def read(path: Path) -> list[Key]:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import refusal
 from app.choice import Choice
 from app.errors import ServiceError
+from app.holder import Holder
 from app.labels import Label
 from app.metrics import Metrics, Stages
 from app.model import Model
@@ -39,13 +40,14 @@ GOOD_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 @dataclass
 class Trace:
-    """What one request gathers on its way; answering: names of the versions that answer it."""
+    """What one request gathers on its way; answering: names of the versions that answer it; holder: of its key."""
 
     request_id: str
     stages: Stages
     start: float = field(default_factory=time.perf_counter)
     cache: str | None = None
     patience: Patience | None = None
+    holder: Holder | None = None
     status: int = 0
     answering: dict[Label, str] = field(default_factory=dict)
 
@@ -54,6 +56,11 @@ class Trace:
         label, model = choice.of(self.request_id if user is None else user)
         self.answering[label] = model.name
         return model
+
+    def spend(self, candidates: int) -> None:
+        """Have so many scored; TooOften or TooLarge if they are more than its key may."""
+        if self.holder:
+            self.holder.spend(candidates)
 
     def close(self, metrics: Metrics) -> None:
         """Count it, by stages and by versions."""
@@ -105,7 +112,7 @@ class Tracing:
 
         metrics.in_progress.inc()
         try:
-            if error := self._service.gate.refusal(scope["path"], scope["headers"]):
+            if error := self._refusal(trace, scope):
                 metrics.rejected.labels(error.type).inc()
                 await _fail(error, trace, mark)
             else:
@@ -124,6 +131,14 @@ class Tracing:
             trace.close(metrics)
             if spans:
                 self._tell(spans, trace, scope)
+
+    def _refusal(self, trace: Trace, scope: Scope) -> ServiceError | None:
+        """Why a request may not pass."""
+        try:
+            trace.holder = self._service.gate.admit(scope["path"], scope["headers"])
+        except ServiceError as error:
+            return error
+        return None
 
     def _tell(self, spans: "Spans", trace: Trace, scope: Scope) -> None:
         route = self._endpoint or _endpoint(scope)

@@ -8,6 +8,7 @@ from datetime import datetime
 from app.api.body import check_size
 from app.api.schema import ColdItem, Context, FusionChoice, HistoryEvent, RecommendRequest, Record, Word
 from app.candidates import Candidates, Described, plain
+from app.choice import Asked
 from app.errors import Invalid
 from app.model import Model
 from app.question import Ask
@@ -39,6 +40,14 @@ def ask(given: RecommendRequest, model: Model, settings: Settings) -> Ask:
         exclude_seen=given.exclude_seen,
         explain=given.explain,
         words=words(given.context, features),
+    )
+
+
+def size(asked: Iterable[Asked], settings: Settings) -> int:
+    """Candidates that are asked for: those given, or as many as are retrieved at most."""
+    return sum(
+        max(settings.retrieve, ask.k) if ask.candidates is None else len(ask.candidates.ids)
+        for _, ask in asked
     )
 
 

@@ -91,7 +91,7 @@ async def _stream(body: bytes, service: Service, choice: Choice, trace: Trace) -
     while some := list(islice(_fitting(lines), AT_ONCE)):
         entries = [parse_or(RecommendRequest, line) for line in some if line.strip()]
         count += len(entries)
-        results = await _results(entries, service, choice, trace) if entries else []
+        results = await _results(entries, service, choice, trace, apart=True) if entries else []
         yield b"".join(result + b"\n" for result in results)
         await asyncio.sleep(0)  # lines that are blank or wrong wait for nobody: others have their turn
     service.metrics.batch.labels("/recommend/batch").observe(count)
@@ -105,19 +105,27 @@ def _fitting(lines: BytesIO) -> Iterator[bytes]:
 
 
 async def _results(
-    entries: list[RecommendRequest | Invalid], service: Service, choice: Choice, trace: Trace
+    entries: list[RecommendRequest | Invalid],
+    service: Service,
+    choice: Choice,
+    trace: Trace,
+    *,
+    apart: bool = False,
 ) -> list[bytes]:
     """Answers and errors as JSON in the order of the entries, from one run of the use case a version.
 
+    apart: each spends its key's candidates by itself, as their answer has begun; else all of them do or none.
     All is let go of one by one, the entries too, which are taken out: to free all that hundreds of thousands of ids
     take is no short work either.
     """
     breaks, checked = Breaks(), list[Asked | ServiceError]()
     entries.reverse()
     while entries:
-        checked.append(_asked(entries.pop(), service, choice, trace))
+        checked.append(_asked(entries.pop(), service, choice, trace, apart=apart))
         await breaks.rest()
     asked = [one for one in checked if not isinstance(one, ServiceError)]
+    if not apart:
+        trace.spend(asks.size(asked, service.settings))
     rankings = await each(asked, lambda model, some: model.recommender.rank(some, trace.stages))
     asked.clear()
     checked.reverse()
@@ -132,13 +140,16 @@ async def _results(
 
 
 def _asked(
-    entry: RecommendRequest | Invalid, service: Service, choice: Choice, trace: Trace
+    entry: RecommendRequest | Invalid, service: Service, choice: Choice, trace: Trace, *, apart: bool
 ) -> Asked | ServiceError:
     if isinstance(entry, ServiceError):
         return entry
     model = trace.choose(choice, entry.user_id)
     try:
-        return model, asks.ask(entry, model, service.settings)
+        asked = model, asks.ask(entry, model, service.settings)
+        if apart:
+            trace.spend(asks.size([asked], service.settings))
+        return asked
     except ServiceError as error:
         return error
 

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from app.api.ask import ask
+from app.api.ask import ask, size
 from app.api.body import parse, read
 from app.api.reply import LATE, giving, reply, service_of, taking
 from app.api.schema import ModelName, RankedItem, RecommendRequest
@@ -77,6 +77,7 @@ async def recommend(request: Request) -> Response:
     given = parse(RecommendRequest, body)
     model = trace.choose(choice, given.user_id)
     asked = ask(given, model, service.settings)
+    trace.spend(size([(model, asked)], service.settings))
     [ranking] = await model.recommender.rank([asked], trace.stages)
     if isinstance(ranking, ServiceError):
         raise ranking

@@ -72,6 +72,7 @@ async def score(request: Request) -> Response:
     if not pairs and not given.texts:
         raise Invalid("pairs: is empty, and so is texts; give at least one of them")
     check_size("texts", len(given.texts), limit)
+    trace.spend(len(pairs) + len(given.texts))
     service.metrics.batch.labels("/score").observe(len(pairs) + len(given.texts))
     model, results, degraded = await scored(pairs, given, partial(trace.choose, choice), trace.stages)
     texts = await model.recommender.texts(given.texts, trace.stages) if given.texts else []

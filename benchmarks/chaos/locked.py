@@ -59,7 +59,7 @@ def locked(ready: Rig, name: str, **settings: object) -> Iterator[Locked]:
             together(f"{served.address}/recommend", bodies.read_bytes().splitlines(), at_once=CONNECTIONS)
             yield Locked(served.process, served.address, file, secret)
     finally:
-        del os.environ["SPEED_KEY"]
+        os.environ.pop("SPEED_KEY", None)
 
 
 def _ready(address: str) -> bool:

@@ -28,6 +28,8 @@ def test_keys_are_listed_and_revoked_in_the_file_that_the_service_reads(file):
     run("add", "night", "--scope", "items", "--rate", 5, "--expires", "2027-01-01T00:00:00Z", **named)
     listed = run("list", **named).output
     assert all(word in listed for word in ("night", "items", "5", "2027-01-01 00:00 UTC"))
+    run("add", "shop", "--scope", "recommend", "--candidates", 700, 2_100, **named)
+    assert all(word in run("list", **named).output for word in ("candidates a second", "700", "2100"))
     assert "night is revoked" in run("revoke", "night", **named).output
     assert "night" not in run("list", **named).output
 

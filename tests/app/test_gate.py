@@ -1,6 +1,8 @@
 """Keys at the real service, over real HTTP: every route that the app has, with every kind of key."""
 
+import json
 import re
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -185,6 +187,72 @@ def test_a_key_that_comes_too_often_is_told_when_it_may_again(served, keys):
     assert ask(address, "POST", "/score", secret).status_code == 429
 
 
+@pytest.fixture
+def metered(served):
+    """Posts with a new key that has so many candidates and gets hardly any more of them."""
+    (address, path), clients = served, ExitStack()
+
+    def key(candidates):
+        secret = keyring.make()
+        name = f"metered-{candidates}"
+        limits = {"candidates": 0.001, "candidates_burst": candidates}
+        keyring.add(path, described(name, secret, ("recommend",), **limits))
+        headers = HEADERS["bearer"](secret)
+        eventually(lambda: httpx.get(f"{address}/info", headers=headers).status_code == 200)
+        return clients.enter_context(httpx.Client(base_url=address, headers=headers)).post
+
+    with clients:
+        yield key
+    for each in keyring.read(path):
+        if each.name.startswith("metered"):
+            keyring.revoke(path, each.name)
+
+
+def wish(candidates):
+    return {"user_id": "u1", "candidates": [f"i{number}" for number in range(candidates)]}
+
+
+def test_a_key_spends_the_candidates_that_it_asks_for_whatever_the_endpoint(metered):
+    post = metered(100)
+    assert post("/recommend", json=wish(60)).status_code == 200
+    pairs = {"pairs": [{"user_id": "u1", "item_id": "i1"}] * 45, "texts": ["a coat"] * 5}
+    refused = post("/score", json=pairs)
+    assert (refused.status_code, refused.json()["error_type"]) == (429, "rate_limited")
+    assert 9_000 <= int(refused.headers["Retry-After"]) <= 10_000
+    told = "the key metered-100 asked for more than 0.001 candidates a second; come again in"
+    assert refused.json()["error"] == f"{told} {refused.headers['Retry-After']} s, or with fewer"
+    batch = {"requests": [wish(20), wish(21)]}  # all of it or nothing
+    assert post("/recommend/batch", json=batch).status_code == 429
+    assert post("/recommend/batch", json={"requests": [wish(20), wish(20), {"k": 0}]}).status_code == 200
+    assert post("/recommend", json=wish(1)).status_code == 429
+
+
+def test_a_request_that_can_never_fit_is_told_so_and_spends_nothing(metered):
+    post = metered(30)
+    for path, body in (
+        ("/recommend", wish(31)),
+        ("/recommend", {"user_id": "u1"}),  # retrieves hundreds
+        ("/recommend/batch", {"requests": [wish(15), wish(16)]}),
+        ("/score", {"pairs": [{"user_id": "u1", "item_id": "i1"}] * 31}),
+    ):
+        answer = post(path, json=body)
+        assert (answer.status_code, answer.json()["error_type"]) == (413, "too_large"), answer.text
+        assert (
+            "the key metered-30 may have 30 scored at once, so it never can; send fewer"
+            in answer.json()["error"]
+        )
+        assert "Retry-After" not in answer.headers
+    assert post("/recommend", json=wish(30)).status_code == 200
+
+
+def test_lines_of_a_stream_spend_one_by_one_and_those_that_find_none_left_fail_alone(metered):
+    post = metered(25)
+    lines = b"\n".join(json.dumps(wish(size)).encode() for size in (10, 30, 10, 10, 5))
+    answer = post("/recommend/batch", content=lines, headers={"Content-Type": "application/x-ndjson"})
+    told = [json.loads(line) for line in answer.text.splitlines()]
+    assert [each["status"] for each in told] == [200, 413, 200, 429, 200]
+
+
 def test_a_file_that_cannot_be_used_leaves_the_keys_that_were_read(served, keys):
     address, path = served
     before = path.read_text()
@@ -214,7 +282,7 @@ def test_names_of_metrics_and_scopes_are_bounded_by_the_file(served, keys):
     ask(address, "GET", "/info", keys["wrong"])
     text = ask(address, "GET", "/metrics", keys["metrics"]).text
     named = set(re.findall(r'chorus_key_requests_total\{key="([^"]*)"\}', text))
-    assert named <= {*keys, "slow", "other"}
+    assert {name for name in named if not name.startswith("metered")} <= {*keys, "slow", "other"}
     assert not [key for key in keys.values() if key in text]
 
 

@@ -15,6 +15,9 @@ def test_a_line_is_a_key_and_a_key_a_line():
     assert (key.name, key.scopes, key.rate, key.burst) == ("shop", ("recommend", "events"), 2.5, 10.0)
     assert key.expires.year == 2027
     assert keyring.parse([key.line]) == [key]
+    [key] = line("shop", "recommend", HASH, "candidates=500.0", "candidates_burst=1000.0")
+    assert (key.candidates, key.candidates_burst, key.rate) == (500.0, 1_000.0, None)
+    assert keyring.parse([key.line]) == [key]
 
 
 def test_comments_and_blank_lines_are_nothing():
@@ -34,6 +37,9 @@ def test_comments_and_blank_lines_are_nothing():
         (["shop", "items", HASH, "rate=0"], "line 1: rate: Input should be greater than 0"),
         (["shop", "items", HASH, "rate=inf"], "line 1: rate: Input should be a finite number"),
         (["shop", "items", HASH, "burst=0.5"], "line 1: burst"),
+        (["shop", "items", HASH, "burst=5"], "line 1: burst: limits nothing by itself; give rate too"),
+        (["shop", "items", HASH, "rate=5", "candidates_burst=9"], "line 1: candidates_burst: limits nothing"),
+        (["shop", "items", HASH, "candidates=0"], "line 1: candidates: Input should be greater than 0"),
         (["shop", "items", HASH, "expires=2027-01-01T00:00:00"], "line 1: expires"),
         (["shop", "items", HASH, "expired=never"], "line 1: expired: Extra inputs"),
         (["shop", "items", HASH, "rate"], "line 1: rate"),
