@@ -21,7 +21,8 @@ from app.trace import Tracing, trace_of
 
 DESCRIPTION = """Ranked recommendations with every task's value, from one shared text encoder.
 
-Errors are `{"error", "error_type", "request_id"}`; the message names the field and the fix."""
+Errors are `{"error", "error_type", "request_id"}`; the message names the field and the fix.
+`X-Request-Timeout-Ms` says how long a caller waits; `X-Request-Id` comes back with the answer."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 BUSY: dict[str, Endpoint] = {

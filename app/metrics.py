@@ -16,7 +16,7 @@ from math import inf
 from prometheus_client.core import Metric
 
 from app.errors import Expired, Gone
-from app.series import Registry
+from app.series import Registry, declared
 from app.tally import Tally
 
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -25,6 +25,10 @@ FINE = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2,
 KEPT, SHARE = 0.05, 0.2  # of the time to a deadline, seconds and part, for what must be done at the end
 UNIT = tuple(step / 20 for step in range(1, 21))
 
+counter, counters = declared(Registry.counter), declared(Registry.counters)
+gauge, gauges = declared(Registry.gauge), declared(Registry.gauges)
+histogram, histograms = declared(Registry.histogram), declared(Registry.histograms)
+
 
 class Metrics:
     """The metrics, ready to be counted; label values are bounded by the code.
@@ -32,123 +36,107 @@ class Metrics:
     handle: of this process's tally, None: nobody shares it; handles: of all tallies that `collect` adds up.
     """
 
-    def __init__(self, handle: int | None = None, handles: Sequence[int] = ()) -> None:
-        registry = self._registry = Registry(Tally(handle), handles)
-        counter, gauge, histogram = registry.counter, registry.gauge, registry.histogram
-        counters, gauges, histograms = registry.counters, registry.gauges, registry.histograms
+    # requests, and who may ask
+    requests = counters("requests_total", "Answers, by endpoint and status.", "endpoint", "code")
+    duration = histograms(
+        "request_duration_seconds", "From the first byte to the last.", "endpoint", bounds=SECONDS
+    )
+    in_progress = gauge("requests_in_progress", "Requests being answered now.", "sum")
+    connections = gauge("connections", "Open connections.", "sum")
+    admitted = counter("admitted_total", "Requests that were not refused for overload at once.")
+    expired = counters("expired_total", "Requests whose deadline passed, by the stage reached.", "stage")
+    abandoned = counter("abandoned_total", "Requests whose caller hung up before the answer.")
+    rejected = counters("rejected_total", "Requests refused before any work.", "reason")
+    keys = counters("key_requests_total", "Requests that an API key let in.", "key")
+    keys_stale = gauge(
+        "keys_stale", "1 while the file of API keys cannot be used and those read before stand.", "max"
+    )
 
-        self.requests = counters("requests_total", "Answers, by endpoint and status.", "endpoint", "code")
-        self.duration = histograms(
-            "request_duration_seconds", "From the first byte to the last.", "endpoint", bounds=SECONDS
-        )
-        self.in_progress = gauge("requests_in_progress", "Requests being answered now.", "sum")
-        self.connections = gauge("connections", "Open connections.", "sum")
-        self.admitted = counter("admitted_total", "Requests that were not refused for overload at once.")
-        self.expired = counters(
-            "expired_total", "Requests whose deadline passed, by the stage reached.", "stage"
-        )
-        self.abandoned = counter("abandoned_total", "Requests whose caller hung up before the answer.")
-        self.rejected = counters("rejected_total", "Requests refused before any work.", "reason")
-        self.keys = counters("key_requests_total", "Requests that an API key let in.", "key")
-        self.keys_stale = gauge(
-            "keys_stale", "1 while the file of API keys cannot be used and those read before stand.", "max"
-        )
-        self.stages = histograms(
-            "stage_duration_seconds", "Time of one stage of a request.", "stage", bounds=SECONDS
-        )
-        self.queues = histograms(
-            "queue_duration_seconds", "Wait in a line before the work began.", "line", bounds=SECONDS
-        )
-        self.candidates = histogram("candidates", "Items that the heads scored for a request.", bounds=SIZES)
-        self.candidates_waiting = gauge("candidates_waiting", "Candidates that wait for the heads.", "sum")
-        self.batch = histograms("batch_size", "Entries of one batch call.", "endpoint", bounds=SIZES)
-        self.cache = counters(
-            "cache_requests_total", "Lookups of what may be at hand.", "cache", "tier", "result"
-        )
-        self.shared = counters(
-            "cache_singleflight_shared_total", "Waits for an encode already begun.", "cache"
-        )
-        self.encodes = counters("encodes_total", "Runs of the text and the user encoder.", "encoder")
-        self.waiting, self.tokens_waiting = (
-            gauge("texts_waiting", "Texts that wait to be encoded.", "sum"),
-            gauge("tokens_waiting", "Their tokens, by the length of the texts.", "sum"),
-        )
-        self.together = histogram("texts_together", "Texts of one run of the encoder.", bounds=SIZES)
-        self.redis = histograms("redis_duration_seconds", "One round trip to Redis.", "op", bounds=SECONDS)
-        self.redis_errors = counters("redis_errors_total", "Round trips that failed, commands refused.", "op")
-        self.breaker = gauge("redis_breaker_open", "1 while requests skip Redis.", "max")
-        self.restarts = counter("redis_restarts_total", "Restarts of the embedded Redis.")
-        self.worker_restarts = counter("worker_restarts_total", "Workers that ended and were replaced.")
-        self.events = counters("events_total", "Events received.", "result")
-        self.counted = counters(
-            "statistics_events_total", "Items of counted events: counted, or late for every window.", "result"
-        )
-        self.prior = gauge(
-            "statistics_prior_age_seconds", "Time since the end of the log behind the bundle's counts.", "age"
-        )
-        self.changes = counters(
-            "item_changes_total", "Items put and deleted here, by what became of it.", "change", "result"
-        )
-        self.items_runtime = gauge("items_runtime", "Items that were put at runtime.", "max")
-        self.items_deleted = gauge("items_deleted", "Items of the bundle that were deleted.", "max")
-        self.items_followed = gauge(
-            "items_followed_age_seconds", "Time since the slowest process knew all changes of items.", "lag"
-        )
-        self.unknown = counter("history_unknown_items_total", "History events of items not in the catalogue.")
-        self.answers = counters(
-            "answers_total", "Answers of a version, by its label and the status.", "label", "code"
-        )
-        self.answered_in = histograms(
-            "answer_duration_seconds",
-            "Time of those, from the first byte to the last.",
-            "label",
-            bounds=SECONDS,
-        )
-        self.scores = histograms("score", "Fused score of the first item of an answer.", "label", bounds=UNIT)
-        self.shadow = counters(
-            "shadow_requests_total", "Requests that a shadow was to be asked too: compared, failed, dropped.",
-            "result",
-        )  # fmt: skip
-        self.shadow_duration = histogram(
-            "shadow_duration_seconds", "Time that a shadow took for one.", bounds=SECONDS
-        )
-        self.shadow_overlap = histogram(
-            "shadow_overlap", "Share of an answer's items that the shadow has too.", bounds=UNIT
-        )
-        self.shadow_difference = histograms(
-            "shadow_difference", "Mean distance of both's values of an answer's items, 0 to 1 over a head's range.",
-            "task", bounds=FINE,
-        )  # fmt: skip
-        self.values = histograms(
-            "task_value",
-            "What a head answered of a candidate, 0 to 1 over its range.",
-            "task",
-            "label",
-            bounds=UNIT,
-        )
-        self.drift = gauges(
-            "task_drift",
-            "Population stability index of a head's values against training.",
-            "max",
-            "task",
-            "label",
-        )
-        self.model = gauges(
-            "model_info",
-            "1 for each version that is stable, canary or shadow.",
-            "max",
-            "name",
-            "version",
-            "precision",
-            "fingerprint",
-            "label",
-        )
-        self.loads = counters("model_load_total", "Bundles loaded, refused.", "result")
-        self.refused = counters(
-            "model_refused_total", "Bundles refused, by the error that says why.", "error"
-        )
-        self.load_seconds = gauge("model_load_duration_seconds", "Seconds from the folder to ready.", "max")
-        self.ready = gauge("ready", "1 while the service is ready.", "min")
+    # work, and what waits for it
+    stages = histograms("stage_duration_seconds", "Time of one stage of a request.", "stage", bounds=SECONDS)
+    queues = histograms(
+        "queue_duration_seconds", "Wait in a line before the work began.", "line", bounds=SECONDS
+    )
+    candidates = histogram("candidates", "Items that the heads scored for a request.", bounds=SIZES)
+    candidates_waiting = gauge("candidates_waiting", "Candidates that wait for the heads.", "sum")
+    batch = histograms("batch_size", "Entries of one batch call.", "endpoint", bounds=SIZES)
+    cache = counters("cache_requests_total", "Lookups of what may be at hand.", "cache", "tier", "result")
+    shared = counters("cache_singleflight_shared_total", "Waits for an encode already begun.", "cache")
+    encodes = counters("encodes_total", "Runs of the text and the user encoder.", "encoder")
+    waiting = gauge("texts_waiting", "Texts that wait to be encoded.", "sum")
+    tokens_waiting = gauge("tokens_waiting", "Their tokens, by the length of the texts.", "sum")
+    together = histogram("texts_together", "Texts of one run of the encoder.", bounds=SIZES)
+
+    # Redis and processes
+    redis = histograms("redis_duration_seconds", "One round trip to Redis.", "op", bounds=SECONDS)
+    redis_errors = counters("redis_errors_total", "Round trips that failed, commands refused.", "op")
+    breaker = gauge("redis_breaker_open", "1 while requests skip Redis.", "max")
+    restarts = counter("redis_restarts_total", "Restarts of the embedded Redis.")
+    worker_restarts = counter("worker_restarts_total", "Workers that ended and were replaced.")
+
+    # events and items
+    events = counters("events_total", "Events received.", "result")
+    counted = counters(
+        "statistics_events_total", "Items of counted events: counted, or late for every window.", "result"
+    )
+    prior = gauge(
+        "statistics_prior_age_seconds", "Time since the end of the log behind the bundle's counts.", "age"
+    )
+    changes = counters(
+        "item_changes_total", "Items put and deleted here, by what became of it.", "change", "result"
+    )
+    items_runtime = gauge("items_runtime", "Items that were put at runtime.", "max")
+    items_deleted = gauge("items_deleted", "Items of the bundle that were deleted.", "max")
+    items_followed = gauge(
+        "items_followed_age_seconds", "Time since the slowest process knew all changes of items.", "lag"
+    )
+    unknown = counter("history_unknown_items_total", "History events of items not in the catalogue.")
+
+    # versions: what each answers, beside another, and how it came here
+    answers = counters("answers_total", "Answers of a version, by its label and the status.", "label", "code")
+    answered_in = histograms(
+        "answer_duration_seconds", "Time of those, from the first byte to the last.", "label", bounds=SECONDS
+    )
+    scores = histograms("score", "Fused score of the first item of an answer.", "label", bounds=UNIT)
+    shadow = counters(
+        "shadow_requests_total",
+        "Requests that a shadow was to be asked too: compared, failed, dropped.",
+        "result",
+    )
+    shadow_duration = histogram("shadow_duration_seconds", "Time that a shadow took for one.", bounds=SECONDS)
+    shadow_overlap = histogram(
+        "shadow_overlap", "Share of an answer's items that the shadow has too.", bounds=UNIT
+    )
+    shadow_difference = histograms(
+        "shadow_difference", "Mean distance of both's values of an answer's items, 0 to 1 over a head's range.",
+        "task", bounds=FINE,
+    )  # fmt: skip
+    values = histograms(
+        "task_value",
+        "What a head answered of a candidate, 0 to 1 over its range.",
+        "task",
+        "label",
+        bounds=UNIT,
+    )
+    drift = gauges(
+        "task_drift",
+        "Population stability index of a head's values against training.",
+        "max",
+        "task",
+        "label",
+    )
+    model = gauges(
+        "model_info", "1 for each version that is stable, canary or shadow.", "max",
+        "name", "version", "precision", "fingerprint", "label",
+    )  # fmt: skip
+    loads = counters("model_load_total", "Bundles loaded, refused.", "result")
+    refused = counters("model_refused_total", "Bundles refused, by the error that says why.", "error")
+    load_seconds = gauge("model_load_duration_seconds", "Seconds from the folder to ready.", "max")
+    ready = gauge("ready", "1 while the service is ready.", "min")
+
+    def __init__(self, handle: int | None = None, handles: Sequence[int] = ()) -> None:
+        self._registry = Registry(Tally(handle), handles)
+        self._registry.fill(self)
 
     def answered(self, endpoint: str, status: int, seconds: float) -> None:
         """Count an answer and the time that it took."""

@@ -9,8 +9,8 @@ import os
 import time
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Generic, Literal, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +104,8 @@ class Family(ABC, Generic[C]):
 
 
 F = TypeVar("F", bound=Family[Any])
+K = TypeVar("K")
+P = ParamSpec("P")
 
 
 class Counters(Family[Count]):
@@ -199,6 +201,12 @@ class Registry:
     def histogram(self, name: str, text: str, *, bounds: Sequence[float]) -> Spread:
         return self.histograms(name, text, bounds=bounds).labels()
 
+    def fill(self, holder: object) -> None:
+        """Give an object, as its own, what its class declares, in that order."""
+        for name, told in vars(type(holder)).items():
+            if isinstance(told, Declared):
+                setattr(holder, name, told.made(self))
+
     def collect(self) -> Iterator[Metric]:
         """For prometheus_client's `generate_latest`."""
         tallies = [os.pread(handle, SIZE, 0) for handle in self._handles] or [self._tally.read()]
@@ -209,6 +217,26 @@ class Registry:
     def _kept(self, family: F) -> F:
         self._families.append(family)
         return family
+
+
+class Declared(Generic[K]):
+    """A metric as a class lists it; whatever reads it off an object finds the object's own: see `Registry.fill`."""
+
+    def __init__(self, made: Callable[[Registry], K]) -> None:
+        self.made = made
+
+    if TYPE_CHECKING:
+
+        def __get__(self, holder: object, owner: type) -> K: ...
+
+
+def declared(make: Callable[Concatenate[Registry, P], K]) -> Callable[P, Declared[K]]:
+    """A way to make a metric as a way to declare it."""
+
+    def declare(*args: P.args, **kwargs: P.kwargs) -> Declared[K]:
+        return Declared(lambda registry: make(registry, *args, **kwargs))
+
+    return declare
 
 
 def _gathered(tallies: Iterable[bytes]) -> Found:

@@ -84,6 +84,28 @@ def test_refusals_reach_callers_of_every_kind(settings, head):
         assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
 
 
+def test_a_refusal_says_the_same_whoever_writes_it(settings):
+    """On a connection that stays as bytes that are made once, on one that ends by the framework."""
+
+    async def ask(service, client):
+        service.metrics.candidates_waiting.set(CROWD)
+        named = {"X-Request-Id": "a/b=c"}
+        stays = await client.post("/v1/recommend?a=b", json=BODY, headers=named)
+        ends = await client.post("/recommend", json=BODY, headers={"Connection": "close", **named})
+        return stays, ends, await client.post("/recommend", json=BODY), service.metrics
+
+    stays, ends, unnamed, metrics = met(settings, ask)
+    assert stays.content == ends.content
+    assert stays.headers.keys() == ends.headers.keys() - {"connection"}
+    assert len(unnamed.json()["request_id"]) == 32
+    for answer in (stays, ends, unnamed):
+        assert int(answer.headers["Content-Length"]) == len(answer.content)
+        assert answer.headers["X-Model-Version"] == "shop/1"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Request-Id"] == answer.json()["request_id"]
+    assert metrics.requests.labels("/recommend", 429).value == 3
+
+
 def request(name: str) -> bytes:
     body = b'{"user_id": "gate", "k": 1}'
     head = (

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.series import Registry
+from app.series import Registry, declared
 from app.tally import Tally
 
 
@@ -110,3 +110,18 @@ def test_threads_lose_no_observation():
         200_000.0,
         400_000.0,
     )
+
+
+def test_what_a_class_declares_each_object_has_of_its_own_in_that_order():
+    class Both:
+        last = declared(Registry.counter)("z_total", "The one that stands first.")
+        first = declared(Registry.gauges)("a", "The other.", "max", "label")
+
+    one, other = Both(), Both()
+    registries = [Registry(Tally(), ()) for _ in range(2)]
+    for registry, each in zip(registries, (one, other), strict=True):
+        registry.fill(each)
+    one.last.inc()
+    one.first.labels("x").set(2.0)
+    assert (one.last.value, other.last.value) == (1.0, 0.0)
+    assert [family.name for family in registries[0].collect()] == ["chorus_z", "chorus_a"]
