@@ -16,7 +16,7 @@ ChorusError (model_store.errors)
     ├── Unknown            404  no item of that id, no such version
     ├── Refused            409  another version cannot be served; the one that serves goes on
     ├── TooLarge           413  more bytes, candidates or entries than the limits in /info
-    ├── NotReady           503  no model loaded yet, or draining; try again
+    ├── NotReady           503  no model loaded yet; try again
     ├── Overloaded         429  it would wait too long; try again
     ├── Expired            504  the deadline has passed
     ├── Gone               499  the caller has hung up: for the metrics alone
@@ -157,7 +157,7 @@ class TooLarge(ServiceError):
 
 
 class NotReady(ServiceError):
-    """No model is loaded yet, or the service is draining."""
+    """No model is loaded yet."""
 
     status = 503
     type = "not_ready"

@@ -12,7 +12,8 @@ from app.api.events import EventsRequest
 from app.api.items import DeleteRequest, PutRequest
 from app.api.pairs import ScoreRequest
 from app.api.schema import RecommendRequest
-from app.gate import Need, need
+from app.gate import need
+from app.holder import Need
 
 SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A key of the service's file of API keys."},
@@ -23,6 +24,10 @@ REFUSALS = {
     "403": "The key lacks the scope.",
     "429": "Too much is asked for, of the service or by this key; Retry-After says when to come again.",
 }
+FOREIGN = (
+    "HTTPValidationError",
+    "ValidationError",
+)  # FastAPI's, of parameters: ours are ids, and any string is one
 BODIES = (
     RecommendRequest, BatchRequest, ScoreRequest, EventsRequest, PutRequest, DeleteRequest, VersionRequest,
     DropRequest,
@@ -43,6 +48,9 @@ def document(app: FastAPI) -> dict[str, Any]:
         for path, methods in schema["paths"].items():
             for operation in methods.values():
                 _guard(operation, need(path))
+                _unsay(operation)
+        for name in FOREIGN:
+            del schema["components"]["schemas"][name]
         app.openapi_schema = schema
     return app.openapi_schema
 
@@ -56,3 +64,9 @@ def _guard(operation: dict[str, Any], needed: Need) -> None:
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
     for status, text in REFUSALS.items():
         operation["responses"].setdefault(status, {"description": text, "content": content})
+
+
+def _unsay(operation: dict[str, Any]) -> None:
+    """Take back what FastAPI says of itself."""
+    if FOREIGN[0] in str(operation["responses"].get("422")):
+        del operation["responses"]["422"]

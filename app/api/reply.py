@@ -15,10 +15,13 @@ from app.service import Service
 AT_ONCE = 100_000  # bytes that are sent together
 REFUSED = "Not usable: the message names the field and the fix."
 ERRORS: dict[int | str, dict[str, Any]] = {
-    413: {"model": ErrorBody, "description": "More bytes, candidates or entries than the limits in /info."},
+    413: {
+        "model": ErrorBody,
+        "description": "More bytes, candidates or entries than the limits in /info, or than the key may have.",
+    },
     415: {"model": ErrorBody, "description": "A compressed body."},
     422: {"model": ErrorBody, "description": REFUSED},
-    503: {"model": ErrorBody, "description": "No model yet, draining, or an event that could not be stored."},
+    503: {"model": ErrorBody, "description": "No model yet, or a change that could not be stored."},
 }
 LATE: dict[int | str, dict[str, Any]] = {
     504: {"model": ErrorBody, "description": "The deadline has passed; nothing more is done for the request."}

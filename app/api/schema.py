@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from app.errors import Gone, ServiceError
+
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 MAX_HISTORY = 1_000
 MAX_K = 500
@@ -154,7 +156,8 @@ class ErrorBody(BaseModel):
 
     error: str
     error_type: str = Field(
-        description="validation, too_large, not_found, unauthorized, forbidden, rate_limited, overloaded, not_ready, "
-        "not_stored, internal"
+        description=", ".join(
+            dict.fromkeys(each.type for each in ServiceError.__subclasses__() if each is not Gone)
+        )
     )
     request_id: str

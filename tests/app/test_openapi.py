@@ -2,6 +2,7 @@ import pytest
 
 from app.api import batch, events, info, recommend, score
 from app.api.schema import ErrorBody
+from app.errors import Gone, ServiceError
 
 POSTS = {"/recommend": recommend, "/recommend/batch": batch, "/score": score, "/events": events}
 
@@ -62,6 +63,13 @@ def test_errors_are_documented_as_they_are(client, document):
         "200", "401", "403", "413", "415", "422", "429", "503", "504",
     }  # fmt: skip
     ErrorBody.model_validate(client.post("/recommend", json={}).json())
+
+
+def test_every_kind_of_error_is_named_and_none_has_another_form(document):
+    named = document["components"]["schemas"]["ErrorBody"]["properties"]["error_type"]["description"]
+    kinds = {error.type for error in ServiceError.__subclasses__()} - {Gone.type}
+    assert set(named.split(", ")) == kinds
+    assert "HTTPValidationError" not in str(document)
 
 
 def test_answers_of_the_gets_are_as_documented(client):

@@ -104,7 +104,7 @@ def test_a_bundle_that_is_not_pinned_ends_the_start_with_its_hash(bundle, redis_
 def test_an_empty_shelf_says_what_to_do(tmp_path, redis_server):
     code, [line] = refused("--store", str(tmp_path), CHORUS_REDIS_URL=redis_server.url)
     assert code == 2
-    assert "publish one with `chorus-train publish`" in line
+    assert "publish one with `chorus-train run`" in line
 
 
 def test_a_port_that_is_taken_ends_the_start_with_one_clear_line(shelf, redis_server):
