@@ -19,7 +19,7 @@ SHOWN = 3  # errors told at once
 MANY = 1_000  # errors beyond which none is looked at: they take longer to tell than to make
 LONGEST = 128  # letters of a name that is told
 PARTS = re.compile(r"[.\[]")  # before each step of a path
-NUL = b"\\u0000"  # the only way to write one in JSON: raw control characters are no JSON
+ESCAPE, NUL = b"\\", b"\\u0000"  # the only way to write one in JSON: raw control characters are no JSON
 FIXES = {
     "extra_forbidden": "is no field here; remove it",
     "missing": "is missing; add it",
@@ -77,12 +77,17 @@ def parse_or(model: type[M], body: bytes) -> M | Invalid:
 def valid(model: type[M], body: bytes) -> M:
     """The body as a model; one search of the bytes spares every string the search for NUL."""
     found = model.model_validate_json(body)
-    places = list(_nuls(from_json(body), ())) if NUL in body else []
+    places = list(_nuls(from_json(body), ())) if may_hold_nul(body) else []
     if places:
         kind = PydanticCustomError("nul", "holds a NUL character; remove it")
         wrong: list[InitErrorDetails] = [{"type": kind, "loc": place, "input": None} for place in places]
         raise ValidationError.from_exception_data(model.__name__, wrong)
     return found
+
+
+def may_hold_nul(body: bytes) -> bool:
+    """Whether one is written anywhere; most bodies have no escape at all, which is seen many times as fast."""
+    return ESCAPE in body and NUL in body
 
 
 def _nuls(value: Any, place: tuple[int | str, ...]) -> Iterator[tuple[int | str, ...]]:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
-from app.api.body import MANY, NUL, check_size, explain, parse, parse_or, valid
+from app.api.body import MANY, check_size, explain, may_hold_nul, parse, parse_or, valid
 from app.breaks import Breaks
 from app.errors import Invalid
 
@@ -43,7 +43,7 @@ async def _apart(
     model: type[M], entry: type[E], body: bytes, key: str, most: int
 ) -> tuple[M, list[E | Invalid]]:
     """ValueError for what is to be parsed as a whole."""
-    if NUL in body:
+    if may_hold_nul(body):
         raise ValueError("its places are told through all of the body")
     breaks, text = Breaks(), body.decode()
     begin = end = _begin(text, key)
