@@ -1,7 +1,8 @@
 """The heads as they are served: the function of heads.onnx, laid out so that most of it is one product a candidate.
 
 scorer.items.onnx makes of an item what is constant for it, which is kept beside the catalogue. scorer.onnx and
-scorer.query.onnx add user, query and context, a few hundred candidates at a time: more would overflow the cache.
+scorer.query.onnx add user, query and context, a few hundred candidates at a time, of one asker or of many: more would
+overflow the cache, and a run of fewer costs as much again.
 """
 
 import json
@@ -22,9 +23,9 @@ from model_store.parts import Parts, Rows, Vectors
 
 ROWS = 512  # candidates of one run
 TOLERANCE = 1e-5  # greatest difference from heads.onnx, as a share of the task's range where that is above 1
-FEW = 48  # candidates of an asker below which they run among those of others
 
 Outputs = NDArray[np.float32]
+ONE: Rows = np.zeros(1, dtype=np.int64)  # all candidates are of the first asker
 
 
 @dataclass(frozen=True)
@@ -62,39 +63,29 @@ class Scorer:
 
         parts: of N items; places (n,): where the candidates stand in them; own (n, Fo): their columns of the context.
         """
-        outputs = self._empty(places)
-        graph, shared = self._graphs[side.query is not None], _stacked([side])
+        outputs, askers = self._empty(places), _stacked([side])
         for cut in _cuts(len(places)):
-            outputs[cut] = graph.run({**shared, **self._gathered(parts, places[cut]), "own": own[cut]})
+            outputs[cut] = self._run(askers, ONE, parts, places[cut], own=own[cut])
         return outputs
 
     def pairs(
         self, sides: Sequence[Side], owners: Rows, parts: Parts, places: Rows, *, own: Vectors
     ) -> Outputs:
-        """The same for the candidates of many askers side by side; owners (n,): whose each is, ascending.
-
-        Askers with many candidates run one by one, those with few together.
-        """
+        """The same for the candidates of many askers side by side; owners (n,): whose each is, ascending."""
         if len(sides) == 1:
             return self.scores(sides[0], parts, places, own)
         outputs = self._empty(places)
-        bounds = owners.searchsorted(np.arange(len(sides) + 1))
-        sizes = bounds[1:] - bounds[:-1]
-        for number in (sizes >= FEW).nonzero()[0].tolist():
-            some = slice(*bounds[number : number + 2].tolist())
-            outputs[some] = self.scores(sides[number], parts, places[some], own[some])
-        if (sizes >= FEW).all():
-            return outputs
-        few = (sizes < FEW)[owners]
         asked = np.array([side.query is not None for side in sides])
-        for kind, graph in self._graphs.items():
-            rows, numbers = np.flatnonzero(few & (asked[owners] == kind)), np.flatnonzero(asked == kind)
-            stacked = _stacked([sides[number] for number in numbers.tolist()])
+        for kind in self._graphs:
+            rows, numbers = np.flatnonzero(asked[owners] == kind), np.flatnonzero(asked == kind)
+            askers = _stacked([sides[number] for number in numbers.tolist()])
             ranks = np.searchsorted(numbers, owners[rows])
             for cut in _cuts(len(rows)):
-                chosen, whose = rows[cut], {name: values[ranks[cut]] for name, values in stacked.items()}
-                feeds = {**whose, **self._gathered(parts, places[chosen]), "own": own[chosen]}
-                outputs[chosen] = graph.run(feeds)
+                chosen, whose = rows[cut], ranks[cut]
+                first, last = int(whose[0]), int(whose[-1])
+                some = {name: values[first : last + 1] for name, values in askers.items()}
+                whose = whose - first if last > first else ONE
+                outputs[chosen] = self._run(some, whose, parts, places[chosen], own=own[chosen])
         return outputs
 
     def check(self, bundle: Bundle, engine: Engine) -> dict[str, float]:
@@ -150,21 +141,40 @@ class Scorer:
             part.take(places, axis=0, out=space, mode="clip")  # "raise" would copy twice
         return dict(zip(("items", "experts", "rest", "silent"), found, strict=True))
 
+    def _run(
+        self, askers: Mapping[str, Vectors], whose: Rows, parts: Parts, places: Rows, *, own: Vectors
+    ) -> Outputs:
+        """whose (n,): the asker of each candidate, or (1,) if all are one's."""
+        candidates = {**self._gathered(parts, places), "own": own}
+        return self._graphs["query" in askers].run(askers, whose, candidates)
+
     def _empty(self, places: Rows) -> Outputs:
         return np.empty((len(places), self.width), dtype=np.float32)
 
 
 class _Graph:
-    """One of the graphs that score."""
+    """One of the graphs that score. Those of earlier bundles read a row a candidate of all that is an asker's."""
 
     def __init__(self, opened: Any) -> None:
         self._session = opened
         self._names = [node.name for node in opened.get_inputs()]
 
-    def run(self, feeds: Mapping[str, Vectors]) -> Outputs:
+    def run(self, askers: Mapping[str, Vectors], whose: Rows, candidates: Mapping[str, Vectors]) -> Outputs:
         """Of all that there is, the graph is fed what it reads."""
+        feeds: dict[str, NDArray[Any]] = {**askers, **candidates, "whose": whose}
+        if "context" in self._names:
+            feeds["context"] = _context(askers["shared"][whose], candidates["own"])
+        if "whose" not in self._names:
+            feeds |= {name: rows[whose] for name, rows in askers.items()}
         outputs: Outputs = self._session.run(None, {name: feeds[name] for name in self._names})[0]
         return outputs
+
+
+def _context(shared: Vectors, own: Vectors) -> Vectors:
+    """Columns of n candidates side by side, (n, F): shared (n, Fs), or (1, Fs) for all, and own (n, Fo)."""
+    table = np.empty((len(own), shared.shape[1] + own.shape[1]), dtype=np.float32)
+    table[:, : shared.shape[1]], table[:, shared.shape[1] :] = shared, own
+    return table
 
 
 def _stacked(sides: Sequence[Side]) -> dict[str, Vectors]:
@@ -187,9 +197,11 @@ def _tasks(bundle: Bundle, graphs: Sequence[Any], features: FeatureSet) -> tuple
     told = [json.loads(graph.get_modelmeta().custom_metadata_map.get("tasks", "[]")) for graph in graphs]
     expected = {
         "user": manifest.dimension, "query": manifest.dimension, "items": manifest.dimension,
-        "own": len(features.own), "shared": len(features.shared),
+        "own": len(features.own), "shared": len(features.shared), "context": features.width,
     }  # fmt: skip
-    found = {node.name: node.shape[1] for graph in graphs for node in graph.get_inputs()}
+    found = {
+        node.name: node.shape[1] for graph in graphs for node in graph.get_inputs() if len(node.shape) == 2
+    }
     wrong = {name: width for name, width in found.items() if expected.get(name, width) != width}
     names = sorted(task.name for task in manifest.online_tasks)
     if wrong or any(sorted(order) != names for order in told) or told[0] != told[1]:

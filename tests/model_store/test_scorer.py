@@ -3,13 +3,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from model_store.bundle import Bundle
 from model_store.engine import Engine
 from model_store.errors import BundleMismatch
 from model_store.features import FeatureSet
-from model_store.scorer import FEW, ROWS, TOLERANCE, Scorer, Side
+from model_store.scorer import ROWS, TOLERANCE, Scorer, Side
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,7 @@ def test_an_item_of_this_moment_is_scored_as_one_of_the_catalogue(opened, engine
 
 def test_askers_together_get_what_each_gets_alone(opened, engine, scorer):
     """With many candidates, with few, with none; with a query and without."""
-    sizes = [1, FEW, 2, 0, FEW - 1, ROWS + 3, 1, 7]
+    sizes = [1, 48, 2, 0, 47, ROWS + 3, 1, 7]
     given = [
         Request(opened, engine, size or 1, seed=seed, query=seed % 3 > 0) for seed, size in enumerate(sizes)
     ]
@@ -104,6 +106,49 @@ def test_askers_together_get_what_each_gets_alone(opened, engine, scorer):
         for one, size in zip(given, sizes, strict=True)
     ]
     close(together, np.concatenate(alone))
+
+
+def early(path: Path, features: FeatureSet) -> None:
+    """Make a graph read what those of earlier bundles did: the parts of the context, a row a candidate or one."""
+    model = onnx.load(path)
+    graph, widths = model.graph, {"own": len(features.own), "shared": len(features.shared)}
+    kept = [node for node in graph.input if node.name not in ("context", "whose")]
+    parts = [helper.make_tensor_value_info(*one) for one in (
+        ("own", TensorProto.FLOAT, ["rows", widths["own"]]), ("shared", TensorProto.FLOAT, ["m", widths["shared"]]),
+    )]  # fmt: skip
+    numbers = {"zero": 0, "one": 1, "shared_width": [widths["shared"]]}
+    graph.initializer.extend(
+        numpy_helper.from_array(np.array(number, dtype=np.int64), name) for name, number in numbers.items()
+    )
+    told = [
+        helper.make_node("Shape", ["items"], ["size"], end=1),
+        helper.make_node("Concat", ["size", "shared_width"], ["shape"], axis=0),
+        helper.make_node("Expand", ["shared", "shape"], ["spread"]),
+        helper.make_node("Concat", ["spread", "own"], ["context"], axis=1),
+        helper.make_node("Shape", ["user"], ["askers_size"], end=1),
+        helper.make_node("Squeeze", ["askers_size"], ["askers_number"]),
+        helper.make_node("Range", ["zero", "askers_number", "one"], ["whose"]),
+    ]
+    nodes = [*told, *graph.node]
+    del graph.input[:], graph.node[:]
+    graph.input.extend([*kept, *parts])
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def test_the_graphs_of_earlier_bundles_are_still_served(loose, opened, engine, scorer):
+    for name in ("scorer.onnx", "scorer.query.onnx"):
+        early(loose.folder / name, engine.features)
+    before, parts = Scorer(loose, engine.features), opened.items.parts
+    given = [Request(opened, engine, size, seed=size, query=size % 2 == 0) for size in (1, 2, 60, ROWS + 5)]
+    owners = np.repeat(np.arange(len(given)), [len(one.places) for one in given])
+    places, own = (np.concatenate([getattr(one, name) for one in given]) for name in ("places", "own"))
+    sides = [one.side for one in given]
+    found, expected = (each.pairs(sides, owners, parts, places, own=own) for each in (before, scorer))
+    close(found, expected)
+    alone = before.scores(sides[-1], parts, given[-1].places, given[-1].own)
+    close(alone, reference(engine, scorer, given[-1]))
 
 
 def test_many_pairs_of_as_many_askers_are_run_in_turns(opened, engine, scorer):

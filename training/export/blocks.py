@@ -42,14 +42,11 @@ class Blocks:
         self.user_item = _wide(scale**2 * weight(heads.user_item), width)
         self.query_item = _wide(scale**2 * weight(heads.query_item), width)
         self.context = weight(heads.context)
-        self._bias = bias(heads.context)[None]
-        self._no_user, self._no_query = array(heads.no_user)[None], array(heads.no_query)[None]
+        no_user, no_query = array(heads.no_user)[None], array(heads.no_query)[None]
+        self.absent = no_user + no_query  # (1, h), always added: as if there were neither
+        # added where there is one
+        self.with_user, self.with_query = bias(heads.context)[None] - no_user, -no_query
         self.slopes = {task.name: array(heads.slopes(task.name)) for task in self.dotted}
-
-    def constant(self, kind: str, *, asked: bool) -> Matrix:
-        """What is added for a kind of tasks whatever the inputs are, (1, h)."""
-        row = self._no_user if kind == "query_item" else self._bias
-        return row if asked and kind != "user_item" else row + self._no_query
 
     def experts(self, weights: Matrix) -> Matrix:
         """The part of the experts, (in, E · hidden)."""

@@ -97,14 +97,16 @@ def compare(
     asked = unit(askers, width) if query else torch.zeros(askers, width)
     context = torch.randn(ROWS, F) * 4.0  # some of it beyond what training saw
     shared = np.setdiff1d(np.arange(F), own)
-    context[:, shared] = context[:1, shared] if askers == 1 else context[:, shared]
+    whose = torch.arange(ROWS) % askers
+    context[:, shared] = context[whose][:, shared]
     stored, _ = run(folder / "scorer.items.onnx", {"items": items})
     given = {name: torch.from_numpy(value) for name, value in stored.items()} | {
         "items": items, "user": user, "query": asked,
-        "own": context[:, own], "shared": context[:1 if askers == 1 else None, shared],
+        "context": torch.cat([context[:, shared], context[:, own]], dim=1),
+        "whose": whose if askers > 1 else whose[:1],
     }  # fmt: skip
     found, order = run(folder / ("scorer.query.onnx" if query else "scorer.onnx"), given)
-    rows = (user.expand(ROWS, width), asked.expand(ROWS, width), items[:, None], context[:, None])
+    rows = (user[whose], asked[whose], items[:, None], context[:, None])
     logits = heads(*rows)
     widths = {task.name: task.width for task in heads.tasks}
     assert sorted(order) == sorted(widths)
@@ -142,9 +144,10 @@ def test_columns_of_the_context_may_be_shared_own_or_both(tmp_path, own, query):
 
 @pytest.mark.parametrize("query", [True, False])
 @pytest.mark.parametrize("own", list(OWN))
+@pytest.mark.parametrize("askers", [2, ROWS])
 @torch.no_grad()
-def test_each_candidate_may_have_an_asker_of_its_own(tmp_path, own, query):
-    compare(tmp_path, *made(), own=OWN[own], query=query, askers=ROWS)
+def test_several_may_ask_at_once(tmp_path, own, query, askers):
+    compare(tmp_path, *made(), own=OWN[own], query=query, askers=askers)
 
 
 @pytest.mark.parametrize(
