@@ -96,6 +96,7 @@ def _together(studies: Sequence[Study], progress: Progress) -> State:
 def _finish(studies: Sequence[Study]) -> None:
     for study in studies:
         study.run.best(study.network)
+        study.network.even()
         represented = represent(study.network, study.dataset, study.texts, "validation")
         calibrate(
             study.network, study.dataset, predict(study.network, study.dataset, represented, "validation")

@@ -81,6 +81,14 @@ def test_interests_are_read_from_the_users_vector_alone(trained):
     np.testing.assert_allclose(said.values["wants"], 1 / (1 + np.exp(-logits)), atol=1e-5)
 
 
+@torch.no_grad()
+def test_interests_are_read_from_the_text_part_of_the_vector_where_items_have_factors(workbench):
+    network = workbench(tasks=TASKS, model={"factors": 2}).network
+    users = torch.randn(3, network.width)
+    others = torch.cat([users[:, :8], torch.randn(3, network.width - 8)], dim=1)
+    assert torch.equal(network.interests(users)["wants"], network.interests(others)["wants"])
+
+
 def test_the_users_encoder_learns_from_what_is_wanted(workbench):
     bench = workbench(tasks={"click": {**CLICK, "weight": 0.0}, "wants": WANTS})
     single = pipeline.only(bench.dataset, "wants")

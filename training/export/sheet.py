@@ -27,6 +27,11 @@ class Sheet:
         self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [rows, width]))
         return name
 
+    def numbers(self, name: str, rows: str) -> str:
+        """An int64 input (rows,)."""
+        self._inputs.append(helper.make_tensor_value_info(name, TensorProto.INT64, [rows]))
+        return name
+
     def output(self, name: str, value: str, width: int) -> None:
         """A value as an output (rows, width)."""
         self._nodes.append(helper.make_node("Identity", [value], [name]))

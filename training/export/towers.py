@@ -184,6 +184,8 @@ class Towers:
         if first.name in self._readout.grades:
             logits = self._expected(first.name, logits)
         low, high = ([[self._calibration(task)[end] for task in tasks]] for end in (2, 3))
+        if len(tasks) == 1:
+            return sheet.node("Clip", logits, sheet.constant(low[0][0]), sheet.constant(high[0][0]))
         return sheet.node("Min", sheet.node("Max", logits, sheet.constant(low)), sheet.constant(high))
 
     def _expected(self, name: str, logits: str) -> str:

@@ -58,6 +58,7 @@ class Past(nn.Module):
     """The users' side: what the items of a history say together."""
 
     grade: Tensor
+    scale: Tensor
 
     def __init__(self, factors: int, grades: Tensor) -> None:
         """factors: k; grades: of each kind of event (E,)."""
@@ -65,6 +66,7 @@ class Past(nn.Module):
         self.factors = factors
         self.lean = nn.Parameter(torch.ones(2))
         self.register_buffer("grade", grades)
+        self.register_buffer("scale", torch.ones(()))  # of what is said; the heads measure by its inverse
 
     def forward(self, learned: Tensor, events: Tensor, mask: Tensor) -> Tensor:
         """learned (B, L, 3k + 2) of the items, events (B, L) int64, mask (B, L) -> (B, 3k + 2)."""
@@ -75,9 +77,8 @@ class Past(nn.Module):
         above = self.lean[0] * grade - self.lean[1] * bias * mask
         lean = above.sum(dim=1, keepdim=True) / (PULL + many)
         rest = torch.zeros_like(learned[:, 0, : 2 * k])
-        return torch.cat(
-            [lean, told.sum(dim=1) / torch.sqrt(1.0 + many), torch.ones_like(many), rest], dim=-1
-        )
+        said = [lean, told.sum(dim=1) / torch.sqrt(1.0 + many), torch.ones_like(many), rest]
+        return self.scale * torch.cat(said, dim=-1)
 
 
 def spreads(events: Mapping[str, float | None], often: Tensor | None = None) -> Tensor:

@@ -78,6 +78,7 @@ class PairHeads(nn.Module):
 
     mean: Tensor
     spread: Tensor
+    level: Tensor
 
     def __init__(
         self,
@@ -90,6 +91,7 @@ class PairHeads(nn.Module):
         """context: columns; given: task -> the task whose chance its own is multiplied by."""
         super().__init__()
         self.given, d, self.width = dict(given or {}), config.dimension, config.width
+        self.plain = [d, d + 1 + config.factors]  # columns of learned vectors: of ones, and of biases
         self.tasks = tuple(tasks)
         self.kinds = tuple(kind for kind in KINDS if any(task.inputs == kind for task in tasks))
         self.mix = Towers(tasks, config)
@@ -109,6 +111,7 @@ class PairHeads(nn.Module):
         )
         self.register_buffer("mean", torch.zeros(context))  # of the context's columns in training
         self.register_buffer("spread", torch.ones(context))
+        self.register_buffer("level", torch.ones(()))  # slope of the learned columns
         self.no_user, self.no_query = nn.Parameter(torch.zeros(h)), nn.Parameter(torch.zeros(h))
         ranked = [task.name for task in tasks if task.type != "multiclass"]
         slopes = 2 * d if config.projections else 2  # for the user, then for the query
@@ -122,7 +125,7 @@ class PairHeads(nn.Module):
 
     def forward(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
         """user (B, d), query (B, d; zeros for none), items (B, C, d), context (B, C, F) -> logits (B, C, w)."""
-        items = self.forget(items)
+        items = self._forgotten(items)
         crossed = torch.stack([user.unsqueeze(1) * items, query.unsqueeze(1) * items], dim=-2)
         return self._logits(self._first(user, query, items, context), crossed, self._scaled(context))
 
@@ -175,8 +178,16 @@ class PairHeads(nn.Module):
         d = self.user.in_features
         if self.width == d:
             return texts
-        learned = texts.new_tensor([[1.0], [0.0]]).expand(2, self.width - d)
+        learned = (self.level * texts.new_tensor([[1.0], [0.0]])).expand(2, self.width - d)
         return torch.cat([texts.expand(2, d), learned], dim=1)
+
+    def _forgotten(self, items: Tensor) -> Tensor:
+        """In training some entries of the texts and roles: a bias that is now and then none is learned too small."""
+        if self.width == self.user.in_features:
+            return self.forget(items)  # type: ignore[no-any-return]
+        kept: Tensor = self.forget(torch.ones_like(items))
+        kept[..., self.plain] = 1.0
+        return items * kept
 
     def _texts(self, *vectors: Tensor) -> list[Tensor]:
         """Vectors (..., width) without learned columns, which only the dot products read: (..., d)."""

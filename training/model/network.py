@@ -15,6 +15,8 @@ from training.model.readout import Readout
 from training.model.search import Search
 from training.model.user import UserEncoder
 
+FAINT = 0.05  # least slope of texts beside factors, which are fetched by on their scale
+
 
 class Network(nn.Module):
     """Shared text encoder, user encoder, heads; `forward` gives logits, `readout` what is served."""
@@ -62,8 +64,9 @@ class Network(nn.Module):
         return logits | {name: self.text_heads(name, pooled) for name, pooled in shared.texts.items()}
 
     def interests(self, users: Tensor) -> dict[str, Tensor]:
-        """What the tasks that read the user alone make of vectors (B, d): logits (B, w)."""
-        return {name: self.user_heads(name, users) for name in self.user_heads.names}
+        """What the tasks that read the user alone make of vectors (B, width): logits (B, w)."""
+        spoken = users[..., : self.text.projection.out_features]
+        return {name: self.user_heads(name, spoken) for name in self.user_heads.names}
 
     def retrieval(self, batch: Batch, shared: Shared) -> Tensor | None:
         """The loss of the vectors by which candidates are fetched, if they have one of their own."""
@@ -85,7 +88,17 @@ class Network(nn.Module):
             first = next((task for task in tasks if task.main), tasks[0])
             slopes = self.heads.slope[first.name]
         user, query = slopes.detach().reshape(2, -1).mean(dim=1).tolist()
-        return max(user, 0.0), max(query, 0.0)
+        return max(user, FAINT if self.factors else 0.0), max(query, 0.0)
+
+    @torch.no_grad()
+    def even(self) -> None:
+        """Put learned columns on the scale of the texts', so that they are fetched by as they are scored by.
+
+        All that is said stays the same. Vectors with an objective of their own have learned to stand beside them.
+        """
+        if self.user.past is not None and self.search is None:
+            self.heads.level.fill_(self.fetched[0])
+            self.user.past.scale.fill_(1.0 / self.fetched[0])
 
     def vectors(self, texts: Tensor, pooled: Tensor) -> Tensor:
         """Vectors (U, width) of texts by number (U,): the first ones are the catalogue's own."""

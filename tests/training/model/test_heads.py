@@ -358,3 +358,16 @@ def test_a_product_of_certainties_is_a_number():
     assert found.isfinite().all()
     found.sum().backward()
     assert ends.grad.isfinite().all()
+
+
+def test_texts_and_roles_are_forgotten_in_training_and_biases_never():
+    k, told = 2, request(rows=4, width=D + 3 * 2 + 2)
+    heads = made(factors=k, vector_dropout=0.9).train()
+    items = told["items"][None].expand(50, -1, -1)
+    seen = heads._forgotten(items)
+    same = seen == items
+    assert same[..., [D, D + 1 + k]].all()
+    others = torch.cat([same[..., :D], same[..., D + 1 : D + 1 + k]], dim=-1)
+    assert not others.any()  # nought, or as much more as there are others
+    assert (seen[..., :D] == 0).float().mean() == pytest.approx(0.9, abs=0.05)
+    assert torch.equal(heads.eval()._forgotten(items), items)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ from tests.training import toy
 from training.batches import Batches
 from training.dataset import Dataset
 from training.model.encoder import load
-from training.model.network import Network, Residual, pad
+from training.model.network import FAINT, Network, Residual, pad
+from training.sections import RetrievalConfig
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +137,35 @@ def test_what_was_learned_of_an_item_is_forgotten_now_and_then_in_training_only(
 def test_items_are_learned_only_if_the_configuration_asks(dataset, bert, asked):
     network = made(dataset, bert, item_ids=asked)
     assert (network.residual is not None) == asked
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("slope", [3.0, 0.01, -1.0])
+def test_candidates_are_fetched_in_the_order_of_the_dot_products_that_they_are_scored_by(
+    dataset, bert, slope
+):
+    network = made(dataset, bert, factors=3)
+    torch.nn.init.normal_(network.factors.table.weight, std=0.5)
+    main = next(task.name for task in network.heads.tasks if task.main)
+    network.heads.slope[main][0] = slope
+    pooled = torch.randn(len(dataset.texts), network.text.width)
+    batch = Batches(dataset).batch(np.arange(9), {})
+    before = network(batch, pooled[batch.texts])
+    network.even()
+    torch.testing.assert_close(network(batch, pooled[batch.texts]), before, rtol=1e-4, atol=1e-5)
+    items = network.vectors(torch.arange(len(dataset.item_ids)), pooled[: len(dataset.item_ids)])
+    users = network.users(batch, network.vectors(batch.texts, pooled[batch.texts]))
+    d = network.text.projection.out_features
+    scored = (
+        max(slope, FAINT) * users[:, :d] @ items[:, :d].T
+        + (network.heads.slopes(main)[0, d:] * users[:, d:]) @ items[:, d:].T
+    )
+    torch.testing.assert_close(network.fetched[0] * users @ items.T, scored, rtol=1e-4, atol=1e-5)
+    assert network.heads.level == pytest.approx(max(slope, FAINT))
+
+
+def test_vectors_with_an_objective_of_their_own_stay_as_they_learned_to_be(dataset, bert):
+    searched = {"retrieval": RetrievalConfig(task="click")}
+    network = made(replace(dataset, config=dataset.config.model_copy(update=searched)), bert, factors=3)
+    network.even()
+    assert network.heads.level == network.user.past.scale == 1.0
