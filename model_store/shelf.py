@@ -81,11 +81,12 @@ class Shelf:
     def _only(self) -> str:
         names = self.names()
         if len(names) != 1:
-            raise BundleMissing(f"{self.root} holds {self._list()}; say which one by name")
+            which = "; say which one by name" if names else ""
+            raise BundleMissing(f"{self.root} holds {self._list()}{which}")
         return names[0]
 
     def _list(self) -> str:
-        return ", ".join(self.names()) or "no bundles (publish one with `chorus-train publish`)"
+        return ", ".join(self.names()) or "no bundles (publish one with `chorus-train run`)"
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:

@@ -36,7 +36,7 @@ ALLOWED = {
 }  # an extra: scoring files
 LAZY = {"app/cli.py", "app/service.py"}  # which import what only scoring of files, and only traces, need
 SHAPELESS = {"common", "helpers", "misc", "util", "utils"}
-LINES = 300
+LINES, FUNCTION = 300, 50
 
 
 def modules() -> list[Path]:
@@ -56,6 +56,10 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
 @pytest.mark.parametrize("path", modules(), ids=label)
 def test_a_package_imports_only_what_lies_below_it(path):
     forbidden = FORBIDDEN[label(path).partition("/")[0]]
@@ -66,8 +70,7 @@ def test_a_package_imports_only_what_lies_below_it(path):
 @pytest.mark.parametrize("path", modules(), ids=label)
 def test_a_module_imports_at_its_top_and_never_prints(path):
     tree = ast.parse(path.read_text())
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    lazy = {name for function in functions for name in imported(function)}
+    lazy = {name for function in functions(tree) for name in imported(function)}
     assert not lazy or label(path) in LAZY
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     assert "print" not in {call.id for call in calls if isinstance(call, ast.Name)}
@@ -75,7 +78,11 @@ def test_a_module_imports_at_its_top_and_never_prints(path):
 
 @pytest.mark.parametrize("path", modules(), ids=label)
 def test_a_module_is_short_and_named_after_something(path):
-    assert len(path.read_text().splitlines()) <= LINES
+    text = path.read_text()
+    assert len(text.splitlines()) <= LINES
+    assert [
+        each.name for each in functions(ast.parse(text)) if each.end_lineno - each.lineno >= FUNCTION
+    ] == []
     assert path.stem not in SHAPELESS
     assert len(path.relative_to(ROOT).parts) <= 3
 

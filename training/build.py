@@ -52,11 +52,8 @@ def build(config: Config, tables: Tables) -> Dataset:
         tasks=tasks,
         texts=numbers.texts,
         item_ids=tuple(tables.items["item"]),
-        published=tables.items["published"].fill_null(np.nan).to_numpy().astype(np.float64),
-        attributes={
-            name: Attribute.of(tables.items[f"attribute:{name}"].fill_null([]).to_list())
-            for name in config.items.attributes
-        },
+        published=_number(tables.items["published"]),
+        attributes={name: _attribute(tables.items[f"attribute:{name}"]) for name in config.items.attributes},
         user_ids=tuple(numbers.users),
         profiles=numbers.profiles(),
         records=_records(config, tables),
@@ -227,6 +224,10 @@ def _train(requests: Requests) -> pl.Series:
 
 def _number(column: pl.Series) -> Floats:
     return column.fill_null(np.nan).to_numpy().astype(np.float64)
+
+
+def _attribute(column: pl.Series) -> Attribute:
+    return Attribute.of(column.fill_null([]).to_list())
 
 
 def _places(shown: pl.DataFrame, column: str, words: tuple[str, ...]) -> Ints:

@@ -4,8 +4,10 @@ chorus-train demo                     make the demo shop's data
 chorus-train adapt ebnerd SOURCE      turn a public data set into tables and a configuration
 chorus-train run CONFIG               read, train, evaluate, export, verify, publish
 chorus-train search CONFIG            try other settings, judged on validation
+chorus-train evaluate RUN             test a finished run again, beside baselines
 chorus-train compare RUN RUN ...      what training together is worth, over seeds
 chorus-train explain RUN              plot what each feature is worth, and one user's day
+chorus-train export RUN               export a finished run, verify it, publish it
 chorus-train verify BUNDLE            repeat the proof of a bundle
 """
 
@@ -58,7 +60,7 @@ def main() -> None:
     """Train one shared text encoder with many task heads, and publish it as a verified ONNX bundle.
 
     Start with `chorus-train demo` and `chorus-train run data/shop/shop.toml`; with your own tables,
-    write a configuration as docs/data.md shows and run that. `chorus-train explain runs/<name>` then shows
+    write a configuration as docs/data.md shows and run that. `chorus-train explain runs/NAME` then shows
     which features decide, and how the answers change over a day.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -81,7 +83,7 @@ def demo(
 def adapt(
     data: Annotated[Source, typer.Argument(help="Which data set.")],
     source: Annotated[Path, typer.Argument(help="Folder with its original files.")],
-    out: Annotated[Path | None, typer.Option(help="Where to write; data/<name> by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; data/NAME by default.")] = None,
 ) -> None:
     """Turn a public data set's original files into tables and a configuration."""
     with plainly():
@@ -94,16 +96,14 @@ def run(
     configs: ConfigFiles,
     folder: Annotated[
         Path | None,
-        typer.Option("--run", help="Run folder; runs/<name> by default. Of several, the folder above them."),
+        typer.Option("--run", help="Run folder; runs/NAME by default. Of several, the folder above them."),
     ] = None,
     shelf: ShelfFolder = DEFAULT_ROOT,
     alone: Alone = True,
     resume: Annotated[bool, typer.Option(help="Go on from the run's last whole epoch.")] = False,
     seed: Annotated[
         int | None,
-        typer.Option(
-            help="In place of training.seed; the run folder is then runs/<name>-seed<N> by default."
-        ),
+        typer.Option(help="In place of training.seed; the run folder is then runs/NAME-seedN by default."),
     ] = None,
     publish: Annotated[bool, typer.Option(help="Export and publish at the end.")] = True,
 ) -> None:
@@ -189,7 +189,7 @@ app.command(name="publish", help="The same as `export`: nothing is published tha
 
 @app.command()
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle: <shelf>/<name>/<version>.")],
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle: SHELF/NAME/VERSION.")],
     folder: Annotated[
         Path | None,
         typer.Option("--run", help="The run it came from: repeats the gate on its data too."),

@@ -131,7 +131,7 @@ def test_an_empty_or_absent_shelf_says_how_to_fill_it(shelf):
     for make in (False, True):
         if make:
             shelf.root.mkdir()
-        with pytest.raises(BundleMissing, match="chorus-train publish"):
+        with pytest.raises(BundleMissing, match=r"no bundles \(publish one with `chorus-train run`\)$"):
             shelf.find()
 
 

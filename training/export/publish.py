@@ -60,17 +60,7 @@ def publish(
         draft = Draft(folder, manifest(bench, run, until))
         step = progress.add_task("export ONNX graphs", total=None)
         graphs.export(bench.network, folder, FeatureSet(dataset.features, dataset.clock))
-        small = dataset.config.export.precision
-        whole = folder / text_encoder("fp32")
-        if small == "int8":
-            quantise(
-                whole,
-                folder / text_encoder(small),
-                sample(bench.texts),
-                longest=dataset.config.model.max_tokens,
-            )
-        else:
-            halve(whole, folder / text_encoder(small))
+        shrink(bench, folder)
         bench.tokenizer.save(folder / "tokenizer.json")
         base = represent(bench.network, dataset, bench.texts)
         proof.record(bench.network, dataset, bench.texts, base, folder / "proof.npz")
@@ -83,7 +73,7 @@ def publish(
         index = cells.write(items, folder, texts=dataset.texts[: len(items)], searches=searches)
         sealed = draft.manifest.model_copy(
             update={
-                "precision": small if judged["passed"] else "fp32",
+                "precision": dataset.config.export.precision if judged["passed"] else "fp32",
                 "parity": parity,
                 "gate": judged,
                 "items": len(items),
@@ -96,6 +86,17 @@ def publish(
         bundle = shelf.publish(folder, sealed)
     histories.write(dataset, run.folder / "histories.jsonl.gz", until)
     return bundle
+
+
+def shrink(bench: Workbench, folder: Path) -> None:
+    """Beside the fp32 text encoder, the same in int8 or fp16, as the configuration asks."""
+    config = bench.dataset.config
+    small = config.export.precision
+    whole, made = folder / text_encoder("fp32"), folder / text_encoder(small)
+    if small == "int8":
+        quantise(whole, made, sample(bench.texts), longest=config.model.max_tokens)
+    else:
+        halve(whole, made)
 
 
 def choose(
