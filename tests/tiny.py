@@ -64,7 +64,7 @@ def configuration(folder: Path) -> Path:
     write(small, folder)
     encoder(folder / "bert", small.items["title"].to_list() + small.items["description"].to_list())
     path = folder / "shop.toml"
-    text = re.sub(r"\[training\][^\[]*", "", path.read_text())
+    text = re.sub(r"\[(model|training)\][^\[]*", "", path.read_text())
     text = text.replace("use = [", f"use = [{', '.join(map(repr, WORDED))},", 1)
     text += '\n[model]\nencoder = "BERT"\ndimension = 16\nhidden = 16\nexperts = 2\nmax_tokens = 32\n'
     text += "\n[training]\nepochs = 2\nbatch = 32\n"

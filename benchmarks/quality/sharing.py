@@ -42,17 +42,24 @@ SHARES = {
     "shop": {"train": 0.5}, "ebnerd": {"train": 0.125, "validation": 0.5, "test": 0.25},
     "movielens": {"train": 0.1, "validation": 0.25},
 }  # fmt: skip
-EPOCHS = 4
+EPOCHS = {"shop": 6, "ebnerd": 4, "movielens": 4}  # at most
+OF = {  # what each data set's own protocol says
+    "shop": "half of the training part, all of the others; 6 epochs at most. The joint model is stopped by the "
+    "losses of all tasks together. `mmoe, fixed` and `shared bottom, fixed` had met the test part before, with less "
+    "dropout, 4 epochs, and stopped by the clicks (Δm -0.88 ± 0.37 % and -0.41 ± 0.56 %); dropout and the stop were "
+    "changed since then, by the validation part, and so was the rule which row wins, before `own experts` met the "
+    "test.",
+    "ebnerd": "an eighth of training, half of validation, a quarter of the test part; 4 epochs at most. The joint "
+    "model is stopped by the clicks.",
+}
 PROTOCOL = (
-    "The shipped configurations, split by time, frozen MiniLM, 4 epochs at most. Of the lists, drawn by lot once, "
-    "the shop's: half of the training part, all of the others; EB-NeRD's: an eighth of training, half of "
-    "validation, a quarter of the test part. Two busy cores had no time for more. Histories and counts are whole. "
-    "Alone: one network a task, everything else equal, without the candidates that have no label for it, stopped "
-    "by that task; the joint one is stopped by the clicks. Fixed: each loss in units of its constant predictor's. "
-    "Which row wins is told by the validation part: the mean over tasks of the gain as a share of what alone has, "
-    "over seeds; rows with fewer seeds than others cannot win. Then the winner and alone meet the test part, "
-    "once; in the shop `mmoe, fixed` had met it before the other rows were there (Δm -0.88 ± 0.37 %). Intervals: "
-    "95 %, Student's t over seeds, paired. Seconds are of CPU time, one thread, the median of the seeds."
+    "The shipped configuration, split by time, frozen MiniLM. Of the lists, drawn by lot once: {} Histories and "
+    "counts are whole. Alone: one network a task, everything else equal, without the candidates that have no label "
+    "for it, stopped by that task. Fixed: each loss in units of its constant predictor's. Which row wins is told by "
+    "the validation part: first by no main task being worse than alone in the mean over seeds, then by the mean over "
+    "tasks of the gain as a share of what alone has; rows with fewer seeds than others cannot win. Then the winner "
+    "and alone meet the test part, once. Intervals: 95 %, Student's t over seeds, paired. Seconds are of CPU time, "
+    "one thread, the median of the seeds."
 )
 
 
@@ -67,7 +74,7 @@ def main(
         for row in (DEFAULT, "alone", *ROWS):
             for seed in numbers:
                 fill(name, seed, row)
-        write(["shop", "ebnerd"], numbers)
+        write(name, numbers)
 
 
 def fill(name: str, seed: int, row: str) -> None:
@@ -105,7 +112,7 @@ def source(name: str) -> Dataset:
     """The thinned data set of a shipped configuration, made if it is not there."""
     if not Path(f"data/{name}").is_dir():
         command("chorus-train", *prepare(name))
-    config = fitted.changed(Path(f"data/{name}/{name}.toml"), training={"epochs": EPOCHS})
+    config = fitted.changed(Path(f"data/{name}/{name}.toml"), training={"epochs": EPOCHS[name]})
     return fitted.thinned(fitted.read(config), SHARES[name])
 
 
@@ -157,25 +164,21 @@ def final(name: str, seed: int, row: str, task: str = "") -> Table:
     return dict(json.loads((folder / "test.json").read_bytes()))
 
 
-def write(names: list[str], seeds: list[int]) -> None:
-    """The table of these data sets."""
-    found, lines = {}, []
-    for name in names:
-        choice = {row: records(name, seeds, row) for row in ROWS}
-        choice = {row: each for row, each in choice.items() if each}
-        if not choice:
-            lines += [f"## {name}", "", "Not computed yet.", ""]
-            continue
-        most = max(map(len, choice.values()))
-        winner = max(
-            (row for row in choice if len(choice[row]) == most), key=lambda row: gain(choice[row]).mean
-        )
-        last = records(name, seeds, winner, test=True)
-        found[name] = {"winner": winner, "validation": choice, "test": last, "costs": costs(name, seeds)}
-        lines += [f"## {name}: {winner} against alone, test part", "", *worthwhile(last), ""]
-        lines += ["Main tasks: " + ", ".join(mains(name)) + ".", ""]
-        lines += ["### Ways to share and to weigh, validation part", "", *choices(name, seeds, choice)]
-    record.write("quality-sharing", found, protocol=PROTOCOL, told="\n".join(lines))
+def write(name: str, seeds: list[int]) -> None:
+    """The table of a data set."""
+    choice = {row: records(name, seeds, row) for row in ROWS}
+    choice = {row: each for row, each in choice.items() if each}
+    most = max(map(len, choice.values()))
+    winner = max(
+        (row for row in choice if len(choice[row]) == most),
+        key=lambda row: (harmless(name, choice[row]), gain(choice[row]).mean),
+    )
+    last = records(name, seeds, winner, test=True)
+    found = {"winner": winner, "validation": choice, "test": last, "costs": costs(name, seeds)}
+    lines = [f"## {winner} against alone, test part", "", *worthwhile(last), ""]
+    lines += ["Main tasks: " + ", ".join(mains(name)) + ".", ""]
+    lines += ["## Ways to share and to weigh, validation part", "", *choices(name, seeds, choice)]
+    record.write(f"quality-sharing-{name}", found, protocol=PROTOCOL.format(OF[name]), told="\n".join(lines))
 
 
 def records(name: str, seeds: list[int], row: str, *, test: bool = False) -> list[dict[str, Any]]:
@@ -205,6 +208,11 @@ def kept(name: str, seed: int, row: str, task: str = "") -> dict[str, Any]:
 def gain(found: list[dict[str, Any]]) -> Interval:
     """Δm of joint over alone."""
     return delta(worth(found), found)
+
+
+def harmless(name: str, found: list[dict[str, Any]]) -> bool:
+    """Whether no main task is worse than alone, in the mean over seeds."""
+    return all(each.gain.mean >= 0.0 for each in worth(found) if each.task in mains(name))
 
 
 def mains(name: str) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from training import config
 from training.errors import ConfigError
+from training.sections import Section
 
 GOOD: dict[str, Any] = {
     "name": "shop",
@@ -259,14 +260,6 @@ def test_the_example_of_the_documentation_is_read(tmp_path: Path) -> None:
 
 def test_every_key_is_in_the_documentation() -> None:
     page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
-    sections = (
-        config.ItemsConfig,
-        config.EventsConfig,
-        config.HistoryConfig,
-        config.SplitConfig,
-        config.TaskConfig,
-    )
-    keys = {key for section in sections for key in section.model_fields}
-    keys |= set(config.FeaturesConfig.model_fields) | set(config.ModelConfig.model_fields)
-    keys |= set(config.TrainingConfig.model_fields)
-    assert {key for key in keys if not re.search(rf"`[a-z_.]*{key}`", page)} == set()
+    sections = [each for each in Section.__subclasses__() if each.__module__ == Section.__module__]
+    keys = {"name"}.union(*(each.model_fields for each in sections))
+    assert {key for key in keys if not re.search(rf"`[a-z_.]*{key}`|^{key} =", page, re.MULTILINE)} == set()
