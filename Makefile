@@ -24,7 +24,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev demo shop test bench chaos bench-tools lint format clean constraints lock audit image image-training compose-up compose-down
+.PHONY: help install install-dev demo shop test bench chaos soak bench-tools lint format clean constraints lock audit image image-training compose-up compose-down
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /\1\t/' | expand -t 16
@@ -87,6 +87,9 @@ bench: bench-tools $(BENCHED) $(PEERS)/.with-peers  ## Measure the service besid
 
 chaos: bench-tools $(BENCHED)  ## Drill overload, faults and endings, in under 15 minutes
 	@$(BIN)/python -m benchmarks.chaos
+
+soak: bench-tools $(BENCHED)  ## Load the service for half an hour while events, items and versions come
+	@$(BIN)/python -m benchmarks.soak
 
 bench-tools:
 	@for tool in wrk redis-server taskset; do command -v $$tool >/dev/null || \

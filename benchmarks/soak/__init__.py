@@ -1,0 +1,1 @@
+"""Half an hour under steady load, with events, items that change and new versions."""
