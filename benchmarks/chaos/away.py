@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from benchmarks.speed.wrk import run as saturate
 LINE, SECONDS = 2, 270.0
 CALM, HARM, AFTER = 3.0, 4.0, 3.0  # seconds before, during and after a fault
 SUDDEN = 0.5  # seconds at its beginning in which the breaker opens
+STARTS = 1.0  # seconds until the generator has begun, about: the windows are by when it did
 SHARE, CANDIDATES, CONNECTIONS = 0.3, 100, 8
 PAUSE = 0.02  # seconds between two events
 PATIENCE = 20.0
@@ -39,7 +41,8 @@ PATIENCE = 20.0
 TOLD = (
     "Requests for known users with 100 candidates at 0.3 of saturation, as they come, and an event every "
     "20 ms, each for a user of its own. A fault begins after 3 s and ends after 7. Added: the p99 of the half second "
-    "in which the fault begins, and of the rest of it, less that of the seconds before. Healed: from the end of the "
+    "in which the fault begins, and of the rest of it, less that of the seconds before; after: the same of the "
+    "seconds once it has healed, when nothing is wrong any more: so much is chance. Healed: from the end of the "
     "fault until /health says ok. Lost: events that were accepted and are not there at the end. Twice: events that "
     "were sent again after a refusal, by the same id, and are there twice."
 )
@@ -164,30 +167,38 @@ def suffer(stage: Stage, fault: Fault) -> dict[str, Any]:
             core=stage.core,
         )
         try:
-            time.sleep(CALM)
+            time.sleep(STARTS + CALM)
+            begun = time.time()
             fault.begin(stage.store)
             time.sleep(HARM)
+            ended = time.time()
             fault.end(stage.store)
             healed = _healed(stage.address)
             seen = met.result()
         finally:
             teller.stop()
-    return _waits(seen) | {"healed, s": healed} | _events(stage, teller)
+    told = waits(seen, begun - seen.begun, ended - seen.begun, healed)
+    return told | {"healed, s": healed} | _events(stage, teller)
 
 
-def _waits(seen: Storm) -> dict[str, Any]:
-    """Milliseconds of p99, and the answers that were no 200."""
-    ends = {"before": (0.5, CALM), "at once": (CALM, CALM + SUDDEN), "during": (CALM + SUDDEN, CALM + HARM)}
-    p99 = {}
-    for name, (begin, end) in ends.items():
-        chosen = seen.waits[(seen.due >= begin) & (seen.due < end)]
-        p99[name] = float(np.percentile(chosen, 99))
+def waits(seen: Storm, begun: float, ended: float, healed: float) -> dict[str, Any]:
+    """Milliseconds of p99, and the answers that were no 200.
+
+    begun, ended: of the fault, in seconds from the start; healed: seconds that it took from its end on.
+    """
+
+    def p99(begin: float, end: float) -> float:
+        chosen = seen.within(begin, end).waits
+        return float(np.percentile(chosen, 99)) if len(chosen) else inf
+
+    before = p99(0.5, begun)
     return {
         "requests": len(seen.status),
         "not 200": int((seen.status != 200).sum()),
-        "p99 before, ms": p99["before"],
-        "added at once, ms": p99["at once"] - p99["before"],
-        "added during, ms": p99["during"] - p99["before"],
+        "p99 before, ms": before,
+        "added at once, ms": p99(begun, begun + SUDDEN) - before,
+        "added during, ms": p99(begun + SUDDEN, ended) - before,
+        "after, ms": p99(ended + healed, inf) - before,
     }
 
 
