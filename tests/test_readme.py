@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import click
@@ -73,6 +74,15 @@ def test_every_call_that_a_page_shows_can_be_made(name):
         assert "--help" in given or len(given) >= len(places), words
 
 
+def test_no_help_has_words_in_angle_brackets_which_would_not_be_shown():
+    for tool in TOOLS.values():
+        commands = [tool]
+        for command in commands:
+            commands += getattr(command, "commands", {}).values()
+            texts = [command.help, *(getattr(each, "help", None) for each in command.params)]
+            assert [text for text in texts if text and re.search(r"<\w+>", text)] == []
+
+
 def named(tool, words):
     """The command that a call names, and the words behind its name."""
     command = TOOLS[tool]
@@ -86,6 +96,31 @@ def test_every_link_inside_the_house_leads_somewhere(name):
     folder = ROOT if name == "README.md" else ROOT / "docs"
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", PAGES[name]):
         assert (folder / target).is_file(), target
+
+
+@pytest.mark.parametrize("package", ["app", "model_store", "training"])
+def test_every_module_of_a_package_stands_on_the_map(package):
+    page = PAGES["architecture.md"]
+    told = set(re.findall(r"\w+", page[page.index("## The map") : page.index("## The model")]))
+    modules = {path.stem for path in (ROOT / package).glob("[a-z]*.py")}
+    assert modules - told - {"errors"} == set()
+
+
+def test_every_figure_of_the_table_of_quality_is_in_the_results_that_its_row_or_the_one_above_links():
+    table = re.search(r"^\| data \| task .*?\n\n", README, re.DOTALL | re.MULTILINE)[0]
+    known: set[Decimal] = set()
+    for row in table.strip().splitlines()[2:]:
+        if link := re.search(r"\]\((benchmarks/results/.*?)\)", row):
+            results = (ROOT / link[1]).read_text()
+            known = {rounded(figure) for figure in re.findall(r"\b\d+\.\d{3,}\b", results)}
+        figures = {Decimal(figure) for figure in re.findall(r"\b\d\.\d{3}\b", row)}
+        assert figures
+        assert figures <= known, row
+
+
+def rounded(figure: str) -> Decimal:
+    """To three places, halves up."""
+    return Decimal(figure).quantize(Decimal("0.001"), ROUND_HALF_UP)
 
 
 def test_the_answer_that_is_printed_has_the_shape_of_a_real_one(bundle):
