@@ -6,7 +6,9 @@
 The event loop's thread changes it, others read meanwhile. As long as nothing was changed no request pays for it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +21,10 @@ from model_store.index import Exact, Found, Index, best
 from model_store.items import Items
 from model_store.manifest import Manifest
 from model_store.parts import Parted, Rows, Vectors
-from model_store.words import Shingles, shingled, stacked
+from model_store.words import shingled
 
 GONE = -1
+LATEST = 1_000  # changes that are remembered one by one
 
 
 class Catalogue:
@@ -38,13 +41,15 @@ class Catalogue:
         self._parted = parted
         self._index = Exact(items.vectors) if index is None else index
         self.edition = self.runtime = 0
+        self._latest: deque[str] = deque(maxlen=LATEST)  # ids, one an edition
         self._overlay = Overlay(items, parted)
         self._changed: dict[str, int] = {}  # id to row, or to GONE for one of the bundle that was deleted
         self._gone: Mask | None = None  # rows of the bundle, (N,)
         self._width = manifest.dimension
+        self._overlaid = False  # the columns tell of the overlay too
         self._columns = Columns(
             ids=items.ids,
-            parts=items.parts,
+            parts=tuple(items.parts),
             published=items.published,
             codes={name: attribute.codes for name, attribute in items.attributes.items()},
             numbers=items.numbers,
@@ -77,6 +82,8 @@ class Catalogue:
     def put(self, item: Described, encoded: Vectors) -> None:
         """Add an item, or replace it; encoded (d + W,): what its text was encoded to."""
         before, row = self._changed.get(item.item_id, GONE), self._overlay.put(item, encoded)
+        if not self._overlaid:
+            self._columns, self._overlaid = self._overlay.above(self._columns), True
         self._changed[item.item_id] = row
         self.runtime += 1
         self._leave(item.item_id, before)
@@ -90,8 +97,13 @@ class Catalogue:
 
     def encoded(self, item_id: str) -> Vectors:
         """What the text of an item that was put was encoded to, (d + W,)."""
-        columns = self._overlay.columns(np.array([self._changed[item_id]]))
-        return np.concatenate([columns.parts.vectors[0], columns.outputs[0]])
+        row = np.array([self._changed[item_id]])
+        return np.concatenate([self.vectors(row)[0], self._columns.outputs.take(row, axis=0)[0]])
+
+    def touched(self, items: Collection[str], since: int) -> bool:
+        """Whether any of these ids was put or deleted after that edition; if it was long ago, it may have been."""
+        later = self.edition - since
+        return later > len(self._latest) or not {*islice(reversed(self._latest), later)}.isdisjoint(items)
 
     def row(self, item_id: str) -> int | None:
         """Row of an item of a history, None if it is unknown; one of the bundle still counts when it was deleted."""
@@ -139,18 +151,16 @@ class Catalogue:
 
     def named(self, rows: Rows) -> list[str]:
         """The ids of rows."""
-        columns, places = self._columns_of(rows)
-        return [columns.ids[place] for place in places.tolist()]
+        ids = self._columns.ids
+        return [ids[row] for row in rows.tolist()]
 
     def vectors(self, rows: Rows) -> Vectors:
         """(n, d)."""
-        columns, places = self._columns_of(rows)
-        return np.take(columns.parts.vectors, places, axis=0)
+        return self._columns.parts[0].take(rows, axis=0)
 
     def codes(self, name: str, rows: Rows) -> Codes:
         """Of an attribute, (n, K), padded with -1."""
-        columns, places = self._columns_of(rows)
-        return np.take(columns.codes[name], places, axis=0)
+        return self._columns.codes[name].take(rows, axis=0)
 
     def values(self, name: str) -> int:
         """How many values an attribute has: codes are below."""
@@ -171,33 +181,31 @@ class Catalogue:
 
     def stored(self, rows: Rows, ids: Sequence[str] | None = None) -> Slate:
         """A slate of catalogue items; `ids`: theirs, if they are at hand."""
-        columns, places = self._columns_of(rows)
-        return Slate(rows, columns, places, ids)
+        return Slate(rows, self._columns, rows, ids)
 
     def described(self, candidates: Sequence[Described], encoded: Vectors) -> Columns:
         """Cold items, from the rows (n, d + W) that their texts were encoded to."""
+        texts = [candidate.text for candidate in candidates]
         return Columns(
             ids=[candidate.item_id for candidate in candidates],
-            parts=self._parted(encoded[:, : self._width]),
+            parts=tuple(self._parted(encoded[:, : self._width])),
             published=np.array([candidate.published for candidate in candidates]),
             codes={name: self._codes(name, candidates) for name in self.items.attributes},
             numbers={name: _numbers(name, candidates) for name in self.items.numbers},
             outputs=encoded[:, self._width :],
-            shingles=self._shingles(candidates),
+            shingles=shingled(texts) if self.items.wording else np.zeros((len(texts), 0), np.uint16),
         )
 
     def slate(self, given: Candidates, rows: Rows, encoded: Mapping[str, Vectors]) -> Slate:
         """Candidates at their rows (n,), in the order given; `encoded`: the row of each described one's text."""
         if not given.described:
             return self.stored(rows, given.ids)
-        cold = [item in given.described for item in given.ids]
-        warm = [n for n, described in enumerate(cold) if not described]
-        new = [n for n, described in enumerate(cold) if described]
+        new = [n for n, item in enumerate(given.ids) if item in given.described]
         items = [given.described[given.ids[n]] for n in new]
         described = self.described(items, np.stack([encoded[each.text] for each in items]))
-        columns, places = self._columns_of(rows[warm])
-        joined = _join(columns, places, described)
-        return Slate(rows, joined, np.argsort(np.array(warm + new)), given.ids)
+        span, places = self.span, rows.copy()
+        places[new] = span + np.arange(len(new))
+        return Slate(rows, self._columns.above(lambda: described, span), places, given.ids)
 
     def _leave(self, item_id: str, before: int) -> None:
         """Let go of the rows that an id had."""
@@ -208,6 +216,7 @@ class Catalogue:
             if self._gone is None:
                 self._gone = np.zeros(len(self.items), dtype=bool)
             self._gone[self.items.rows[item_id]] = True
+        self._latest.append(item_id)
         self.edition += 1
 
     def _late(self, rows: Rows) -> Mask | None:
@@ -216,14 +225,6 @@ class Catalogue:
             return None
         late = rows >= self._overlay.first
         return late if late.any() else None
-
-    def _columns_of(self, rows: Rows) -> tuple[Columns, Rows]:
-        """Columns that hold the rows, and their places there (n,)."""
-        late = self._late(rows)
-        if late is None:
-            return self._columns, rows
-        joined = _join(self._columns, rows[~late], self._overlay.columns(rows[late]))
-        return joined, np.argsort(np.concatenate([np.flatnonzero(~late), np.flatnonzero(late)]))
 
     def _mapped(self, rows: Rows, mapping: Callable[[Rows], Rows]) -> Rows:
         """The rows with those of the overlay mapped to something else."""
@@ -256,10 +257,6 @@ class Catalogue:
         attribute = self.items.attributes[name]
         return _stack([attribute.encode(candidate.attributes.get(name, ())) for candidate in candidates])
 
-    def _shingles(self, candidates: Sequence[Described]) -> Shingles:
-        texts = [candidate.text for candidate in candidates]
-        return shingled(texts) if self.items.wording else np.zeros((len(texts), 0), np.uint16)
-
     def _allowed(self, filters: Filters) -> Rows | None:
         """The rows that pass the filters, ascending; None: all of them."""
         passing: Rows | None = None
@@ -267,22 +264,6 @@ class Catalogue:
             each = self.items.attributes[name]
             passing = each.rows(values) if passing is None else passing[each.having(values, passing)]
         return passing
-
-
-def _join(columns: Columns, rows: Rows, more: Columns) -> Columns:
-    """Some rows of the columns, and more below them."""
-    return Columns(
-        ids=[*(columns.ids[row] for row in rows.tolist()), *more.ids],
-        parts=columns.parts.at(rows).above(more.parts),
-        published=np.concatenate([columns.published[rows], more.published]),
-        codes={name: _stack([codes[rows], more.codes[name]]) for name, codes in columns.codes.items()},
-        numbers={
-            name: np.concatenate([column[rows], more.numbers[name]])
-            for name, column in columns.numbers.items()
-        },
-        outputs=np.concatenate([columns.outputs[rows], more.outputs]),
-        shingles=stacked([columns.shingles[rows], more.shingles]),
-    )
 
 
 def _stack(blocks: Sequence[Codes]) -> Codes:

@@ -161,7 +161,7 @@ class Outcomes:
 
     def columns(self, outputs: Outputs, slate: Slate, buckets: Buckets) -> dict[str, Column]:
         """What is answered of all candidates, a column a task."""
-        both = np.concatenate([outputs, slate.columns.outputs[slate.places]], axis=1)
+        both = np.concatenate([outputs, slate.columns.outputs.take(slate.places, axis=0)], axis=1)
         return self._form.columns(both, self._names, buckets)
 
     def _ranged(self, names: tuple[str, ...]) -> Ranges:

@@ -18,7 +18,7 @@ from app.candidates import Described, Filters
 from app.slate import Columns
 from model_store.index import Found, best
 from model_store.items import Items
-from model_store.parts import Parted, Parts, Rows, Vectors
+from model_store.parts import Parted, Rows, Vectors
 from model_store.words import HEAD, LIMIT, shingled
 
 Mask = NDArray[np.bool_]
@@ -55,6 +55,7 @@ class Overlay:
             **{f"codes:{name}": np.zeros((0, 1), np.int32) for name in items.attributes},
             **{f"numbers:{name}": np.zeros(0) for name in items.numbers},
         }
+        self._columns = self._told()
 
     def put(self, item: Described, encoded: Vectors) -> int:
         """Fill a row, which is its number; encoded (d + W,): what the text was encoded to."""
@@ -102,18 +103,9 @@ class Overlay:
         codes = self._arrays[f"codes:{name}"][rows - self.first]
         return np.asarray(np.isin(codes, wanted).any(axis=1))
 
-    def columns(self, rows: Rows) -> Columns:
-        """What is known of some rows, in their order."""
-        arrays, places = self._arrays, rows - self.first
-        return Columns(
-            ids=[self._ids[place] for place in places.tolist()],
-            parts=Parts(**{name: arrays[name][places] for name in vars(self._items.parts)}),
-            published=arrays["published"][places],
-            codes={name: arrays[f"codes:{name}"][places] for name in self._codes},
-            numbers={name: arrays[f"numbers:{name}"][places] for name in self._items.numbers},
-            outputs=arrays["outputs"][places],
-            shingles=arrays["shingles"][places],
-        )
+    def above(self, columns: Columns) -> Columns:
+        """The columns of the bundle, and behind them what is known of these rows, and of those put later."""
+        return columns.above(lambda: self._columns, self.first)
 
     def live(self, rows: Rows) -> Mask:
         """Which rows can be found, (n,)."""
@@ -146,6 +138,7 @@ class Overlay:
         if len(self._ids) == len(self._arrays["live"]):
             size = max(LEAST, 2 * len(self._ids))
             self._arrays = {name: _grown(each, size) for name, each in self._arrays.items()}
+            self._columns = self._told()
         self._ids.append("")
         return len(self._ids) - 1
 
@@ -156,6 +149,20 @@ class Overlay:
             if len(each) > held.shape[1]:
                 wider = np.pad(held, ((0, 0), (0, len(each) - held.shape[1])), constant_values=-1)
                 self._arrays = self._arrays | {f"codes:{name}": wider}
+                self._columns = self._told()
+
+    def _told(self) -> Columns:
+        """All rows of the arrays, which is more than are used."""
+        arrays = self._arrays
+        return Columns(
+            ids=self._ids,
+            parts=tuple(arrays[name] for name in vars(self._items.parts)),
+            published=arrays["published"],
+            codes={name: arrays[f"codes:{name}"] for name in self._codes},
+            numbers={name: arrays[f"numbers:{name}"] for name in self._items.numbers},
+            outputs=arrays["outputs"],
+            shingles=arrays["shingles"],
+        )
 
 
 def _grown(array: NDArray[Any], size: int) -> NDArray[Any]:

@@ -1,15 +1,18 @@
 """n candidates side by side: what is known of each is gathered when something reads it, and only that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.layers import Layered, LayeredIds, Named, Table
 from model_store.clock import Times
-from model_store.parts import Parts, Rows, Vectors
+from model_store.parts import Rows, Vectors
 from model_store.words import Shingles
 
 Codes = NDArray[np.int32]
@@ -19,24 +22,44 @@ Codes = NDArray[np.int32]
 class Columns:
     """What is known of N items, a row each.
 
-    parts: what the heads read; published (N,), codes (N, K) by attribute, numbers (N,) by column, NaN where missing,
-    outputs (N, W) of the tasks that read a text alone; shingles (N, K), K 0 where no feature reads words.
+    parts: what the heads read, vectors (N, d) first; published (N,), codes (N, K) by attribute, numbers (N,) by
+    column, NaN where missing, outputs (N, W) of the tasks that read a text alone; shingles (N, K), K 0 where no
+    feature reads words.
     """
 
-    ids: Sequence[str]
-    parts: Parts
-    published: Times
-    codes: Mapping[str, Codes]
-    numbers: Mapping[str, NDArray[np.float64]]
-    outputs: Vectors
-    shingles: Shingles
+    ids: Named
+    parts: Sequence[Table]
+    published: Table
+    codes: Mapping[str, Table]
+    numbers: Mapping[str, Table]
+    outputs: Table
+    shingles: Table
+
+    def above(self, more: "Callable[[], Columns]", first: int) -> "Columns":
+        """The first `first` rows of these, and behind them those that `more` returns at the time, plain arrays."""
+
+        def layered(base: Table, field: str, key: Any = None, blank: float = 0) -> Layered:
+            read = attrgetter(field)
+            if key is None:
+                return Layered(base, lambda: read(more()), first, blank=blank)
+            return Layered(base, lambda: read(more())[key], first, blank=blank)
+
+        return Columns(
+            ids=LayeredIds(self.ids, more().ids, first),
+            parts=tuple(layered(part, "parts", place) for place, part in enumerate(self.parts)),
+            published=layered(self.published, "published"),
+            codes={name: layered(codes, "codes", name, blank=-1) for name, codes in self.codes.items()},
+            numbers={name: layered(each, "numbers", name) for name, each in self.numbers.items()},
+            outputs=layered(self.outputs, "outputs"),
+            shingles=layered(self.shingles, "shingles"),
+        )
 
 
 @dataclass(frozen=True)
 class Slate:
     """n candidates: their rows in the catalogue (n,), -1 for an id that is not in it, and their places in columns.
 
-    `places` (n,) are those rows themselves, unless a request describes items of its own. An item that brings its own
+    `places` (n,) are those rows themselves, but for items that the request describes. An item that brings its own
     text keeps the row of its id: it is still the item that was counted. `given`: the ids, if they are at hand.
     """
 
@@ -84,7 +107,7 @@ class Slate:
 
     def output(self, column: int) -> Vectors:
         """One column of the outputs, (n,)."""
-        return np.asarray(self.columns.outputs[self.places, column])
+        return self.columns.outputs.take(self.places, axis=0)[:, column]
 
     def outputs(self, picks: Rows) -> Vectors:
         """Of some, (k, W)."""

@@ -1,7 +1,8 @@
 """What is constant for an item and read by every run of the heads, a row an item."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +34,15 @@ class Parts:
         """Some of them, copied."""
         return Parts(*(np.take(part, rows, axis=0) for part in self))
 
-    def above(self, more: "Parts") -> "Parts":
-        """These, and more below them."""
-        return Parts(*(np.concatenate(both) for both in zip(self, more, strict=True)))
+
+class Table(Protocol):
+    """N rows that are gathered by their places, as numpy's arrays are."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def take(self, places: Rows, /, axis: Literal[0], out: Vectors, mode: Literal["clip"]) -> Any: ...
 
 
+Tables = Iterable[Table]  # those of Parts, in their order
 Parted = Callable[[Vectors], Parts]  # makes the parts of vectors (n, d)

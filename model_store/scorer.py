@@ -19,7 +19,7 @@ from model_store.engine import Engine, session
 from model_store.errors import BundleMismatch
 from model_store.features import FeatureSet
 from model_store.manifest import Task
-from model_store.parts import Parts, Rows, Vectors
+from model_store.parts import Parts, Rows, Tables, Vectors
 
 ROWS = 512  # candidates of one run
 TOLERANCE = 1e-5  # greatest difference from heads.onnx, as a share of the task's range where that is above 1
@@ -58,7 +58,7 @@ class Scorer:
         experts, rest, *silent = (np.concatenate(part) for part in zip(*runs, strict=True))
         return Parts(vectors, experts, rest, silent[0] if silent else vectors[:, :0])
 
-    def scores(self, side: Side, parts: Parts, places: Rows, own: Vectors) -> Outputs:
+    def scores(self, side: Side, parts: Tables, places: Rows, own: Vectors) -> Outputs:
         """Every task of n candidates of one asker, (n, width).
 
         parts: of N items; places (n,): where the candidates stand in them; own (n, Fo): their columns of the context.
@@ -69,7 +69,7 @@ class Scorer:
         return outputs
 
     def pairs(
-        self, sides: Sequence[Side], owners: Rows, parts: Parts, places: Rows, *, own: Vectors
+        self, sides: Sequence[Side], owners: Rows, parts: Tables, places: Rows, *, own: Vectors
     ) -> Outputs:
         """The same for the candidates of many askers side by side; owners (n,): whose each is, ascending."""
         if len(sides) == 1:
@@ -131,7 +131,7 @@ class Scorer:
             for task, end in zip(self.tasks, ends.tolist(), strict=True)
         }
 
-    def _gathered(self, parts: Parts, places: Rows) -> dict[str, Vectors]:
+    def _gathered(self, parts: Tables, places: Rows) -> dict[str, Vectors]:
         """The parts of a few items, in room of the thread's own that the next run overwrites."""
         room = getattr(self._room, "parts", None)
         if room is None:
@@ -142,7 +142,7 @@ class Scorer:
         return dict(zip(("items", "experts", "rest", "silent"), found, strict=True))
 
     def _run(
-        self, askers: Mapping[str, Vectors], whose: Rows, parts: Parts, places: Rows, *, own: Vectors
+        self, askers: Mapping[str, Vectors], whose: Rows, parts: Tables, places: Rows, *, own: Vectors
     ) -> Outputs:
         """whose (n,): the asker of each candidate, or (1,) if all are one's."""
         candidates = {**self._gathered(parts, places), "own": own}

@@ -49,12 +49,6 @@ def shingled(texts: Sequence[str], width: int = HEAD) -> Shingles:
     return table
 
 
-def stacked(blocks: Sequence[Shingles]) -> Shingles:
-    """Rows one above the other, as wide as the widest."""
-    widest = max(block.shape[1] for block in blocks)
-    return np.concatenate([np.pad(block, ((0, 0), (0, widest - block.shape[1]))) for block in blocks])
-
-
 def counted(texts: Iterable[str]) -> Counts:
     """How many texts have a word of each bucket, (BUCKETS,)."""
     counts = np.zeros(BUCKETS, dtype=np.uint32)

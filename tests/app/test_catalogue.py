@@ -42,6 +42,10 @@ def encoded(catalogue, manifest, text):
     return {text: np.arange(width, dtype=np.float32)}
 
 
+def parts_of(slate):
+    return [part.take(slate.places, axis=0) for part in slate.columns.parts]
+
+
 def retrieved(catalogue, limit=1_000, filters=(), hidden=(), seed=0):
     vector = np.random.default_rng(seed).normal(size=catalogue.items.vectors.shape[1]).astype(np.float32)
     return catalogue.nearest(vector, limit, dict(filters), frozenset(hidden)).tolist()
@@ -122,10 +126,10 @@ def test_a_slate_keeps_the_order_of_known_and_cold_items(catalogue, manifest):
     given = Candidates.of([ids[2], Described("new", "red hat", published=5.0), ids[0]])
     found = slate(catalogue, given, encoded(catalogue, manifest, "red hat"))
     assert list(found.ids) == [ids[2], "new", ids[0]]
-    parts = found.columns.parts.at(found.places)
+    parts = parts_of(found)
     for part, stored in zip(parts, catalogue.items.parts, strict=True):
         assert np.array_equal(part[0], stored[2])
-    assert np.array_equal(parts.vectors[1], np.arange(manifest.dimension))
+    assert np.array_equal(parts[0][1], np.arange(manifest.dimension))
     assert found.published[1] == 5.0
     assert found.outputs(np.array([1]))[0, 0] == manifest.dimension
     for name, attribute in catalogue.items.attributes.items():
@@ -147,8 +151,8 @@ def test_text_wins_over_the_catalogue(catalogue, manifest):
     found = slate(
         catalogue, Candidates.of([Described(item, "red hat")]), encoded(catalogue, manifest, "red hat")
     )
-    parts = found.columns.parts.at(found.places)
-    assert np.array_equal(parts.vectors[0], np.arange(manifest.dimension))
+    parts = parts_of(found)
+    assert np.array_equal(parts[0][0], np.arange(manifest.dimension))
 
 
 @pytest.fixture
@@ -184,8 +188,8 @@ def test_an_item_that_was_put_is_retrieved_and_a_candidate(changing, manifest, s
     assert not changing.passing(given, rows, {name: ("other",)})[0]
     slate = changing.stored(rows[:2])
     assert list(slate.ids) == ["new", changing.items.ids[0]]
-    parts = slate.columns.parts.at(slate.places)
-    assert np.array_equal(parts.vectors[0], row[: manifest.dimension])
+    parts = parts_of(slate)
+    assert np.array_equal(parts[0][0], row[: manifest.dimension])
     for part, made in zip(parts, scorer.parts(row[None, : manifest.dimension]), strict=True):
         assert np.array_equal(part[0], made[0])
     assert np.array_equal(slate.outputs(np.array([0]))[0], row[manifest.dimension :])

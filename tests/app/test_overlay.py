@@ -3,6 +3,7 @@ import pytest
 
 from app.candidates import Described
 from app.overlay import Overlay
+from app.slate import Columns, Slate
 from model_store.items import Attribute, Items
 from tests.app.plain import parted
 
@@ -34,6 +35,24 @@ def encoded(*values):
     return np.array([*values, *[0.0] * (WIDTH + 1 - len(values))], dtype=np.float32)
 
 
+def slate(overlay, items, *rows):
+    """What is read of some rows, together with those of the bundle."""
+    columns = Columns(
+        ids=items.ids,
+        parts=tuple(items.parts),
+        published=items.published,
+        codes={name: attribute.codes for name, attribute in items.attributes.items()},
+        numbers=items.numbers,
+        outputs=items.outputs,
+        shingles=np.zeros((len(items), 0), np.uint16),
+    )
+    return Slate(np.array(rows), overlay.above(columns), np.array(rows))
+
+
+def vectors(slate):
+    return slate.columns.parts[0].take(slate.places, axis=0)
+
+
 def found(overlay, filters=(), limit=10):
     rows, _ = overlay.nearest(np.array([1, 2, 3], dtype=np.float32), limit, dict(filters))
     return sorted(rows.tolist())
@@ -45,24 +64,25 @@ def test_rows_begin_behind_those_of_the_bundle(overlay):
     assert found(overlay) == [2, 3]
 
 
-def test_what_was_put_is_read_back(overlay):
+def test_what_was_put_is_read_back(overlay, items):
     overlay.put(item("other", "x"), encoded(9.0))
     row = overlay.put(item("c", "y", "x", published=5.0, numbers={"price": 2.5}), encoded(1.0, 2.0, 3.0, 4.0))
-    columns = overlay.columns(np.array([row]))
-    assert columns.ids == ["c"]
-    assert [part.tolist() for part in columns.parts] == [
-        [[1.0, 2.0, 3.0]], [[2.0, 4.0, 6.0]], [[3.0, 6.0, 9.0]], [[4.0, 8.0, 12.0]],
-    ]  # fmt: skip
-    assert columns.outputs.tolist() == [[4.0]]
-    assert (columns.published[0], columns.numbers["price"][0]) == (5.0, 2.5)
-    assert columns.codes["brand"].tolist() == [[1, 0]]
+    read = slate(overlay, items, row, 1)
+    assert read.ids == ["c", "b"]
+    assert [part.take(read.places, axis=0).tolist() for part in read.columns.parts] == [
+        [[factor * value for value in row] for row in ([1.0, 2.0, 3.0], [0.0, 1.0, 0.0])]
+        for factor in (1.0, 2.0, 3.0, 4.0)
+    ]
+    assert read.output(0).tolist() == [4.0, 0.0]
+    assert (read.published.tolist(), read.numbers("price").tolist()) == ([5.0, 0.0], [2.5, 0.0])
+    assert read.codes("brand").tolist() == [[1, 0], [1, -1]]
 
 
-def test_what_an_item_lacks_is_missing(overlay):
-    columns = overlay.columns(np.array([overlay.put(item("c"), encoded(1.0))]))
-    assert np.isnan(columns.published[0])
-    assert np.isnan(columns.numbers["price"][0])
-    assert columns.codes["brand"].tolist() == [[-1]]
+def test_what_an_item_lacks_is_missing(overlay, items):
+    read = slate(overlay, items, overlay.put(item("c"), encoded(1.0)))
+    assert np.isnan(read.published[0])
+    assert np.isnan(read.numbers("price")[0])
+    assert read.codes("brand").tolist() == [[-1]]
 
 
 def test_the_best_live_rows_are_found_with_their_products(overlay):
@@ -101,19 +121,21 @@ def test_a_signature_is_of_the_vector_alone_and_no_row(items):
     assert other.signatures(np.array([2]))[0] != numbers[0]
 
 
-def test_arrays_that_grow_keep_their_rows(overlay):
+def test_arrays_that_grow_keep_their_rows(overlay, items):
+    before = slate(overlay, items, 2, 1)
     rows = [overlay.put(item(str(n), str(n)), encoded(float(n))) for n in range(300)]
-    columns = overlay.columns(np.array(rows))
-    assert columns.parts.vectors[:, 0].tolist() == list(range(300))
-    assert columns.ids == [str(n) for n in range(300)]
+    read = slate(overlay, items, *rows)
+    assert vectors(read)[:, 0].tolist() == list(range(300))
+    assert read.ids == [str(n) for n in range(300)]
+    assert vectors(before).tolist() == [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     assert found(overlay, {"brand": ("299",)}) == [rows[299]]
 
 
-def test_a_row_that_was_left_rests_before_it_is_filled_again(overlay):
+def test_a_row_that_was_left_rests_before_it_is_filled_again(overlay, items):
     first = overlay.put(item("c", "x"), encoded(1.0))
     overlay.leave(first)
     assert overlay.put(item("d"), encoded(2.0)) != first
-    assert overlay.columns(np.array([first])).parts.vectors[0, 0] == 1.0
+    assert vectors(slate(overlay, items, first))[0, 0] == 1.0
 
 
 def test_a_row_that_has_rested_is_filled_anew(items):
@@ -121,6 +143,6 @@ def test_a_row_that_has_rested_is_filled_anew(items):
     first = restless.put(item("c", "x"), encoded(1.0))
     restless.leave(first)
     assert restless.put(item("d"), encoded(3.0)) == first
-    columns = restless.columns(np.array([first]))
-    assert (columns.ids, columns.codes["brand"].tolist()) == (["d"], [[-1]])
+    read = slate(restless, items, first)
+    assert (read.ids, read.codes("brand").tolist()) == (["d"], [[-1]])
     assert found(restless) == [first]

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from app.slate import Columns, Slate, joined
-from model_store.parts import Parts
 
 
 @pytest.fixture
@@ -10,7 +9,7 @@ def columns():
     """Four items: b belongs to no brand and has no price."""
     return Columns(
         ids=("a", "b", "c", "d"),
-        parts=Parts(*(np.arange(8, dtype=np.float32).reshape(4, 2),) * 4),
+        parts=(np.arange(8, dtype=np.float32).reshape(4, 2),) * 4,
         published=np.array([1.0, np.nan, 3.0, 4.0]),
         codes={"brand": np.array([[0, 1], [-1, -1], [2, -1], [0, -1]], dtype=np.int32)},
         numbers={"price": np.array([10.0, np.nan, 30.0, 40.0])},

@@ -15,11 +15,3 @@ def test_some_are_told_in_the_order_asked_for():
     assert len(found) == 3
     assert found.vectors.tolist() == [[6, 7], [0, 1], [6, 7]]
     assert found.silent.tolist() == [[3], [0], [3]]
-
-
-def test_more_stand_below():
-    both = parts(2).above(parts(1, begin=100))
-    assert len(both) == 3
-    for whole, first, second in zip(both, parts(2), parts(1, begin=100), strict=True):
-        assert np.array_equal(whole[:2], first)
-        assert np.array_equal(whole[2:], second)

@@ -11,7 +11,6 @@ from app.outcome import Outcomes
 from app.slate import Columns, Slate
 from model_store.clock import Clock
 from model_store.fusion import Fusion
-from model_store.parts import Parts
 from training import fusion
 from training.fusion import Search, crossed, mapped, scores, stack
 from training.goal import Goal, Term
@@ -199,7 +198,7 @@ def test_the_score_is_bit_for_bit_that_of_the_service(opened, bench, said, form)
     outcomes = Outcomes(manifest, manifest.online_tasks, Clock(manifest.timezone))
     outputs = np.concatenate([found.values[task.name] for task in manifest.online_tasks], axis=1)
     size = len(outputs)
-    parts = Parts(*(np.zeros((size, 4), np.float32),) * 4)
+    parts = (np.zeros((size, 4), np.float32),) * 4
     slate = Slate(
         np.arange(size),
         Columns(("",) * size, parts, np.zeros(size), {}, {}, outputs, np.zeros((size, 0), np.uint16)),
