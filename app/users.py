@@ -10,7 +10,7 @@ import math
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -56,7 +56,7 @@ class Recalled:
     """What was made of a stored history: the past at any moment later than its newest event.
 
     given: the profile that a request brought in place of the stored one; unknown: events of it that were left out;
-    edition: of the catalogue.
+    edition: of the catalogue, since which no item of it has changed.
     """
 
     past: Past
@@ -90,16 +90,16 @@ class Users:
     def stored(self, stored: Stored, now: float, profile: str | None = None) -> Past:
         """The past of a user as Redis knows it; `profile`: in place of the stored one.
 
-        Made once for what was read: it stays the same as long as that and the catalogue do.
+        Made once for what was read: it stays the same as long as that and the items in it do.
         """
-        recalled = self._recalled.get(stored)
-        if (
-            recalled is None
-            or now <= recalled.newest
-            or recalled.given != profile
-            or recalled.edition != self._catalogue.edition
-        ):
+        recalled, edition = self._recalled.get(stored), self._catalogue.edition
+        if recalled is None or now <= recalled.newest or recalled.given != profile:
             recalled = self._read(stored, now, profile)
+        elif recalled.edition != edition:
+            if self._catalogue.touched(recalled.past.items, recalled.edition):
+                recalled = self._read(stored, now, profile)
+            else:
+                recalled = self._recalled[stored] = replace(recalled, edition=edition)
         self._metrics.unknown.inc(recalled.unknown)
         return recalled.past
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.catalogue import Catalogue
+from app.candidates import Described
+from app.catalogue import LATEST, Catalogue
 from app.ledger import entry
 from app.metrics import Metrics
 from app.stored import Stored, pack, stored
@@ -25,9 +26,21 @@ def engine(bundle):
 
 
 @pytest.fixture(scope="session")
-def users(bundle, engine):
+def parted(bundle, engine):
+    return Scorer(Bundle.open(bundle), engine.features).parts
+
+
+@pytest.fixture
+def catalogue(bundle, parted):
+    """One that a test may change."""
     opened = Bundle.open(bundle)
-    catalogue = Catalogue(opened.items, opened.manifest, Scorer(opened, engine.features).parts)
+    return Catalogue(opened.items, opened.manifest, parted)
+
+
+@pytest.fixture(scope="session")
+def users(bundle, engine, parted):
+    opened = Bundle.open(bundle)
+    catalogue = Catalogue(opened.items, opened.manifest, parted)
     with ThreadPoolExecutor(1) as pool:
         yield Users(engine, catalogue, pool=pool, metrics=Metrics(), size=100)
 
@@ -158,6 +171,29 @@ def test_a_stored_past_is_made_once_for_all_moments_after_its_newest_event(users
     assert users.stored(known, 20.0).times.tolist() == [10.0]
     assert users.stored(known, NOW, "someone else").profile == "someone else"
     assert users.stored(known, NOW).digest == first.digest
+
+
+@pytest.mark.parametrize("changes", [1, LATEST + 1])
+def test_a_stored_past_is_made_again_when_an_item_of_it_changes_and_only_then(
+    catalogue, engine, ids, click, changes
+):
+    users = Users(engine, catalogue, pool=ThreadPoolExecutor(1), metrics=Metrics(), size=100)
+    known = stored([raw((ids[1], click, 10.0), ("put later", click, 20.0)), None, None], 4)
+    first = users.stored(known, NOW)
+    width = engine.manifest.dimension + sum(task.width for task in engine.manifest.text_tasks)
+    encoded = np.ones(width, np.float32)
+    for _ in range(changes):
+        catalogue.put(Described(ids[2], "red hat"), encoded)
+    assert (users.stored(known, NOW) is first) == (changes == 1)
+    catalogue.put(Described("put later", "red hat"), encoded)
+    second = users.stored(known, NOW)
+    assert (len(first.rows), len(second.rows)) == (1, 2)
+    catalogue.put(Described(ids[1], "red hat"), encoded)
+    third = users.stored(known, NOW)
+    assert third.digest != second.digest
+    catalogue.delete("put later")
+    assert len(users.stored(known, NOW).rows) == 1
+    assert users.stored(known, NOW).rows.tolist() == third.rows[:1].tolist()
 
 
 def test_unknown_items_are_counted_at_every_request(users, ids, click):
