@@ -31,7 +31,7 @@ from benchmarks.speed.targets import Target
 from benchmarks.speed.wrk import run as saturate
 
 LINE, SECONDS = 2, 270.0
-CALM, HARM, AFTER = 3.0, 4.0, 3.0  # seconds before, during and after a fault
+SETTLE, PERIOD = 1.0, 4.0  # seconds left out at first; of each part: before, during and after a fault
 SUDDEN = 0.5  # seconds at its beginning in which the breaker opens
 STARTS = 1.0  # seconds until the generator has begun, about: the windows are by when it did
 SHARE, CANDIDATES, CONNECTIONS = 0.3, 100, 8
@@ -39,12 +39,13 @@ PAUSE = 0.02  # seconds between two events
 PATIENCE = 20.0
 
 TOLD = (
-    "Requests for known users with 100 candidates at 0.3 of saturation, as they come, and an event every "
-    "20 ms, each for a user of its own. A fault begins after 3 s and ends after 7. Added: the p99 of the half second "
-    "in which the fault begins, and of the rest of it, less that of the seconds before; after: the same of the "
-    "seconds once it has healed, when nothing is wrong any more: so much is chance. Healed: from the end of the "
-    "fault until /health says ok. Lost: events that were accepted and are not there at the end. Twice: events that "
-    "were sent again after a refusal, by the same id, and are there twice."
+    "Requests for known users with 100 candidates at 0.3 of saturation, as they come, and an event every 20 ms, each "
+    "for a user of its own. The same requests come again every four seconds, at the same moments of them; for four "
+    "seconds there is a fault. Added: the p99 of the half second in which it begins, and of the rest of it, less "
+    "that of the same requests four seconds before; after: the same of the seconds once it has healed, less that of "
+    "eight seconds before. Healed: from the end of the fault until /health says ok. Lost: events that were accepted "
+    "and are not there at the end. Twice: events that were sent again after a refusal, by the same id, and are there "
+    "twice."
 )
 
 
@@ -163,14 +164,15 @@ def suffer(stage: Stage, fault: Fault) -> dict[str, Any]:
             f"{stage.address}/recommend",
             stage.file,
             rate=stage.rate,
-            seconds=CALM + HARM + AFTER,
+            seconds=SETTLE + 3.0 * PERIOD,
+            period=PERIOD,
             core=stage.core,
         )
         try:
-            time.sleep(STARTS + CALM)
+            time.sleep(STARTS + SETTLE + PERIOD)
             begun = time.time()
             fault.begin(stage.store)
-            time.sleep(HARM)
+            time.sleep(PERIOD)
             ended = time.time()
             fault.end(stage.store)
             healed = _healed(stage.address)
@@ -191,14 +193,18 @@ def waits(seen: Storm, begun: float, ended: float, healed: float) -> dict[str, A
         chosen = seen.within(begin, end).waits
         return float(np.percentile(chosen, 99)) if len(chosen) else inf
 
-    before = p99(0.5, begun)
+    def added(begin: float, end: float, turns: int = 1) -> float:
+        return p99(begin, end) - p99(begin - turns * PERIOD, end - turns * PERIOD)
+
+    sudden, over = begun + SUDDEN, begun + PERIOD
+    well = ended + healed
     return {
         "requests": len(seen.status),
         "not 200": int((seen.status != 200).sum()),
-        "p99 before, ms": before,
-        "added at once, ms": p99(begun, begun + SUDDEN) - before,
-        "added during, ms": p99(begun + SUDDEN, ended) - before,
-        "after, ms": p99(ended + healed, inf) - before,
+        "p99 before, ms": p99(begun - PERIOD, begun),
+        "added at once, ms": added(begun, sudden),
+        "added during, ms": added(sudden, min(ended, over)),
+        "after, ms": added(well, ended + PERIOD, 2) if well < ended + PERIOD else inf,
     }
 
 

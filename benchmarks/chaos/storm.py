@@ -1,6 +1,9 @@
 """Requests that come whenever they come: an open loop with the gaps of many independent callers (Poisson).
 
-    python -m benchmarks.chaos.storm URL BODIES RATE SECONDS
+    python -m benchmarks.chaos.storm URL BODIES RATE SECONDS [PERIOD]
+
+With a period the same requests come again and again at the same moments of each: what they wait for in one can be
+compared with what they wait for in another, and chance in when they come is not taken for a difference.
 
 A wait counts from the moment that a request was due, also where no connection was free or the client was late.
 Prints the core that the generator needed, and for each request when it was due, how many milliseconds it waited, its
@@ -9,6 +12,7 @@ status, and whether it was told when to come again; as JSON, with the moment at 
 
 import gc
 import json
+import os
 import select
 import subprocess
 import sys
@@ -56,9 +60,12 @@ class Storm:
         return float(np.percentile(chosen, 99)) if len(chosen) else inf
 
 
-def storm(url: str, bodies: Path, *, rate: float, seconds: float, core: int) -> Storm:
-    """One run, from a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.chaos.storm", url, str(bodies), str(rate), str(seconds)]
+def storm(
+    url: str, bodies: Path, *, rate: float, seconds: float, core: int, period: float | None = None
+) -> Storm:
+    """One run, from a process of its own; period: seconds after which the same requests come again."""
+    told = [str(each) for each in (bodies, rate, seconds, period or seconds)]
+    command = [sys.executable, "-m", "benchmarks.chaos.storm", url, *told]
     done = subprocess.run(on([core], command), stdout=subprocess.PIPE, check=True)
     told = json.loads(done.stdout)
     return Storm(
@@ -71,13 +78,27 @@ def storm(url: str, bodies: Path, *, rate: float, seconds: float, core: int) -> 
     )
 
 
-def main(url: str, bodies: Path, rate: float, seconds: float) -> None:
+def moments(rate: float, seconds: float, period: float) -> tuple[list[float], int]:
+    """When requests are due, and how many come in a period."""
+    once = np.cumsum(np.random.default_rng(8).exponential(1.0 / rate, int(rate * period)))
+    if period < seconds:
+        once = once[once < period]
+        again = np.concatenate([once + turn * period for turn in range(int(seconds / period) + 1)])
+        return again[again < seconds].tolist(), len(once)
+    return once.tolist(), len(once)
+
+
+def main(url: str, bodies: Path, rate: float, seconds: float, period: float) -> None:
     """One run."""
     requests = [request(url, body) for body in bodies.read_bytes().splitlines()]
-    gaps = np.random.default_rng(8).exponential(1.0 / rate, int(rate * seconds))
+    due, each = moments(rate, seconds, period)
     gc.freeze()
     gc.disable()
-    told = Callers(url, requests, np.cumsum(gaps).tolist()).run()
+    with suppress(
+        PermissionError
+    ):  # before all else on its core: that it is late is no wait of the service's
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    told = Callers(url, [requests[number % len(requests)] for number in range(each)], due).run()
     sys.stdout.write(json.dumps(told))
 
 
@@ -176,4 +197,4 @@ class Callers:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))
+    main(sys.argv[1], Path(sys.argv[2]), *map(float, sys.argv[3:6]))

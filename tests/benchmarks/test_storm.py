@@ -2,7 +2,9 @@ import socket
 from contextlib import contextmanager
 from threading import Thread
 
-from benchmarks.chaos.storm import LOST, REFUSED, Callers
+import numpy as np
+
+from benchmarks.chaos.storm import LOST, REFUSED, Callers, moments
 from benchmarks.speed.link import request
 
 STAY = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
@@ -55,3 +57,17 @@ def test_a_request_on_which_the_server_hangs_up_is_lost():
 
 def test_a_request_that_finds_nobody_is_refused_and_not_lost():
     assert met(STAY, number=2)["status"] == [200, REFUSED]
+
+
+def test_requests_come_at_the_same_moments_of_each_period():
+    due, each = moments(200.0, 9.0, 4.0)
+    assert due == sorted(due)
+    assert due[-1] < 9.0
+    np.testing.assert_allclose(np.array(due[each : 2 * each]) - due[:each], 4.0)
+    np.testing.assert_allclose(np.array(due[2 * each :]) - due[: len(due) - 2 * each], 8.0)
+    assert due[each - 1] < 4.0
+
+
+def test_without_a_period_none_comes_again():
+    due, each = moments(200.0, 9.0, 9.0)
+    assert len(due) == each == 1_800
