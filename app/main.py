@@ -7,13 +7,14 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import iter_route_contexts
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import openapi, patience
 from app.api import admin, batch, events, health, info, items, recommend, score
-from app.api.reply import reply, service_of
-from app.errors import ServiceError
+from app.api.reply import Begun, reply, service_of
+from app.errors import Expired, ServiceError
 from app.patience import Patience
 from app.service import Service
 from app.settings import Settings
@@ -42,7 +43,7 @@ class App(FastAPI):
         super().__init__(**told)
         self.state.service = service
         self._direct = {
-            prefix + path: Tracing(_bare(_in_time(endpoint) if path in PATIENT else endpoint), service, path)
+            prefix + path: Tracing(_bare(endpoint, patient=path in PATIENT), service, path)
             for path, endpoint in BUSY.items()
             for prefix in ("", "/v1")
         }
@@ -88,13 +89,13 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     return app
 
 
-def _bare(endpoint: Endpoint) -> ASGIApp:
-    """An endpoint as an app of its own, its errors answered."""
+def _bare(endpoint: Endpoint, *, patient: bool) -> ASGIApp:
+    """An endpoint as an app of its own, its errors answered; patient: for as long as its caller waits."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            response = await endpoint(request)
+            response = await (_in_time(endpoint, request, send) if patient else endpoint(request))
         except ServiceError as error:
             response = await _refuse(request, error)
         await response(scope, receive, send)
@@ -102,18 +103,19 @@ def _bare(endpoint: Endpoint) -> ASGIApp:
     return app
 
 
-def _in_time(endpoint: Endpoint) -> Endpoint:
-    """An endpoint for as long as its caller waits."""
+async def _in_time(endpoint: Endpoint, request: Request, send: Send) -> Response:
+    """What an endpoint answers, or what its caller was told when his time was over."""
+    service, trace = service_of(request), trace_of(request)
+    until = patience.deadline(request.scope, trace.start, service.settings.request_timeout_ms / 1_000)
+    trace.patience = Patience(trace.stages, service.metrics, until, partial(_told, trace.request_id, send))
+    with trace.patience:
+        trace.stages.check()  # what waited too long to be read is not even parsed
+        response = await endpoint(request)
+    return trace.patience.told or response
 
-    async def work(request: Request) -> Response:
-        service, trace = service_of(request), trace_of(request)
-        until = patience.deadline(request.scope, trace.start, service.settings.request_timeout_ms / 1_000)
-        trace.patience = Patience(trace.stages, service.metrics, until)
-        with trace.patience:
-            trace.stages.check()  # what waited too long to be read is not even parsed
-            return await endpoint(request)
 
-    return work
+def _told(request_id: str, send: Send, late: Expired) -> Response:
+    return Begun(to_json(late.body(request_id)), late.status, send)
 
 
 async def _refuse(request: Request, error: ServiceError) -> Response:

@@ -64,12 +64,10 @@ class Flights(Generic[K, V]):
         else:
             self._shared()
         self._callers[key] += 1
-        caller = asyncio.shield(task)
-        caller.add_done_callback(lambda caller: self._left(key, task, caller))
-        return caller
+        return Caller(task, lambda: self._left(key, task))
 
-    def _left(self, key: K, task: asyncio.Future[V], caller: asyncio.Future[V]) -> None:
-        if caller.cancelled() and not task.done():
+    def _left(self, key: K, task: asyncio.Future[V]) -> None:
+        if not task.done():
             self._callers[key] -= 1
             if not self._callers[key]:
                 task.cancel()
@@ -78,3 +76,30 @@ class Flights(Generic[K, V]):
     def _forget(self, key: K, task: asyncio.Future[V]) -> None:
         if self._tasks.get(key) is task:
             del self._tasks[key], self._callers[key]
+
+
+class Caller(asyncio.Future[V]):
+    """One who waits for a flight. When he is cancelled it is not, but it is told at once, and not a turn later."""
+
+    def __init__(self, flight: asyncio.Future[V], left: Callable[[], None]) -> None:
+        super().__init__(loop=flight.get_loop())
+        self._left = left
+        flight.add_done_callback(self._land)
+
+    def cancel(self, msg: Any = None) -> bool:
+        """He waits no more."""
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self._left()
+        return cancelled
+
+    def _land(self, flight: asyncio.Future[V]) -> None:
+        if self.done():
+            if not flight.cancelled():
+                flight.exception()  # which nobody else may ask for
+        elif flight.cancelled():
+            super().cancel()
+        elif error := flight.exception():
+            self.set_exception(error)
+        else:
+            self.set_result(flight.result())

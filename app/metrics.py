@@ -152,14 +152,16 @@ class Stages:
     """Time spent by one request in each stage, for Server-Timing and, at its end, the histogram.
 
     until: when its caller stops waiting, on `time.perf_counter`: no stage begins after that; -inf: he is gone.
+    since: when the stage under way began; None between two.
     """
 
-    __slots__ = ("_metrics", "seconds", "stage", "until")
+    __slots__ = ("_metrics", "seconds", "since", "stage", "until")
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self.seconds: dict[str, float] = {}
         self.stage = "read"
+        self.since: float | None = None
         self.until = inf
 
     def __call__(self, stage: str) -> "Span":
@@ -169,6 +171,14 @@ class Stages:
     def add(self, stage: str, seconds: float) -> None:
         """So much more time of a stage."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    @property
+    def so_far(self) -> dict[str, float]:
+        """Seconds by stage, and those of the one under way."""
+        if self.since is None:
+            return self.seconds
+        under_way = time.perf_counter() - self.since
+        return {**self.seconds, self.stage: self.seconds.get(self.stage, 0.0) + under_way}
 
     def check(self) -> None:
         """Raises Expired or Gone if it is too late for anything more."""
@@ -209,6 +219,8 @@ class Span:
         self._stages.stage = self._stage
         if start > self._stages.until:
             raise self._stages.late()
+        self._stages.since = start
 
     def __exit__(self, *_: object) -> None:
+        self._stages.since = None
         self._stages.add(self._stage, time.perf_counter() - self._start)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fastapi import Request
+from fastapi import Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import refusal
@@ -46,7 +46,7 @@ class Trace:
     stages: Stages
     start: float = field(default_factory=time.perf_counter)
     cache: str | None = None
-    patience: Patience | None = None
+    patience: Patience[Response] | None = None
     holder: Holder | None = None
     status: int = 0
     answering: dict[Label, str] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Trace:
 
     def timing(self) -> str:
         """The Server-Timing header: milliseconds by stage."""
-        stages = [*self.stages.seconds.items(), ("total", time.perf_counter() - self.start)]
+        stages = [*self.stages.so_far.items(), ("total", time.perf_counter() - self.start)]
         return ", ".join([f"{name};dur={1_000 * seconds:.2f}" for name, seconds in stages])
 
 

@@ -1,6 +1,6 @@
 """What endpoints share: the service behind a request, and answers as ready bytes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import Request, Response
@@ -74,6 +74,40 @@ class Pieces(Json):
             if size >= AT_ONCE or number == len(self._pieces):
                 yield b"".join(self._pieces[begin:number])
                 begin, size = number, 0
+
+
+class Begun(Json):
+    """The same, begun to be sent at once and outside of any task; whoever awaits it sees it to its end.
+
+    Most end where they begin: one waits only if what was sent before it is not read yet.
+    """
+
+    def __init__(self, body: bytes, status: int, send: Send) -> None:
+        super().__init__(body, status)
+        self._sending = self._send(send)
+        self._waits: object = None
+        self._sent = False
+        self._go_on()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See it to its end."""
+        del scope, receive, send
+        await self
+
+    def __await__(self) -> Generator[Any, None, None]:
+        while not self._sent:
+            yield self._waits
+            self._go_on()
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+    def _go_on(self) -> None:
+        try:
+            self._waits = self._sending.send(None)
+        except StopIteration:
+            self._sent = True
 
 
 def reply(body: Mapping[str, Any], status: int = 200) -> Response:

@@ -69,3 +69,29 @@ def test_work_that_failed_is_tried_again_by_the_next():
         return await flights.run("key", work)
 
     assert asyncio.run(run()) == 7
+
+
+def test_work_that_nobody_waits_for_is_cancelled_at_once():
+    """Not a turn of the event loop later, in which a thread might begin with it."""
+
+    async def run():
+        flights = Flights[str, int](lambda: None)
+        row = asyncio.get_running_loop().create_future()
+        callers = [flights.run("key", lambda: row) for _ in range(2)]
+        first = callers[0].cancel(), row.cancelled()
+        last = callers[1].cancel(), row.cancelled(), "key" in flights
+        return first, last, callers[1].cancel()
+
+    assert asyncio.run(run()) == ((True, False), (True, True, False), False)
+
+
+def test_work_that_is_cancelled_cancels_who_waits():
+    async def run():
+        flights = Flights[str, int](lambda: None)
+        row = asyncio.get_running_loop().create_future()
+        caller = flights.run("key", lambda: row)
+        row.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+
+    asyncio.run(run())

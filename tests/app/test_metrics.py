@@ -46,3 +46,12 @@ def test_a_stage_that_comes_twice_adds_up():
     with stages("text"):
         pass
     assert stages.seconds["text"] > once
+
+
+def test_the_stage_under_way_counts_so_far():
+    stages = Stages(Metrics())
+    stages.add("redis", 0.001)
+    with stages("text"):
+        assert list(stages.so_far) == ["redis", "text"]
+        assert "text" not in stages.seconds
+    assert stages.so_far == stages.seconds

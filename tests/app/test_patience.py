@@ -1,6 +1,7 @@
 import asyncio
 import gc
 import socket
+import sys
 import time
 import weakref
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ import pytest
 
 from app.errors import Expired, Gone, Invalid
 from app.metrics import Metrics, Stages
-from app.patience import LEAVING, MOST, SOCKET, Patience, arrival, deadline
+from app.patience import LEAVING, MOST, SOCKET, TICKS, Patience, arrival, deadline
 from model_store.bundle import Bundle
 from tests.app.test_intake import served
 from tests.live import eventually_async, serving
@@ -19,10 +20,10 @@ CROWD = [f"a text of the crowd, number {number}" for number in range(10_000)]
 ROOM = 10_000_000  # tokens that may wait
 
 
-def patient(seconds: float) -> tuple[Patience, Stages, Metrics]:
+def patient(seconds: float, tell=None) -> tuple[Patience, Stages, Metrics]:
     metrics = Metrics()
     stages = Stages(metrics)
-    return Patience(stages, metrics, time.perf_counter() + seconds), stages, metrics
+    return Patience(stages, metrics, time.perf_counter() + seconds, tell), stages, metrics
 
 
 def asked(told: bytes | None, start: float = 10.0) -> float:
@@ -96,6 +97,16 @@ def test_what_came_just_now_has_not_waited():
     assert arrival(None) >= before
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="this system does not tell when bytes came")
+def test_what_came_a_while_ago_came_within_its_tick():
+    before = time.perf_counter()
+    for _ in range(1_000):
+        TICKS.middle(0.0)  # how far the coarse time is behind is seen by and by
+    middle = TICKS.middle(1.0)
+    assert before - 1.0 - TICKS.length <= middle <= time.perf_counter() - 1.0 + TICKS.length
+    assert before - TICKS.length <= TICKS.middle(0.0) <= time.perf_counter()
+
+
 def test_a_stage_that_is_late_does_not_begin():
     async def run():
         patience, stages, metrics = patient(0.0)
@@ -116,6 +127,61 @@ def test_a_wait_ends_with_the_deadline_and_the_task_goes_on():
         return metrics.expired.labels("text").value, asyncio.current_task().cancelling()
 
     assert asyncio.run(run()) == (1, 0)
+
+
+def test_who_is_late_is_told_before_what_was_done_for_him_has_ended():
+    async def run():
+        told, ends = [], []
+        patience, stages, metrics = patient(0.01, lambda late: told.append(str(late)) or "told")
+        with patience, stages("text"):
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ends.append(list(told))
+        await asyncio.sleep(0)
+        return ends, patience.told, metrics.expired.labels("text").value, asyncio.current_task().cancelling()
+
+    said = "the deadline passed in the stage text; ask for less, or wait longer"
+    assert asyncio.run(run()) == ([[said]], "told", 1, 0)
+
+
+def test_what_goes_wrong_once_he_was_told_is_no_second_answer():
+    async def run():
+        patience, _, metrics = patient(0.01, lambda _: "told")
+        with patience:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                raise Invalid("it came to this meanwhile") from None
+        return patience.told, metrics.expired.labels("read").value, asyncio.current_task().cancelling()
+
+    assert asyncio.run(run()) == ("told", 1, 0)
+
+
+def test_who_has_hung_up_is_told_nothing():
+    async def run():
+        told = []
+        patience, _, metrics = patient(60.0, told.append)
+        asyncio.get_running_loop().call_soon(patience.leave)
+        with pytest.raises(Gone), patience:
+            await asyncio.sleep(60)
+        return told, metrics.abandoned.value
+
+    assert asyncio.run(run()) == ([], 1)
+
+
+def test_who_cannot_be_told_now_gets_the_error_later():
+    def tell(_):
+        raise OSError("the line is gone")
+
+    async def run():
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        patience, _, metrics = patient(0.01, tell)
+        with pytest.raises(Expired), patience:
+            await asyncio.sleep(60)
+        return metrics.expired.labels("read").value
+
+    assert asyncio.run(run()) == 1
 
 
 def test_nothing_is_late_any_more_once_the_answer_is_made():
@@ -197,6 +263,57 @@ def test_a_text_whose_caller_has_expired_in_the_line_is_never_encoded(settings):
     assert answer.status_code == 504
     assert answer.json()["error_type"] == "timeout"
     assert (number, expired) == (len(CROWD), 1)
+
+
+def test_many_who_are_late_together_are_told_all_that_one_is(settings):
+    """And are heard again on the same connection."""
+
+    async def run():
+        async with (
+            served(roomy(settings)) as (service, server),
+            httpx.AsyncClient(base_url=server.address) as client,
+        ):
+
+            def ask(number):
+                body = {"query": f"nobody waits for number {number}", "k": 1}
+                told = {"X-Request-Timeout-Ms": "50", "X-Request-Id": f"late-{number}"}
+                return client.post("/recommend", json=body, headers=told)
+
+            before = encodes(service)
+            async with crowded(service):
+                answers = await asyncio.gather(*map(ask, range(20)))
+            again = await client.post("/recommend", json={"query": "and now", "k": 1})
+            counted = service.metrics.requests.labels("/recommend", 504).value
+            return answers, again, encodes(service) - before, counted, service.name
+
+    answers, again, number, counted, name = asyncio.run(run())
+    assert (again.status_code, number, counted) == (200, len(CROWD) + 1, 20)
+    for number, answer in enumerate(answers):
+        stage = answer.json()["error"].removeprefix("the deadline passed in the stage ").partition(";")[0]
+        assert (answer.status_code, answer.json()["request_id"]) == (504, f"late-{number}")
+        assert answer.headers["X-Request-Id"] == f"late-{number}"
+        assert answer.headers["X-Model-Version"] == name
+        assert stage == "read" or f"{stage};dur=" in answer.headers["Server-Timing"]
+
+
+def test_who_asks_behind_one_that_is_late_is_answered_behind_him(settings):
+    late = b'{"query": "nobody waits for this one", "k": 1}'
+    head = b"POST /recommend HTTP/1.1\r\nHost: x\r\nX-Request-Timeout-Ms: 30\r\nContent-Length: %d\r\n\r\n"
+    requests = head % len(late) + late + b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    async def run():
+        async with served(roomy(settings)) as (service, server):
+            url = httpx.URL(server.address)
+            async with crowded(service):
+                reader, writer = await asyncio.open_connection(url.host, url.port)
+                writer.write(requests)
+                said = await reader.read()
+                writer.close()
+            return said
+
+    said = asyncio.run(run())
+    first, last = said.find(b"HTTP/1.1 504 "), said.find(b"HTTP/1.1 200 ")
+    assert 0 == first < last
 
 
 def test_a_text_that_somebody_else_wants_too_is_encoded(settings):
