@@ -22,7 +22,6 @@ from training.build import build
 from training.config import Config
 from training.dataset import SPLITS, Dataset
 from training.datasets import tables
-from training.fit import fit
 from training.predict import Predictions, known, predict, represent
 from training.run import Run
 
@@ -57,9 +56,10 @@ def read(config: Config) -> Dataset:
 
 def trained(dataset: Dataset) -> Predictions:
     """What a network fitted to a data set says of the test part."""
-    with tempfile.TemporaryDirectory() as folder, Progress(disable=True) as progress:
+    CACHE.mkdir(parents=True, exist_ok=True)  # a run looks for it beside itself
+    with tempfile.TemporaryDirectory(dir=CACHE.parent) as folder, Progress(disable=True) as progress:
         bench = pipeline.bench(dataset, CACHE, progress, [])
-        fit(bench.network, dataset, bench.texts, Run(Path(folder)), progress)
+        pipeline.train(bench, Run(Path(folder)), progress)
     represented = represent(bench.network, dataset, bench.texts)
     return predict(bench.network, dataset, represented, "test")
 
@@ -93,8 +93,11 @@ def labelled(dataset: Dataset) -> Dataset:
     )
 
 
-def boosted(dataset: Dataset, labels: Array, objective: str, seed: int) -> Array:
-    """What LightGBM on the heads' own features says of the test part; stopped by the validation part."""
+def boosted(dataset: Dataset, labels: Array, objective: str, seed: int, *, refit: bool = False) -> Array:
+    """What LightGBM on the heads' own features says of the test part; stopped by the validation part.
+
+    refit: grown once more, as many trees, from training and validation together.
+    """
     import lightgbm  # noqa: PLC0415
 
     rows = {part: dataset.select(part) for part in ("train", "validation", "test")}
@@ -106,6 +109,10 @@ def boosted(dataset: Dataset, labels: Array, objective: str, seed: int) -> Array
     check = train.create_valid(dataset.context[rows["validation"]], labels[rows["validation"]])
     stop = lightgbm.early_stopping(STOP, verbose=False)
     model = lightgbm.train(settings, train, ROUNDS, valid_sets=[check], callbacks=[stop])
+    if refit:
+        both = np.concatenate([rows["train"], rows["validation"]])
+        whole = lightgbm.Dataset(dataset.context[both], labels[both])
+        model = lightgbm.train(settings, whole, model.best_iteration)
     return np.asarray(model.predict(dataset.context[rows["test"]]))
 
 

@@ -249,7 +249,7 @@ def _drawn(config: Config, seed: int | None) -> Config:
 def _finished(folder: Path, progress: Progress) -> tuple[Run, pipeline.Workbench]:
     place = Run(folder)
     bench = pipeline.prepare(place.config, folder.parent / "cache", progress)
-    place.best(bench.network)
+    place.served(bench.network)
     return place, bench
 
 

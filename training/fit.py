@@ -15,12 +15,10 @@ import torch
 from rich.progress import Progress
 from torch.nn import ModuleList
 
-from training.calibrate import calibrate
 from training.dataset import Dataset
 from training.errors import ConfigError
 from training.model.batch import Batch
 from training.model.network import Network
-from training.predict import predict, represent
 from training.run import Run
 from training.study import Study
 from training.team import Team
@@ -43,16 +41,17 @@ def fit(network: Network, dataset: Dataset, texts: Texts, run: Run, progress: Pr
     return together([Study(network, dataset, texts, run)], progress)
 
 
-def together(studies: Sequence[Study], progress: Progress) -> State:
+def together(studies: Sequence[Study], progress: Progress, *, until: int | None = None) -> State:
     """The same for tables that share a text encoder; the first one's `training` says for how long.
 
     In a team the best weights end up in the first process's networks, and it alone writes to the runs.
+    until: epochs after which it ends, with rates as if all followed.
     """
     with single(when=all(study.texts.kept for study in studies)):
-        return _together(studies, progress)
+        return _together(studies, progress, until or studies[0].config.epochs)
 
 
-def _together(studies: Sequence[Study], progress: Progress) -> State:
+def _together(studies: Sequence[Study], progress: Progress, until: int) -> State:
     first = studies[0]
     config, team, sizes = first.config, first.team, shares(studies)
     optimiser, schedule = _optimiser(studies, sum(sizes))
@@ -61,9 +60,9 @@ def _together(studies: Sequence[Study], progress: Progress) -> State:
     generator = np.random.default_rng(config.seed)
     torch.manual_seed(config.seed + team.rank)
     state = _resume(first.run, parts, generator, team)
-    total = config.epochs * sum(sizes)
+    total = until * sum(sizes)
     bar = progress.add_task("train", total=total, completed=state.step)
-    while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
+    while state.epoch < until and state.epoch - state.best_epoch < config.patience:
         began, used = time.perf_counter(), time.process_time()
         for study in studies:
             study.begin()
@@ -74,7 +73,7 @@ def _together(studies: Sequence[Study], progress: Progress) -> State:
             progress.update(bar, advance=1, description=f"train, epoch {state.epoch + 1}, loss {loss:.3f}")
         state.epoch += 1
         values, records = zip(*(study.end() for study in studies), strict=True)
-        best = sum(values) < state.best
+        best = first.latest or sum(values) < state.best
         if best:
             state.best, state.best_epoch = sum(values), state.epoch
         snapshot = _snapshot(parts, generator, state, team)
@@ -97,10 +96,7 @@ def _finish(studies: Sequence[Study]) -> None:
     for study in studies:
         study.run.best(study.network)
         study.network.even()
-        represented = represent(study.network, study.dataset, study.texts, "validation")
-        calibrate(
-            study.network, study.dataset, predict(study.network, study.dataset, represented, "validation")
-        )
+        study.calibrate()
         study.run.keep(study.network)
 
 

@@ -24,6 +24,7 @@ from training.model.encoder import identity, load
 from training.model.factors import biases, spreads
 from training.model.network import Network
 from training.predict import Predictions, Represented, known, predict, represent, sought
+from training.refit import Refit, calibrated, joined
 from training.run import Run
 from training.slices import slices
 from training.study import Study
@@ -140,13 +141,34 @@ def train_all(
 ) -> None:
     """The same for tables that share a text encoder."""
     pairs = list(zip(benches, runs, strict=True))
-    state = together(
-        [Study(bench.network, bench.dataset, bench.texts, run, team=team) for bench, run in pairs], progress
-    )
+    state = together([_study(bench, run, team) for bench, run in pairs], progress)
     for bench, run in pairs if team.leads else ():
         if bench.dataset.config.fusion.goal:
             _fuse(bench, run, progress)
         run.write("state.json", vars(state))
+    if benches[0].dataset.config.training.refit:
+        _refit(pairs, state.best_epoch, progress, team)
+
+
+def _study(bench: Workbench, run: Run, team: Team, kind: type[Study] = Study) -> Study:
+    return kind(bench.network, bench.dataset, bench.texts, run, team=team)
+
+
+def _refit(pairs: Sequence[tuple[Workbench, Run]], epochs: int, progress: Progress, team: Team) -> None:
+    """Learn once more from training and validation together; these weights end up in the networks."""
+    cache = pairs[0][1].folder.parent / "cache"
+    new = [bench(joined(old.dataset), cache, progress, []) for old, _ in pairs]
+    new = new if len(new) == 1 else shared(new, cache, progress)
+    places = [run.again for _, run in pairs]
+    for place in places:
+        place.folder.mkdir(exist_ok=True)
+    studies = [_study(each, place, team, Refit) for each, place in zip(new, places, strict=True)]
+    together(studies, progress, until=epochs)
+    for (old, _), each, place in zip(pairs, new, places, strict=True):
+        calibrated(each.network.readout, old.network.readout, [task.name for task in old.dataset.tasks])
+        old.network.load_state_dict(each.network.state_dict())
+        if team.leads:
+            place.keep(each.network)
 
 
 def _fuse(bench: Workbench, run: Run, progress: Progress) -> None:
@@ -225,7 +247,9 @@ def _alone(joint: Workbench, run: Run, name: str, progress: Progress) -> tuple[W
     dataset, place = only(joint.dataset, name), Run(run.folder / "alone" / name)
     place.folder.mkdir(parents=True, exist_ok=True)
     single = bench(dataset, run.folder.parent / "cache", progress, [])
-    fit(single.network, dataset, single.texts, place, progress)
+    state = fit(single.network, dataset, single.texts, place, progress)
+    if dataset.config.training.refit:
+        _refit([(single, place)], state.best_epoch, progress, SOLO)
     return single, place
 
 

@@ -3,6 +3,7 @@
 <run>/config.toml         the configuration as it was given, with the seed of --seed
 <run>/state.json          epoch, best value, seconds
 <run>/best.safetensors    weights of the best epoch so far
+<run>/refit/              the same of the weights that learned from validation too, with `training.refit`
 <run>/resume.pt           weights, optimiser, schedule and random states after the last whole epoch
 <run>/log.jsonl           one record an epoch: losses, metrics, rates
 <run>/fusion.json         the fusions that were tried for the stated goal, and the one that is chosen
@@ -93,6 +94,15 @@ class Run:
                 "`chorus-train run`"
             )
         network.load_state_dict(saved, strict=False)
+
+    @property
+    def again(self) -> "Run":
+        """The folder of what is learned once more, from validation too."""
+        return Run(self.folder / "refit")
+
+    def served(self, network: nn.Module) -> None:
+        """Load the weights that the run came to: those learned once more, if its configuration asks for them."""
+        (self.again if self.config.training.refit else self).best(network)
 
     def checkpoint(self, state: dict[str, Any]) -> None:
         """Replace resume.pt as a whole: a kill in between leaves the old one."""

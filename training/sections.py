@@ -251,7 +251,7 @@ class TrainingConfig(Section):
     """The optimiser and when it stops. `metric` is `<task>:<metric>` or empty for the sum of the losses.
 
     `balance` is how the tasks' losses, or their gradients, are weighed: training/balance/. `temperature` evens out
-    great and small tables that train one encoder.
+    great and small tables that train one encoder. `refit`: learn once more from training and validation together.
     """
 
     epochs: int = Field(default=6, ge=1)
@@ -264,6 +264,7 @@ class TrainingConfig(Section):
     patience: int = Field(default=2, ge=1)
     temperature: float = Field(default=1.0, ge=1.0)
     metric: str = ""
+    refit: bool = False
     balance: Literal[
         "fixed", "uncertainty", "dwa", "gls", "rlw", "famo", "gradnorm",
         "pcgrad", "cagrad", "upgrad", "nash_mtl", "mgda",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from training.balance.made import made
 from training.batches import Batches
+from training.calibrate import calibrate
 from training.dataset import Dataset
 from training.errors import ConfigError, Diverged
 from training.evaluate import LOWER_IS_BETTER, measure
@@ -28,6 +29,8 @@ from training.texts import Texts
 
 class Study:
     """A network that learns from a data set, and writes to a run."""
+
+    latest = False  # whether the last epoch is the best whatever it reaches
 
     def __init__(
         self, network: Network, dataset: Dataset, texts: Texts, run: Run, *, team: Team = SOLO
@@ -69,10 +72,20 @@ class Study:
         self.balance.turn()
         value, record = 0.0, dict[str, Any]()
         if self.team.leads:
-            value, record = validate(self.network, self.dataset, self.texts, self.losses)
+            value, record = self.decide()
         value = self.team.same(torch.tensor(value, dtype=torch.float64)).item()
         told = {"loss": self._told.total, "losses": self._told.means, "weights": self._weighed.means}
         return value, {**told, "decides": value, **record}
+
+    def decide(self) -> tuple[float, dict[str, Any]]:
+        """The number by which an epoch is the best, and what validation tells."""
+        return validate(self.network, self.dataset, self.texts, self.losses)
+
+    def calibrate(self) -> None:
+        """Fit the readout on the validation part."""
+        represented = represent(self.network, self.dataset, self.texts, "validation")
+        said = predict(self.network, self.dataset, represented, "validation")
+        calibrate(self.network, self.dataset, said)
 
 
 def prepare(network: Network, dataset: Dataset) -> Losses:
