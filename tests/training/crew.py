@@ -19,9 +19,10 @@ SURE = {"dropout": 0.0, "vector_dropout": 0.0, "factors": 2}  # no chance: it is
 
 
 def sections(balance: str) -> dict[str, dict[str, Any]]:
-    """The last layer learns, except with one balance."""
+    """The last layer learns, except with one balance; with another all is learned once more."""
     freeze = "all" if balance == "rlw" else "last:1"
-    return {"model": {**SURE, "freeze": freeze}, "training": {"balance": balance, "epochs": 2, "batch": 8}}
+    training = {"balance": balance, "epochs": 2, "batch": 8, "refit": balance == "famo"}
+    return {"model": {**SURE, "freeze": freeze}, "training": training}
 
 
 def main(encoder: Path, folder: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.training.test_study import CLICKS, DEEP, SEARCH
 from training import pipeline
 from training.cost import cost
 from training.refit import calibrated, joined
@@ -97,6 +98,24 @@ def test_a_refit_that_was_killed_goes_on_to_the_weights_of_one_that_was_not(trai
     resumed, _ = train("cut")
     pairs = zip(whole.network.state_dict().values(), resumed.network.state_dict().values(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_tables_that_share_an_encoder_share_one_after_a_refit_too(workbench, progress, tmp_path):
+    lots = {"epochs": 1, "refit": True}
+    pair = [
+        workbench(tasks=CLICKS, model=DEEP, training=lots),
+        workbench(seed=1, tasks=SEARCH, model=DEEP, training=lots),
+    ]
+    runs = [Run(tmp_path / name) for name in ("clicks", "search")]
+    for run in runs:
+        run.folder.mkdir()
+    pipeline.train_all(pipeline.shared(pair, tmp_path / "cache", progress), runs, progress)
+    kept = [load_file(run.again.folder / "best.safetensors") for run in runs]
+    text = [{name: value for name, value in each.items() if name.startswith("text.")} for each in kept]
+    assert text[0].keys() == text[1].keys()
+    assert all(torch.equal(text[0][name], text[1][name]) for name in text[0])
+    chosen = load_file(runs[0].folder / "best.safetensors")
+    assert any(not torch.equal(value, chosen[name]) for name, value in text[0].items())
 
 
 def test_calibration_is_taken_over_and_ends_of_a_number_are_not(workbench):

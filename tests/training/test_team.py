@@ -72,6 +72,13 @@ def test_two_processes_train_what_one_trains(runs, balance):
         assert json.loads(theirs)["losses"] == pytest.approx(json.loads(ours)["losses"], rel=1e-4)
 
 
+def test_two_processes_learn_once_more_what_one_does(runs):
+    one, two = (load_file(folder / "famo" / "refit" / "best.safetensors") for folder in runs)
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4, msg=name)
+
+
 @pytest.mark.parametrize("balance", ["rlw", "pcgrad"])
 def test_a_balance_that_draws_draws_once_for_all(runs, balance):
     losses = [json.loads(line)["loss"] for line in (runs[1] / balance / "log.jsonl").read_text().splitlines()]
