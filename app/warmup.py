@@ -3,8 +3,7 @@
 warmup.jsonl   a body of /recommend a line: recorded requests
 
 They run as golden requests do. Then one of them runs with as many candidates as requests may have, and with fewer,
-from bytes to bytes: graphs take the memory that they will need, and code runs that has never run. Beside a version
-that serves code has run: all are read, but a few of them, once, are enough, and whoever is served waits the less.
+from bytes to bytes: graphs take the memory that they will need, and code runs that has never run.
 """
 
 import json
@@ -32,13 +31,11 @@ NOBODY = "chorus:warm-up"  # a user of whom Redis is asked
 async def run(model: Model, settings: Settings, metrics: Metrics, pace: Pace) -> None:
     """Do it all. Raises BundleMismatch if a recorded request is none of the bundle's."""
     bodies = model.bundle.lines(WARMUP) if WARMUP in model.manifest.files else []
-    ranked, rounds = pace.few(len(bodies)), pace.few(ROUNDS)
     for number, body in enumerate(bodies, 1):
         asked = question(body, model, settings, f"{model.bundle.path(WARMUP)} line {number}")
-        if number <= ranked:
-            await model.recommender.rank([asked], Stages(metrics))
+        await model.recommender.rank([asked], Stages(metrics))
         await pace.rest()
-    for body in _bodies(bodies[0] if bodies else {"query": "warm up"}, model, settings, rounds):
+    for body in _bodies(bodies[0] if bodies else {"query": "warm up"}, model, settings):
         await model.state.fetch([NOBODY])
         given = parse(RecommendRequest, json.dumps(body).encode())
         [ranking] = await model.recommender.rank([ask(given, model, settings)], Stages(metrics))
@@ -47,11 +44,11 @@ async def run(model: Model, settings: Settings, metrics: Metrics, pace: Pace) ->
         await pace.rest()
 
 
-def _bodies(body: dict[str, Any], model: Model, settings: Settings, rounds: int) -> Iterator[dict[str, Any]]:
+def _bodies(body: dict[str, Any], model: Model, settings: Settings) -> Iterator[dict[str, Any]]:
     """A request with more and more candidates from all over the catalogue; then a newcomer's, who names none."""
     ids = model.bundle.items.ids
     sizes = {min(size, settings.max_candidates, len(ids)) for size in SIZES}
-    for size in sorted(sizes) * rounds:
+    for size in sorted(sizes) * ROUNDS:
         yield body | {"candidates": ids[:: len(ids) // size][:size]}
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         yield body | {"history": [], "candidates": None}

@@ -1,14 +1,6 @@
-import asyncio
-
 import pytest
 
-from app import warmup
-from app.link import Link
-from app.metrics import Metrics
-from app.model import build
-from app.pace import FEWER, Pace
 from app.warmup import NOBODY, WARMUP
-from model_store.errors import BundleMismatch
 from tests.live import metric, running
 
 
@@ -16,25 +8,6 @@ def test_recorded_requests_run_before_ready(republished):
     lines = [{"user_id": "warm", "query": f"warm {n}"} for n in range(3)]
     with running(republished(WARMUP, lines)) as client:
         assert metric(client, 'chorus_encodes_total{encoder="text"}') >= 3
-
-
-def test_beside_requests_a_twentieth_of_them_runs_and_all_are_read(republished):
-    lines = [{"query": f"warm {n}", "k": 1} for n in range(60)]
-    settings, metrics = republished(WARMUP, [*lines, {"kk": 1}]), Metrics()
-
-    async def warm() -> None:
-        link = Link(settings.redis_url, timeout=2.0, metrics=metrics)
-        model = await build(settings, link, metrics)
-        try:
-            with Pace(beside=True) as pace:
-                await warmup.run(model, settings, metrics, pace)
-        finally:
-            model.close()
-            await link.close()
-
-    with pytest.raises(BundleMismatch, match=r"warmup\.jsonl line 61: kk"):
-        asyncio.run(warm())
-    assert metrics.encodes.labels("text").value == 61 // FEWER
 
 
 def test_a_recorded_request_that_is_none_is_refused(republished):
