@@ -96,6 +96,7 @@ def _finish(studies: Sequence[Study]) -> None:
     for study in studies:
         study.run.best(study.network)
         study.network.even()
+        study.network.settle()
         study.calibrate()
         study.run.keep(study.network)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.progress import Progress
 from torch import Tensor
@@ -15,11 +16,12 @@ from training.baselines import baselines
 from training.build import build
 from training.config import Config, agree
 from training.cost import cost
-from training.dataset import SPLITS, Dataset
+from training.dataset import SPLITS, TEST, VALIDATION, Dataset
 from training.datasets import tables
 from training.evaluate import Table, headline, measure, reliability, retrieval
 from training.fit import fit, together
 from training.gates import usage
+from training.model.audience import Events
 from training.model.encoder import identity, load
 from training.model.factors import biases, spreads
 from training.model.network import Network
@@ -90,7 +92,12 @@ def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) 
     transformer, backend = load(config.model.encoder)
     tokenizer = TextTokenizer(backend, config.model.max_tokens)
     network = Network(
-        config, dataset.tasks, transformer, dataset.context.shape[1], items=len(dataset.item_ids)
+        config,
+        dataset.tasks,
+        transformer,
+        dataset.context.shape[1],
+        items=len(dataset.item_ids),
+        users=len(dataset.user_ids),
     )
     network.eval()
     network.heads.standardise(torch.from_numpy(dataset.context[dataset.select("train")]))
@@ -99,6 +106,8 @@ def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) 
     if network.factors and network.user.past:
         network.factors.begin(_biases(dataset))
         network.user.past.grade.copy_(_grades(dataset))
+    if network.audience:
+        network.audience.meet(events(dataset).newest(config.model.audience), _grades(dataset))
     texts = Texts(dataset.texts, network.text, tokenizer)
     texts.keep(cache, identity(config.model.encoder), progress)
     made = Workbench(dataset, network, texts, tokenizer, report)
@@ -129,6 +138,16 @@ def _grades(dataset: Dataset) -> Tensor:
     """Of the events, as training reads them."""
     events, read = dataset.config.history.graded, dataset.requests.history[dataset.requests.of("train")]
     return spreads(events, torch.from_numpy(dataset.histories.often(read, 1 + len(events))))
+
+
+def events(dataset: Dataset) -> Events:
+    """What users did before the first request that is held out, by time."""
+    told, requests = dataset.histories, dataset.requests
+    users = np.repeat(np.arange(len(dataset.user_ids)), np.diff(told.starts))
+    held = requests.times[np.isin(requests.splits, (VALIDATION, TEST))].min(initial=np.inf)
+    order = np.argsort(told.times[: len(users)], kind="stable")  # behind them are requests' own
+    order = order[told.times[order] < held]
+    return Events(users[order], told.items[order], told.events[order])
 
 
 def train(bench: Workbench, run: Run, progress: Progress) -> None:

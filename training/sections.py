@@ -182,7 +182,8 @@ class ModelConfig(Section):
     """The network. `encoder`: `all-MiniLM-L6-v2` (packaged), a Hugging Face id, or a local folder.
 
     `item_ids` adds a learned vector to each known item's text vector: for catalogues that change slowly.
-    `factors`: of a factorisation beside the texts. `experts` are those that all tasks share; with `ple` each task has
+    `factors`: of a factorisation beside the texts. `audience`: newest events of an item that tell of it there, too.
+    `experts` are those that all tasks share; with `ple` each task has
     `own_experts` beside them.
     """
 
@@ -200,6 +201,13 @@ class ModelConfig(Section):
     vector_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     item_ids: bool = False
     factors: int = Field(default=0, ge=0, le=256)
+    audience: int = Field(default=0, ge=0, le=10_000)
+
+    @model_validator(mode="after")
+    def _has_factors(self) -> Self:
+        if self.audience and not self.factors:
+            raise ValueError("audience adds to what is learned of items: it needs factors, such as 32")
+        return self
 
     @property
     def width(self) -> int:

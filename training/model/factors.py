@@ -36,6 +36,11 @@ class Factors(nn.Module):
         """Let the items' biases (items,) begin here."""
         self.table.weight[:, self.factors] = biases
 
+    @torch.no_grad()
+    def add(self, roles: Tensor) -> None:
+        """Add to the items' roles (items, k)."""
+        self.table.weight[:, : self.factors] += roles
+
     def forward(self, texts: Tensor, vectors: Tensor) -> Tensor:
         """texts (U,) by number, the catalogue's first, and their vectors (U, d) -> (U, d + 3k + 2)."""
         known = texts < self.items

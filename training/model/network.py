@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from model_store.manifest import Task
 from training.config import Config
+from training.model.audience import Audience
 from training.model.batch import Batch, Shared
 from training.model.encoder import TextEncoder
 from training.model.factors import Factors, Past, spreads
@@ -22,9 +23,16 @@ class Network(nn.Module):
     """Shared text encoder, user encoder, heads; `forward` gives logits, `readout` what is served."""
 
     def __init__(
-        self, config: Config, tasks: tuple[Task, ...], transformer: nn.Module, context: int, *, items: int = 0
+        self,
+        config: Config,
+        tasks: tuple[Task, ...],
+        transformer: nn.Module,
+        context: int,
+        *,
+        items: int = 0,
+        users: int = 0,
     ) -> None:
-        """`context`: columns of the features; `items`: rows of the catalogue, for what is learned of each."""
+        """`context`: columns of the features; `items`, `users`: how many, for what is learned of each."""
         super().__init__()
         model = config.model
         self.tasks = tasks
@@ -41,6 +49,7 @@ class Network(nn.Module):
         self.user_heads = TextHeads(told[1], model.dimension)
         self.residual = Residual(items, model.dimension) if model.item_ids else None
         self.factors = Factors(items, model.factors) if model.factors else None
+        self.audience = Audience(items, users, model.factors) if model.audience else None
         self.wanted = config.retrieval.task if config.retrieval else ""
         self.search = Search(config.retrieval.loss, items) if config.retrieval else None
 
@@ -54,7 +63,7 @@ class Network(nn.Module):
         if self.heads.tasks or self.user_heads.names:
             vectors = self.vectors(batch.texts, pooled)
             query = vectors[batch.queries] * batch.query_mask.unsqueeze(-1)
-            pair = (self.users(batch, vectors), query, vectors[batch.candidates])
+            pair = (self.users(batch, vectors), query, self._candidates(batch, vectors))
         return Shared(pair, {name: pooled[places] for name, (places, _) in batch.alone.items()})
 
     def logits(self, batch: Batch, shared: Shared) -> dict[str, Tensor]:
@@ -109,19 +118,47 @@ class Network(nn.Module):
         vectors = vectors[..., : self.text.projection.out_features]
         if self.residual is not None:
             vectors = self.residual(texts, vectors)
-        return vectors if self.factors is None else self.factors(texts, vectors)
+        if self.factors is None:
+            return vectors
+        located: Tensor = self.factors(texts, vectors)
+        if self.audience is None or self.training:  # then only candidates are told by who met them
+            return located
+        known = texts < self.audience.items
+        return self._met(located, self.audience(torch.where(known, texts, 0)) * known.unsqueeze(-1))
 
     def spoken(self, pooled: Tensor) -> Tensor:
         """Vectors (U, width) of texts that belong to no item, from their pooled (U, H)."""
         vectors = self.text.project(pooled)
         return vectors if self.factors is None else self.factors.unknown(vectors)
 
+    def _candidates(self, batch: Batch, vectors: Tensor) -> Tensor:
+        """Vectors (B, C, width) of the candidates; in training without what their own user says of them."""
+        items = vectors[batch.candidates]
+        if self.audience is None or not self.training:
+            return items
+        return self._met(items, self.audience.without(batch.texts[batch.candidates], batch.users))
+
+    def _met(self, items: Tensor, told: Tensor) -> Tensor:
+        """Items (..., width) with what is told of them (..., k) added to their roles."""
+        before = self.text.projection.out_features + 1
+        return items + nn.functional.pad(told, (before, self.width - before - told.shape[-1]))
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Let the items' columns say what their users said: these are needed by number in training only."""
+        if self.factors is not None and self.audience is not None:
+            self.factors.add(self.audience.settled())
+
     def size(self, batch: Batch) -> tuple[Tensor, int] | None:
         """How large the factors of the candidates are, if there are some: the mean, and of how many."""
         if self.factors is None:
             return None
         items = batch.texts[batch.candidates][batch.mask > 0]
-        return self.factors.size(items), len(items)
+        size = self.factors.size(items)
+        if self.audience is not None:
+            users = batch.users.unsqueeze(1).expand(batch.mask.shape)[batch.mask > 0]
+            size = size + self.audience.size(users)
+        return size, len(items)
 
     def users(self, batch: Batch, vectors: Tensor) -> Tensor:
         """User vectors (B, width) from the vectors (U, width) of the batch's texts."""

@@ -208,7 +208,8 @@ def test_data_of_queries_alone_make_a_bundle_that_opens(bert, tmp_path, progress
 
 
 def test_a_factorisation_beside_the_texts_is_served_as_it_was_trained(workbench, tmp_path, progress):
-    bench, run = workbench(model={"factors": 3}, training={"epochs": 1}), Run(tmp_path / "run")
+    bench = workbench(model={"factors": 3, "audience": 20}, training={"epochs": 1})
+    run = Run(tmp_path / "run")
     run.folder.mkdir()
     pipeline.train(bench, run, progress)
     pipeline.evaluate(bench, run, progress, alone=False)
@@ -217,6 +218,7 @@ def test_a_factorisation_beside_the_texts_is_served_as_it_was_trained(workbench,
     assert max(opened.manifest.parity.values()) < 1e-4
     engine = Engine(opened, "cpu")
     assert max(Scorer(opened, engine.features).check(opened, engine).values()) < 1e-4
+    assert not bench.network.audience.table.weight.any()
     learned = bench.network.factors.table.weight.detach().numpy()
     assert np.array_equal(opened.items.vectors[:, 9:], learned)
     assert engine.text("a thing that is new").vector[8:].tolist() == [1.0] + [0.0] * 10

@@ -8,6 +8,7 @@ import torch
 from tests.training import toy
 from training.batches import Batches
 from training.dataset import Dataset
+from training.model.audience import Events
 from training.model.encoder import load
 from training.model.network import FAINT, Network, Residual, pad
 from training.sections import RetrievalConfig
@@ -22,7 +23,8 @@ def made(dataset: Dataset, bert: Path, **model) -> Network:
     torch.manual_seed(0)
     config = dataset.config.model_copy(update={"model": dataset.config.model.model_copy(update=model)})
     transformer, columns, items = load(str(bert))[0], dataset.context.shape[1], len(dataset.item_ids)
-    network = Network(config, dataset.tasks, transformer, columns, items=items).eval()
+    users = len(dataset.user_ids)
+    network = Network(config, dataset.tasks, transformer, columns, items=items, users=users).eval()
     with torch.no_grad():
         for tower in network.heads.mix.towers.values():
             torch.nn.init.normal_(tower[-1].weight)
@@ -169,3 +171,42 @@ def test_vectors_with_an_objective_of_their_own_stay_as_they_learned_to_be(datas
     network = made(replace(dataset, config=dataset.config.model_copy(update=searched)), bert, factors=3)
     network.even()
     assert network.heads.level == network.user.past.scale == 1.0
+
+
+@pytest.fixture
+def met(dataset, bert) -> Network:
+    """Items that are told by everything in the log."""
+    network = made(dataset, bert, factors=3, audience=9, dropout=0.0)
+    told = dataset.histories
+    users = np.repeat(np.arange(len(dataset.user_ids)), np.diff(told.starts))
+    network.audience.meet(Events(users, told.items, told.events), torch.tensor([0.0, 1.0, 2.0]))
+    torch.nn.init.normal_(network.audience.table.weight)
+    return network
+
+
+def test_candidates_are_learned_without_what_their_own_user_says_of_them(dataset, met):
+    batch = Batches(dataset).batch(np.arange(len(dataset.requests)), {})
+    pooled = torch.randn(len(batch.texts), met.text.width)
+    whole, rest = (met.train(mode).shared(batch, pooled).pair for mode in (False, True))
+    torch.testing.assert_close(rest[0], whole[0])  # users are told by columns that know no audience
+    user, item = 0, batch.texts[batch.candidates]
+    known = dataset.histories.items[: dataset.histories.starts[1]]
+    own = torch.isin(item, torch.from_numpy(known)) & (batch.users == user).unsqueeze(1)
+    same = torch.isclose(whole[2], rest[2]).all(dim=-1)
+    assert own.any()
+    assert not same[own].any()
+    roles = torch.zeros(whole[2].shape[-1], dtype=torch.bool)
+    roles[met.text.projection.out_features + 1 :][:3] = True
+    torch.testing.assert_close(rest[2][..., ~roles], whole[2][..., ~roles])
+
+
+@torch.no_grad()
+def test_what_users_said_of_items_goes_into_their_columns_in_the_end(dataset, met):
+    batch = Batches(dataset).batch(np.arange(9), {})
+    pooled = torch.randn(len(batch.texts), met.text.width)
+    before = met(batch, pooled)
+    for _ in range(2):  # a run that is resumed at its end does it again
+        met.settle()
+        torch.testing.assert_close(met(batch, pooled), before)
+    assert not met.audience.table.weight.any()
+    assert met.factors.table.weight[:, :3].any()
