@@ -21,6 +21,7 @@ from rich.progress import Progress
 from benchmarks import fitted, record
 from benchmarks.quality.joint import command, prepare
 from training import pipeline
+from training import shop as demo
 from training.config import Config
 from training.dataset import Dataset
 from training.evaluate import Table, headline, measure
@@ -38,22 +39,30 @@ ROWS = {  # model.sharing, training.balance, and what the tasks weigh that are n
     "own experts, fixed": ("alone", "fixed", None), "mmoe, uncertainty": ("mmoe", "uncertainty", None),
     "mmoe, FAMO": ("mmoe", "famo", None), "mmoe, UPGrad": ("mmoe", "upgrad", None),
 }  # fmt: skip
+SHOP = {"users": 3_200, "impressions": 44_000}  # four times the demo
 SHARES = {
-    "shop": {"train": 0.5}, "ebnerd": {"train": 0.125, "validation": 0.5, "test": 0.25},
+    "shop": {"train": 0.125}, "ebnerd": {"train": 0.125, "validation": 0.5, "test": 0.25},
     "movielens": {"train": 0.1, "validation": 0.25},
 }  # fmt: skip
 EPOCHS = {"shop": 6, "ebnerd": 4, "movielens": 4}  # at most
+RATE = 4e-3  # of so few lists there are so few steps that all learn too little at the shipped one
 OF = {  # what each data set's own protocol says
-    "shop": "half of the training part, all of the others; 6 epochs at most. The joint model is stopped by the "
-    "losses of all tasks together. `mmoe, fixed` and `shared bottom, fixed` had met the test part before, with less "
-    "dropout, 4 epochs, and stopped by the clicks (Δm -0.88 ± 0.37 % and -0.41 ± 0.56 %); dropout and the stop were "
-    "changed since then, by the validation part, and so was the rule which row wins, before `own experts` met the "
-    "test.",
+    "shop": "an eighth of the training part of a shop four times as busy as the demo (3,200 users, 44,000 lists), "
+    "all of the other parts; 6 epochs at most. The joint model is stopped by the losses of all tasks "
+    "together. Before, this table was of the demo itself, half of its training part: there `own experts, "
+    "fixed` won on validation (Δm +0.19 ± 2.04 %) and lost on the test part (-0.37 ± 1.18 %, query_match "
+    "-0.0107 ± 0.0047), as 401 lists with a query, all that validation had, cannot tell 1 % apart. Of "
+    "this shop only validation was looked at while the rate was chosen, beside a dozen settings that stay "
+    "as they are (one seed, 0.002 and 0.004, together and alone: click 0.7152 and 0.7275, 0.7135 and "
+    "0.7221; purchase 0.7329 twice, 0.7121 and 0.7101; query_match 0.9593 and 0.9575, 0.9647 and 0.9621).",
     "ebnerd": "an eighth of training, half of validation, a quarter of the test part; 4 epochs at most. The joint "
-    "model is stopped by the clicks.",
+    "model is stopped by the clicks. At the shipped rate `mmoe, FAMO` won, too, and then lost clicks on "
+    "the test part (-0.0036 ± 0.0028; Δm +1.64 ± 0.43 %); the rate was chosen by the clicks of validation "
+    "(three seeds, 0.002 and 0.004: alone 0.7987 and 0.8048, FAMO 0.8000 and 0.8068).",
 }
 PROTOCOL = (
-    "The shipped configuration, split by time, frozen MiniLM. Of the lists, drawn by lot once: {} Histories and "
+    "The shipped configuration but for its rate (0.004 for 0.002, alone too: as few lists leave few steps), split by "
+    "time, frozen MiniLM. Of the lists, drawn by lot once: {} Histories and "
     "counts are whole. Alone: one network a task, everything else equal, without the candidates that have no label "
     "for it, stopped by that task. Fixed: each loss in units of its constant predictor's. Which row wins is told by "
     "the validation part: first by no main task being worse than alone in the mean over seeds, then by the mean over "
@@ -110,9 +119,14 @@ def place(name: str, seed: int, row: str, task: str = "") -> Path:
 @lru_cache(maxsize=1)
 def source(name: str) -> Dataset:
     """The thinned data set of a shipped configuration, made if it is not there."""
-    if not Path(f"data/{name}").is_dir():
+    busy = name == "shop"
+    folder = FOLDER / "data" if busy else Path(f"data/{name}")
+    if busy and not folder.is_dir():
+        demo.write(demo.generate(**SHOP), folder)
+    elif not folder.is_dir():
         command("chorus-train", *prepare(name))
-    config = fitted.changed(Path(f"data/{name}/{name}.toml"), training={"epochs": EPOCHS[name]})
+    training = {"epochs": EPOCHS[name], "lr_heads": RATE}
+    config = fitted.changed(folder / f"{name}.toml", training=training)
     return fitted.thinned(fitted.read(config), SHARES[name])
 
 
