@@ -69,6 +69,7 @@ class Batches:
         return Batch(
             texts=torch.from_numpy(texts),
             users=torch.from_numpy(data.requests.users[requests]),
+            times=torch.from_numpy(data.requests.times[requests]),
             candidates=torch.from_numpy(pieces[0].reshape(rows.shape)),
             mask=torch.from_numpy(mask),
             history=torch.from_numpy(pieces[1].reshape(history.shape)),

@@ -107,7 +107,7 @@ def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) 
         network.factors.begin(_biases(dataset))
         network.user.past.grade.copy_(_grades(dataset))
     if network.audience:
-        network.audience.meet(events(dataset).newest(config.model.audience), _grades(dataset))
+        network.audience.meet(events(dataset), _grades(dataset))
     texts = Texts(dataset.texts, network.text, tokenizer)
     texts.keep(cache, identity(config.model.encoder), progress)
     made = Workbench(dataset, network, texts, tokenizer, report)
@@ -145,9 +145,8 @@ def events(dataset: Dataset) -> Events:
     told, requests = dataset.histories, dataset.requests
     users = np.repeat(np.arange(len(dataset.user_ids)), np.diff(told.starts))
     held = requests.times[np.isin(requests.splits, (VALIDATION, TEST))].min(initial=np.inf)
-    order = np.argsort(told.times[: len(users)], kind="stable")  # behind them are requests' own
-    order = order[told.times[order] < held]
-    return Events(users[order], told.items[order], told.events[order])
+    kept = np.flatnonzero(told.times[: len(users)] < held)  # behind them are requests' own
+    return Events(users[kept], told.items[kept], told.events[kept], told.times[kept])
 
 
 def train(bench: Workbench, run: Run, progress: Progress) -> None:

@@ -12,6 +12,7 @@ class Batch:
     texts:       (U,) numbers of the distinct texts of this step
     candidates:  (B, C), history (B, L), queries (B,): places in `texts`
     users:       (B,) who asks by number, -1 for nobody
+    times:       (B,) float64, when, in unix seconds
     events, gaps, hours (B, L) int64 · history_mask (B, L) · query_mask (B,) · context (B, C, F)
     mask:        (B, C) 1 for a real candidate
     labels:      task -> (B, C), NaN (or -1 for classes) where missing; (B, w) of the tasks that read the user alone
@@ -20,6 +21,7 @@ class Batch:
 
     texts: Tensor
     users: Tensor
+    times: Tensor
     candidates: Tensor
     mask: Tensor
     history: Tensor

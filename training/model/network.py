@@ -49,7 +49,9 @@ class Network(nn.Module):
         self.user_heads = TextHeads(told[1], model.dimension)
         self.residual = Residual(items, model.dimension) if model.item_ids else None
         self.factors = Factors(items, model.factors) if model.factors else None
-        self.audience = Audience(items, users, model.factors) if model.audience else None
+        self.audience = (
+            Audience(items, users, model.factors, limit=model.audience) if model.audience else None
+        )
         self.wanted = config.retrieval.task if config.retrieval else ""
         self.search = Search(config.retrieval.loss, items) if config.retrieval else None
 
@@ -136,7 +138,7 @@ class Network(nn.Module):
         items = vectors[batch.candidates]
         if self.audience is None or not self.training:
             return items
-        return self._met(items, self.audience.without(batch.texts[batch.candidates], batch.users))
+        return self._met(items, self.audience.at(batch.texts[batch.candidates], batch.users, batch.times))
 
     def _met(self, items: Tensor, told: Tensor) -> Tensor:
         """Items (..., width) with what is told of them (..., k) added to their roles."""

@@ -179,7 +179,9 @@ def met(dataset, bert) -> Network:
     network = made(dataset, bert, factors=3, audience=9, dropout=0.0)
     told = dataset.histories
     users = np.repeat(np.arange(len(dataset.user_ids)), np.diff(told.starts))
-    network.audience.meet(Events(users, told.items, told.events), torch.tensor([0.0, 1.0, 2.0]))
+    network.audience.meet(
+        Events(users, told.items, told.events, told.times[: len(users)]), torch.tensor([0.0, 1.0, 2.0])
+    )
     torch.nn.init.normal_(network.audience.table.weight)
     return network
 
