@@ -152,8 +152,10 @@ def _optimiser(
 def _snapshot(
     parts: dict[str, Any], generator: np.random.Generator, state: State, team: Team
 ) -> dict[str, Any]:
+    card = {"cuda": team.all(torch.cuda.get_rng_state())} if _card(parts) else {}
     return {
         **{name: part.state_dict() for name, part in parts.items()},
+        **card,
         "torch": team.all(torch.get_rng_state()),
         "numpy": str(generator.bit_generator.state),
         "state": vars(state),
@@ -172,5 +174,12 @@ def _resume(run: Run, parts: dict[str, Any], generator: np.random.Generator, tea
     for name, part in parts.items():
         part.load_state_dict(snapshot[name])
     torch.set_rng_state(snapshot["torch"][team.rank])
+    if "cuda" in snapshot and _card(parts):
+        torch.cuda.set_rng_state(snapshot["cuda"][team.rank])
     generator.bit_generator.state = ast.literal_eval(snapshot["numpy"])
     return State(**snapshot["state"])
+
+
+def _card(parts: dict[str, Any]) -> bool:
+    """Whether something learns on a graphics card, which has random numbers of its own."""
+    return any(each.is_cuda for each in parts["networks"].parameters())

@@ -18,11 +18,12 @@ from training.config import Config, agree
 from training.cost import cost
 from training.dataset import SPLITS, TEST, VALIDATION, Dataset
 from training.datasets import tables
+from training.device import Device
 from training.evaluate import Table, headline, measure, reliability, retrieval
 from training.fit import fit, together
 from training.gates import usage
 from training.model.audience import Events
-from training.model.encoder import identity, load
+from training.model.encoder import TextEncoder, identity, load
 from training.model.factors import biases, spreads
 from training.model.network import Network
 from training.predict import Predictions, Represented, known, predict, represent, sought
@@ -79,7 +80,7 @@ def shared(benches: Sequence[Workbench], cache: Path, progress: Progress) -> lis
     found = []
     for each in benches:
         each.network.text = text
-        texts = Texts(each.dataset.texts, text, each.tokenizer)
+        texts = _texts(each.dataset, text, each.tokenizer)
         texts.keep(cache, identity(each.dataset.config.model.encoder), progress)
         found.append(replace(each, texts=texts))
     return found
@@ -108,12 +109,18 @@ def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) 
         network.user.past.grade.copy_(_grades(dataset))
     if network.audience:
         network.audience.meet(events(dataset), _grades(dataset))
-    texts = Texts(dataset.texts, network.text, tokenizer)
+    texts = _texts(dataset, network.text, tokenizer)
     texts.keep(cache, identity(config.model.encoder), progress)
     made = Workbench(dataset, network, texts, tokenizer, report)
     with single(when=texts.kept):
         network.text.align(made.sample())
     return made
+
+
+def _texts(dataset: Dataset, encoder: TextEncoder, tokenizer: TextTokenizer) -> Texts:
+    config = dataset.config.training
+    checkpointing = config.gradient_checkpointing
+    return Texts(dataset.texts, encoder, tokenizer, Device.of(config), checkpointing=checkpointing)
 
 
 def _biases(dataset: Dataset) -> Tensor:

@@ -113,7 +113,7 @@ class Run:
     def resumed(self) -> dict[str, Any] | None:
         """The last checkpoint, if there is one."""
         path = self.folder / "resume.pt"
-        return torch.load(path, weights_only=True) if path.is_file() else None
+        return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
 
     @property
     def epochs(self) -> list[dict[str, Any]]:

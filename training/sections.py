@@ -260,6 +260,8 @@ class TrainingConfig(Section):
 
     `balance` is how the tasks' losses, or their gradients, are weighed: training/balance/. `temperature` evens out
     great and small tables that train one encoder. `refit`: learn once more from training and validation together.
+    `device`, `precision`: of the text encoder's steps; auto is a graphics card and bfloat16, if there. With
+    `gradient_checkpointing` the encoder keeps nothing of a step but what it makes of the texts.
     """
 
     epochs: int = Field(default=6, ge=1)
@@ -273,6 +275,9 @@ class TrainingConfig(Section):
     temperature: float = Field(default=1.0, ge=1.0)
     metric: str = ""
     refit: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    gradient_checkpointing: bool = False
     balance: Literal[
         "fixed", "uncertainty", "dwa", "gls", "rlw", "famo", "gradnorm",
         "pcgrad", "cagrad", "upgrad", "nash_mtl", "mgda",

@@ -96,12 +96,12 @@ class Team:
         learning = [each for each in network.parameters() if each.requires_grad]
         found = [each.grad if each.grad is not None else torch.zeros_like(each) for each in learning]
         had = torch.tensor([float(each.grad is not None) for each in learning])
-        whole = self.sum(torch.cat([had, *(each.flatten() for each in found)]))
+        whole = self.sum(torch.cat([had, *(each.flatten().cpu() for each in found)]))
         sizes = [len(had), *(each.numel() for each in learning)]
         had, *added = torch.split(whole, sizes)
         for each, some, gradient in zip(learning, had.tolist(), added, strict=True):
             if some:
-                each.grad = gradient.view_as(each).clone()
+                each.grad = gradient.view_as(each).to(each.device, copy=True)
 
     def sum(self, values: Tensor) -> Tensor:
         """Added up over the processes, element by element."""

@@ -3,6 +3,10 @@
 Frozen, the pooled states (T, H) are computed once and kept in a cache file that is named by everything
 that decides them. Where the last layers learn, the states (tokens, H) that they are given are kept likewise, and
 read from the disk as they are needed. Each distinct text of a step is encoded once, shortest beside shortest.
+
+What a step keeps for its gradient grows with its texts. With checkpointing it is (n, H) alone: going back, each
+padded batch is computed again, for as little memory as one needs (Chen et al., arXiv 1604.06174). Unlike gradients
+that are added up over small batches, these are the whole batch's, of whatever loss, balance and negatives.
 """
 
 import hashlib
@@ -14,19 +18,31 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from model_store.text import TextTokenizer
+from training.device import Device
 from training.model.encoder import TextEncoder
 from training.model.network import pad
 
+CPU = Device(torch.device("cpu"))
 TOKENS = 4096  # in one padded batch: about 100 MiB of activations in MiniLM
 
 
 class Texts:
     """Text numbers in, pooled states out."""
 
-    def __init__(self, texts: list[str], encoder: TextEncoder, tokenizer: TextTokenizer) -> None:
-        self._encoder = encoder
+    def __init__(
+        self,
+        texts: list[str],
+        encoder: TextEncoder,
+        tokenizer: TextTokenizer,
+        device: Device = CPU,
+        *,
+        checkpointing: bool = False,
+    ) -> None:
+        self._encoder, self._device, self._checkpointing = encoder, device, checkpointing
+        encoder.move(device.place)
         self._tokens = [torch.from_numpy(ids) for ids in tokenizer.encode_batch(texts)]
         self._starts = np.cumsum([0, *map(len, self._tokens)])  # (T + 1,) of the texts among all tokens
         self._kept: Tensor | None = None
@@ -35,6 +51,11 @@ class Texts:
 
     def __len__(self) -> int:
         return len(self._tokens)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder is."""
+        return self._encoder.place
 
     @property
     def kept(self) -> bool:
@@ -73,7 +94,8 @@ class Texts:
         bar = progress.add_task("encode texts", total=len(numbers))
         for chunk in self._chunks(numbers, self._by_length(numbers)):
             ids, mask = pad([self._tokens[number] for number in chunk])
-            for number, states in zip(chunk, self._encoder.halves.lower(ids, mask).numpy(), strict=True):
+            found = self._encoder.halves.lower(*self._there(ids, mask)).cpu().numpy()
+            for number, states in zip(chunk, found, strict=True):
                 start, stop = self._starts[number : number + 2]
                 file[start:stop] = states[: stop - start]
             progress.advance(bar, len(chunk))
@@ -86,7 +108,8 @@ class Texts:
         if self._encoder.frozen and not self._encoder.pooling.training:
             return self.encode(numbers.numpy(), None)
         order = self._by_length(numbers.numpy())
-        parts = [self._run(numbers.numpy()[chunk]) for chunk in self._chunks(numbers.numpy(), order)]
+        with self._device.step():
+            parts = [self._learn(numbers.numpy()[chunk]) for chunk in self._chunks(numbers.numpy(), order)]
         return torch.cat(parts)[torch.argsort(torch.tensor(order))]
 
     @torch.no_grad()
@@ -117,11 +140,25 @@ class Texts:
         """Token ids (L,) of one text."""
         return self._tokens[number].numpy()
 
+    def _learn(self, numbers: NDArray[np.int64]) -> Tensor:
+        if not self._checkpointing:
+            return self._run(numbers)
+        found: Tensor = checkpoint(self._run, numbers, use_reentrant=False)
+        return found
+
     def _run(self, numbers: NDArray[np.int64]) -> Tensor:
         if self._states is None:
-            return self._encoder.pooled(*pad([self._tokens[number] for number in numbers]))
-        spans = [slice(*self._starts[number : number + 2]) for number in numbers]
-        return self._encoder.finished(*pad([torch.from_numpy(self._states[span].copy()) for span in spans]))
+            found = self._encoder.pooled(*self._there(*pad([self._tokens[number] for number in numbers])))
+        else:
+            spans = [slice(*self._starts[number : number + 2]) for number in numbers]
+            states = [torch.from_numpy(self._states[span].copy()) for span in spans]
+            found = self._encoder.finished(*self._there(*pad(states)))
+        return found.float().cpu()
+
+    def _there(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens or states, and their mask, where the encoder is."""
+        place = self._encoder.place
+        return values.to(place), mask.to(place)
 
     def _by_length(self, numbers: NDArray[np.int64]) -> list[int]:
         """Places of the numbers, the shortest text first."""

@@ -129,6 +129,26 @@ def test_the_loss_falls_and_only_what_may_learn_has_moved(workbench, train, tmp_
     assert moved == (freeze != "all")
 
 
+@pytest.mark.parametrize("freeze", ["last:1", "none"])
+def test_checkpointing_changes_no_bit_of_a_run(workbench, train, freeze):
+    plain = train(workbench(model={"freeze": freeze}), "plain")
+    again = train(workbench(model={"freeze": freeze}, training={"gradient_checkpointing": True}), "again")
+    assert same(plain, again)
+
+
+def test_an_encoder_learns_in_bfloat16_and_is_kept_in_fp32(workbench, train, tmp_path):
+    bench = workbench(
+        model={"freeze": "none"}, training={"epochs": 3, "lr_encoder": 1e-3, "precision": "bf16"}
+    )
+    before = {name: value.clone() for name, value in bench.network.text.named_parameters()}
+    train(bench)
+    records = log(tmp_path)
+    assert records[-1]["loss"] < records[0]["loss"]
+    after = dict(bench.network.text.named_parameters())
+    assert {value.dtype for value in after.values()} == {torch.float32}
+    assert any(not torch.equal(value, before[name]) for name, value in after.items() if "encoder" in name)
+
+
 def test_every_epoch_is_logged_with_its_loss_and_what_decides(workbench, train, tmp_path):
     bench = train(workbench())
     records = log(tmp_path)

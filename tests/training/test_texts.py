@@ -8,8 +8,9 @@ from torch import Tensor
 from model_store.text import TextTokenizer
 from tests.training import toy
 from training import texts as module
+from training.device import Device
 from training.model.encoder import TextEncoder, load
-from training.texts import Texts
+from training.texts import CPU, Texts
 
 TEXTS = [f"{'even thing ' * (number % 7)}{number}" for number in range(60)]
 
@@ -157,3 +158,60 @@ def test_gradients_reach_what_learns(bert, model, learns):
 def test_without_training_nothing_is_recorded(bert):
     texts, _ = made(bert, freeze="none")
     assert not texts.all().requires_grad
+
+
+# a step
+
+
+def learning(bert, device: Device = CPU, *, checkpointing: bool = False, **model) -> tuple[Texts, Counting]:
+    _, encoder = made(bert, **model)
+    tokenizer = TextTokenizer(load(str(bert))[1], 16)
+    return Texts(TEXTS, encoder, tokenizer, device, checkpointing=checkpointing), encoder.train()
+
+
+def stepped(texts: Texts, encoder: Counting) -> tuple[Tensor, list[Tensor], int]:
+    """What a step makes of all texts, its gradients, and the bytes that it keeps for them."""
+    held = 0
+
+    def hold(value: Tensor) -> Tensor:
+        nonlocal held
+        held += value.nbytes
+        return value
+
+    torch.manual_seed(3)
+    with torch.autograd.graph.saved_tensors_hooks(hold, lambda value: value):
+        found = texts.pooled(torch.arange(60))
+    before = held
+    found.square().sum().backward()
+    gradients = [each.grad for each in encoder.parameters() if each.grad is not None]
+    encoder.zero_grad()
+    return found.detach(), gradients, before
+
+
+@pytest.mark.parametrize("device", [CPU, Device(torch.device("cpu"), bf16=True)], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("freeze", ["none", "last:1"])
+def test_checkpointing_keeps_next_to_nothing_of_a_step_and_changes_no_bit_of_it(
+    bert, tmp_path, progress, monkeypatch, freeze, device
+):
+    monkeypatch.setattr(module, "TOKENS", 64)
+    steps = []
+    for checkpointing in (False, True):
+        texts, encoder = learning(bert, device, checkpointing=checkpointing, freeze=freeze)
+        texts.keep(tmp_path, "one", progress)
+        steps.append(stepped(texts, encoder))
+    (plain, gradients, held), (found, again, left) = steps
+    assert torch.equal(found, plain)
+    assert len(again) == len(gradients) > 0
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(again, gradients, strict=True))
+    assert left < held / 20
+
+
+def test_only_steps_are_in_bfloat16(bert):
+    exact, _ = made(bert, freeze="none")
+    half, encoder = learning(bert, Device(torch.device("cpu"), bf16=True), freeze="none")
+    encoder.eval()
+    stepped = half.pooled(torch.arange(60)).detach()
+    assert stepped.dtype == torch.float32
+    assert not torch.equal(stepped, exact.all())
+    torch.testing.assert_close(stepped, exact.all(), rtol=0.05, atol=0.05)
+    assert torch.equal(half.all(), exact.all())

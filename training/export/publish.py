@@ -58,11 +58,12 @@ def publish(
     until = dataset.end if until is None else until
     with shelf.draft(dataset.config.name) as folder:
         draft = Draft(folder, manifest(bench, run, until))
+        base = represent(bench.network, dataset, bench.texts)
+        bench.network.cpu()
         step = progress.add_task("export ONNX graphs", total=None)
         graphs.export(bench.network, folder, FeatureSet(dataset.features, dataset.clock))
         shrink(bench, folder)
         bench.tokenizer.save(folder / "tokenizer.json")
-        base = represent(bench.network, dataset, bench.texts)
         proof.record(bench.network, dataset, bench.texts, base, folder / "proof.npz")
         parity = proof.check(draft.open("fp32"))
         progress.update(step, total=1, completed=1)

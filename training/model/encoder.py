@@ -125,6 +125,16 @@ class TextEncoder(nn.Module):
             stack(self.transformer)[1][-self.learned :].train(mode)
         return self
 
+    @property
+    def place(self) -> torch.device:
+        """Where the transformer and the pooling are; the projection is on the processor."""
+        return next(self.transformer.parameters()).device
+
+    def move(self, place: torch.device) -> None:
+        """Take the transformer and the pooling there."""
+        self.transformer.to(place)
+        self.pooling.to(place)
+
     def pooled(self, ids: Tensor, mask: Tensor) -> Tensor:
         """(B, L) token ids and mask -> (B, H)."""
         states = self.transformer(input_ids=ids, attention_mask=mask).last_hidden_state
