@@ -28,7 +28,7 @@ PROTOCOL = (
     "row that is learned from is missing from its user's history, from its item's audience and from what is counted "
     "of its item; a test row sees the whole training part, but not validation, of whatever time. by time: the newest "
     "tenth is the test, everything before a rating is known, the 100 newest ratings of its user, and nothing was "
-    "chosen for it. Settings were chosen in two rounds. First on the "
+    "chosen for it (0.9493 while the audience of a row that is learned from went on after it). Settings were chosen in two rounds. First on the "
     "validation part of fold 0, in some forty trainings of one seed: "
     "RMSE 0.931 with the head of the part of the day, 0.922 without it, so it is left out; 0.917 with factors, 0.914 "
     "with more dropout, more of them and no other decay, 0.910 since dropout spares the biases, which the test "
