@@ -40,7 +40,8 @@ PROTOCOL = (
     "later than what was learned from: Platt scaling of binary heads, one temperature of multiclass ones. Errors are "
     "of the test part, which is later still. ECE: 15 bins of equal width; of classes that of the most probable one. "
     "int8: the texts of the test part encoded by the exported int8 graph, one by one, with the calibration fitted to "
-    "fp32; heads are fp32 in what is served."
+    "fp32; heads are fp32 in what is served. Before, with the demo itself and at half of the rate, clicks were off "
+    "by 0.010 in the shop and 0.007 on EB-NeRD."
 )
 
 

@@ -34,8 +34,11 @@ TASKS = {"shop": "click", "movielens": "like"}
 ONCE = ("movielens",)  # where nobody wants an item twice
 ROWS = ("popularity", "untrained encoder", "trained, by its heads alone", "trained, [retrieval] contrastive")
 PROTOCOL = (
-    "The shipped configurations, split by time, frozen MiniLM, 4 epochs at most, learned from half of the shop's "
-    "training lists and a tenth of MovieLens' ratings, drawn by lot once: two busy cores had no time for more. "
+    "The configurations, shop and rate of quality-sharing, split by time, frozen MiniLM, 6 epochs at most (MovieLens "
+    "4), learned from an eighth of the shop's training lists and a tenth of MovieLens' ratings, drawn by lot once: "
+    "two busy cores had no time for more. Before, with the demo itself and half of that rate, contrastive ones had "
+    "0.417 in the shop, as the untrained encoder did, and 0.348 on MovieLens, where popularity has 0.378; the rate "
+    "was chosen by the tasks of the shop and of EB-NeRD. "
     "Wanted: clicks of the shop's test lists, likes (4 stars and more) of MovieLens' newest tenth. The whole "
     "catalogue is searched; on MovieLens without the films that the user had rated before, in all rows. Mean over "
     "requests of the share among the 100 best; what stands equal to others counts as behind them. Warm: "
