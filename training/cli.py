@@ -26,7 +26,7 @@ from model_store.scorer import Scorer
 from model_store.shelf import DEFAULT_ROOT, Shelf
 from training import charts, pipeline, report
 from training.cli_search import search
-from training.config import Config, read
+from training.config import Config, anywhere, read
 from training.datasets.adapters import ADAPTERS, Source
 from training.errors import DataError
 from training.explain import day, importance, plots
@@ -248,7 +248,7 @@ def _drawn(config: Config, seed: int | None) -> Config:
 
 def _finished(folder: Path, progress: Progress) -> tuple[Run, pipeline.Workbench]:
     place = Run(folder)
-    bench = pipeline.prepare(place.config, folder.parent / "cache", progress)
+    bench = pipeline.prepare(anywhere(place.config), folder.parent / "cache", progress)
     place.served(bench.network)
     return place, bench
 

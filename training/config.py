@@ -41,7 +41,10 @@ from training.sections import (
     UsersConfig,
 )
 
-SHARED = ("encoder", "freeze", "pooling", "max_tokens", "dimension")  # what the text encoder is made from
+SHARED = {  # what the text encoder is made from, and how it learns
+    "model": ("encoder", "freeze", "pooling", "max_tokens", "dimension"),
+    "training": ("device", "precision"),
+}
 
 
 class Config(Section):
@@ -284,17 +287,24 @@ def _sentence(detail: Any) -> str:
     return f"{where}: {message}" if where else message
 
 
+def anywhere(config: Config) -> Config:
+    """The same, on whatever this machine has: a finished run is told of where no card is, too."""
+    training = config.training.model_copy(update={"device": "auto", "precision": "auto"})
+    return config.model_copy(update={"training": training})
+
+
 def agree(configs: Sequence[Config]) -> None:
     """ConfigError unless these tables can train one text encoder."""
     first = configs[0]
     for config in configs[1:]:
-        for key in SHARED:
-            ours, theirs = getattr(config.model, key), getattr(first.model, key)
-            if ours != theirs:
-                raise ConfigError(
-                    f"{config.name}: model.{key} = {ours!r}, but {theirs!r} in {first.name}; tables that train one "
-                    "encoder need the same"
-                )
+        for section, keys in SHARED.items():
+            for key in keys:
+                ours, theirs = (getattr(getattr(each, section), key) for each in (config, first))
+                if ours != theirs:
+                    raise ConfigError(
+                        f"{config.name}: {section}.{key} = {ours!r}, but {theirs!r} in {first.name}; tables that "
+                        "train one encoder need the same"
+                    )
     names = [config.name for config in configs]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ConfigError(f"name = {twice[0]!r} of two configurations; runs and bundles are told apart by it")

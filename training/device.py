@@ -29,18 +29,18 @@ class Device:
 
         Raises ConfigError if there is none and it wants one, or if the card has no bfloat16.
         """
-        cards = torch.cuda.device_count()
+        cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if config.device == "cuda" and not cards:
             raise ConfigError(
                 'training.device = "cuda", but torch finds no card; install torch with CUDA, or take "auto"'
             )
         if config.device == "cpu" or not cards:
             return cls(torch.device("cpu"), config.precision == "bf16")
+        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % cards)
+        torch.cuda.set_device(place)
         able = torch.cuda.is_bf16_supported(including_emulation=False)
         if config.precision == "bf16" and not able:
             raise ConfigError('training.precision = "bf16", but this card has none; take "auto" or "fp32"')
-        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % cards)
-        torch.cuda.set_device(place)
         return cls(place, able and config.precision != "fp32")
 
     def step(self) -> AbstractContextManager[None]:

@@ -51,7 +51,7 @@ class Workbench:
     def sample(self) -> Tensor:
         """Pooled states (n, H) of texts from all over the catalogue."""
         count = len(self.dataset.item_ids)
-        return self.texts.pooled(torch.linspace(0, count - 1, min(SAMPLE, count)).long()).detach()
+        return self.texts.chosen(np.linspace(0, count - 1, min(SAMPLE, count)).astype(np.int64))
 
 
 def prepare(config: Config, cache: Path, progress: Progress) -> Workbench:

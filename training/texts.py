@@ -128,6 +128,10 @@ class Texts:
         """Pooled states of every text, (T, H), without gradients."""
         return self._kept if self._kept is not None else self.encode(np.arange(len(self)), progress)
 
+    def chosen(self, numbers: NDArray[np.int64]) -> Tensor:
+        """Pooled states (n, H) of texts by number, without gradients."""
+        return self._kept[numbers] if self._kept is not None else self.encode(numbers, None)
+
     def some(self, numbers: NDArray[np.int64]) -> Tensor:
         """The same of some texts, zeros for the others unless they are kept."""
         if self._kept is not None:
@@ -143,7 +147,8 @@ class Texts:
     def _learn(self, numbers: NDArray[np.int64]) -> Tensor:
         if not self._checkpointing:
             return self._run(numbers)
-        found: Tensor = checkpoint(self._run, numbers, use_reentrant=False)
+        here = torch.empty(0, device=self.device)  # whose random numbers are to be the same again
+        found: Tensor = checkpoint(lambda numbers, _: self._run(numbers), numbers, here, use_reentrant=False)
         return found
 
     def _run(self, numbers: NDArray[np.int64]) -> Tensor:

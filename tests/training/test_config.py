@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.training import toy
 from training import config
 from training.errors import ConfigError
 from training.sections import Section
@@ -264,3 +265,16 @@ def test_every_key_is_in_the_documentation() -> None:
     sections = [each for each in Section.__subclasses__() if each.__module__ == Section.__module__]
     keys = {"name"}.union(*(each.model_fields for each in sections))
     assert {key for key in keys if not re.search(rf"`[a-z_.]*{key}`|^{key} =", page, re.MULTILINE)} == set()
+
+
+def test_a_finished_run_is_opened_on_whatever_is_there():
+    wanted = toy.settings(training={"device": "cuda", "precision": "bf16", "epochs": 3})
+    found = config.anywhere(wanted)
+    assert (found.training.device, found.training.precision) == ("auto", "auto")
+    assert found.model_copy(update={"training": wanted.training}) == wanted
+
+
+def test_tables_that_train_one_encoder_train_it_in_one_place():
+    one, other = (toy.settings(training={"device": name}) for name in ("auto", "cpu"))
+    with pytest.raises(ConfigError, match=r"training\.device = 'cpu', but 'auto' in toy"):
+        config.agree([one, other])

@@ -215,3 +215,30 @@ def test_only_steps_are_in_bfloat16(bert):
     assert not torch.equal(stepped, exact.all())
     torch.testing.assert_close(stepped, exact.all(), rtol=0.05, atol=0.05)
     assert torch.equal(half.all(), exact.all())
+
+
+def test_a_step_is_computed_again_with_the_random_numbers_of_its_place(bert, monkeypatch):
+    """torch keeps those of the devices of its arguments."""
+    given = []
+    keep = module.checkpoint
+
+    def spied(work, *arguments, **options):
+        given.extend(arguments)
+        return keep(work, *arguments, **options)
+
+    monkeypatch.setattr(module, "checkpoint", spied)
+    texts, encoder = learning(bert, checkpointing=True, freeze="none")
+    texts.pooled(torch.arange(9))
+    assert {each.device for each in given if isinstance(each, Tensor)} == {encoder.place}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no graphics card")
+def test_checkpointing_changes_nothing_on_a_card_either(bert):
+    steps = []
+    for checkpointing in (False, True):
+        texts, encoder = learning(
+            bert, Device(torch.device("cuda:0")), checkpointing=checkpointing, freeze="none"
+        )
+        steps.append(stepped(texts, encoder)[:2])
+    for ours, theirs in zip(*(gradients for _, gradients in steps), strict=True):
+        torch.testing.assert_close(ours, theirs)

@@ -59,12 +59,14 @@ def publish(
     with shelf.draft(dataset.config.name) as folder:
         draft = Draft(folder, manifest(bench, run, until))
         base = represent(bench.network, dataset, bench.texts)
+        place = bench.texts.device
         bench.network.cpu()
         step = progress.add_task("export ONNX graphs", total=None)
         graphs.export(bench.network, folder, FeatureSet(dataset.features, dataset.clock))
         shrink(bench, folder)
         bench.tokenizer.save(folder / "tokenizer.json")
         proof.record(bench.network, dataset, bench.texts, base, folder / "proof.npz")
+        bench.network.text.move(place)
         parity = proof.check(draft.open("fp32"))
         progress.update(step, total=1, completed=1)
         judged, shipped, items = choose(bench, draft, base, progress)

@@ -79,12 +79,16 @@ class Audience(nn.Module):
         """What is added to the roles of items (n,) at the end of the events -> (n, k)."""
         return self._told(items, self.starts[items + 1], torch.full_like(items, -1))
 
-    def at(self, items: Tensor, users: Tensor, times: Tensor) -> Tensor:
-        """The same for candidates (B, C) before times (B,), without what users (B,) say, -1: nobody -> (B, C, k)."""
+    def at(self, items: Tensor, users: Tensor, times: Tensor, mask: Tensor) -> Tensor:
+        """The same for candidates (B, C) before times (B,), without what users (B,) say, -1: nobody -> (B, C, k).
+
+        Where mask (B, C) is 0 nothing is said.
+        """
         ranks = torch.searchsorted(self.moments, times)
         keys = items * (len(self.moments) + 1) + ranks.unsqueeze(1)
         owners = users.unsqueeze(1).expand_as(items)
-        found = self._told(items.flatten(), torch.searchsorted(self.keys, keys.flatten()), owners.flatten())
+        stops = torch.where(mask > 0, torch.searchsorted(self.keys, keys), self.starts[items])
+        found = self._told(items.flatten(), stops.flatten(), owners.flatten())
         return found.reshape(*items.shape, -1)
 
     def size(self, users: Tensor) -> Tensor:

@@ -126,7 +126,9 @@ class Network(nn.Module):
         if self.audience is None or self.training:  # then only candidates are told by who met them
             return located
         known = texts < self.audience.items
-        return self._met(located, self.audience(torch.where(known, texts, 0)) * known.unsqueeze(-1))
+        told = located.new_zeros(len(texts), self.factors.factors)
+        told[known] = self.audience(texts[known])
+        return self._met(located, told)
 
     def spoken(self, pooled: Tensor) -> Tensor:
         """Vectors (U, width) of texts that belong to no item, from their pooled (U, H)."""
@@ -138,7 +140,9 @@ class Network(nn.Module):
         items = vectors[batch.candidates]
         if self.audience is None or not self.training:
             return items
-        return self._met(items, self.audience.at(batch.texts[batch.candidates], batch.users, batch.times))
+        return self._met(
+            items, self.audience.at(batch.texts[batch.candidates], batch.users, batch.times, batch.mask)
+        )
 
     def _met(self, items: Tensor, told: Tensor) -> Tensor:
         """Items (..., width) with what is told of them (..., k) added to their roles."""

@@ -74,8 +74,9 @@ class Search(nn.Module):
             return None
         numbers = batch.texts[batch.candidates]
         distinct, places = torch.unique(numbers, return_inverse=True)
-        first = torch.full_like(distinct, numbers.numel()).scatter_reduce(
-            0, places.flatten(), torch.arange(numbers.numel()), "amin"
+        last = numbers.numel() - 1  # of an item that only fills up, which stands for nothing
+        first = torch.full_like(distinct, last).scatter_reduce(
+            0, places[real], real.flatten().nonzero()[:, 0], "amin"
         )
         pool = items.flatten(0, 1)[first]  # (M, d)
         has = torch.zeros(len(numbers), len(distinct), dtype=torch.bool)
@@ -87,13 +88,21 @@ class Search(nn.Module):
         whose, own = torch.where(positive)[0], places[positive]
         search = (self.slopes[0] * user + self.slopes[1] * query)[whose]
         return Wanted(
-            scores=search @ pool.T,
-            cosines=functional.normalize(search, dim=-1) @ pool.T,
+            scores=_beside(search, pool, own, items[positive]),
+            cosines=_beside(functional.normalize(search, dim=-1), pool, own, items[positive]),
             own=own,
             other=~taken[whose] & (shown.any(dim=0)),
             shown=shown[whose],
             seen=-torch.expm1(int(real.sum()) * torch.log1p(-self.shares[distinct].clamp(max=0.999))),
         )
+
+
+def _beside(search: Tensor, pool: Tensor, own: Tensor, items: Tensor) -> Tensor:
+    """Of search (P, d) with each of the pool (M, d) -> (P, M); at `own` with the wanted one as its own row sees it.
+
+    Other rows may know more of it, such as what this user thought of it.
+    """
+    return (search @ pool.T).scatter(1, own[:, None], (search * items).sum(dim=1, keepdim=True))
 
 
 def contrastive(wanted: Wanted) -> Tensor:

@@ -41,7 +41,9 @@ def said(audience: Audience, item: int, *, but: int = -1, before: float = END) -
 def asked(audience: Audience, items: list, users: list, times: list | None = None) -> torch.Tensor:
     """Candidates (B, C) of users (B,) at times (B,), by default the end of all."""
     moments = torch.tensor(times or [END] * len(users), dtype=torch.float64)
-    return audience.at(torch.tensor(items), torch.tensor(users), moments)
+    return audience.at(
+        torch.tensor(items), torch.tensor(users), moments, torch.ones(torch.tensor(items).shape)
+    )
 
 
 @torch.no_grad()
@@ -72,6 +74,15 @@ def test_a_candidate_is_told_as_of_its_moment(audience):
     for moment in moments:
         expected = torch.stack([said(audience, item, but=1, before=moment) for item in (2, 0, 3)])
         torch.testing.assert_close(asked(audience, [[2, 0, 3]], [1], [moment])[0], expected)
+
+
+@torch.no_grad()
+def test_nothing_is_said_where_a_list_is_only_filled_up(audience):
+    mask = torch.tensor([[1.0, 0.0, 1.0]])
+    found = audience.at(torch.tensor([[2, 2, 0]]), torch.tensor([1]), torch.tensor([END]).double(), mask)[0]
+    torch.testing.assert_close(
+        found, torch.stack([said(audience, 2, but=1), torch.zeros(K), said(audience, 0)])
+    )
 
 
 @torch.no_grad()

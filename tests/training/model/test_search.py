@@ -79,6 +79,29 @@ def test_no_item_that_the_same_user_wanted_in_the_batch_is_held_against_another(
     assert place == len(wanted.own)
 
 
+def test_what_was_wanted_is_told_as_its_own_row_sees_it(workbench):
+    """Others may know what this user thought of it."""
+    bench, batch, shared = made(workbench)
+    user, query, items = shared.pair
+    seen = items + torch.randn_like(items)  # another in every row
+    labels = batch.labels["click"]
+    wanted = bench.network.search._wanted(batch, labels, user, query, seen)
+    rows, places = torch.where((batch.mask > 0) & (labels == 1))
+    a, b = bench.network.search.slopes
+    expected = ((a * user + b * query)[rows] * seen[rows, places]).sum(dim=1)
+    torch.testing.assert_close(wanted.scores.gather(1, wanted.own[:, None])[:, 0], expected)
+
+
+def test_items_that_only_fill_up_stand_for_nothing(workbench):
+    bench, batch, shared = made(workbench)
+    user, query, items = shared.pair
+    filled = torch.where(batch.mask[..., None] > 0, items, torch.nan)
+    numbers = batch.texts[batch.candidates]
+    real = torch.isin(torch.unique(numbers), numbers[batch.mask > 0])
+    wanted = bench.network.search._wanted(batch, batch.labels["click"], user, query, filled)
+    assert wanted.scores[:, real].isfinite().all()
+
+
 def test_items_are_as_often_in_a_batch_as_their_shares_say(workbench):
     bench, batch, shared = made(workbench)
     rows = bench.dataset.rows[bench.dataset.select("train")]
