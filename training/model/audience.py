@@ -41,11 +41,11 @@ class Events:
 class Audience(nn.Module):
     """What the users of each item say of it."""
 
-    asked: Tensor
     grades: Tensor
     keys: Tensor
     moments: Tensor
     starts: Tensor
+    whose: Tensor
 
     def __init__(self, items: int, users: int, factors: int, *, limit: int) -> None:
         """items, users: how many there are; factors: k; limit: of the newest events of an item that tell of it.
@@ -64,9 +64,7 @@ class Audience(nn.Module):
         items, (moments, ranks) = events.items[order], np.unique(events.times[order], return_inverse=True)
         keys = items * (len(moments) + 1) + ranks
         found = {
-            "asked": torch.from_numpy(
-                events.users[order]
-            ),  # of whom each event is, item by item, the oldest first
+            "whose": torch.from_numpy(events.users[order]),  # item by item, the oldest first
             "grades": grades.float()[torch.from_numpy(events.kinds[order])],
             "keys": torch.from_numpy(keys.astype(np.int64)),  # of item and moment, ascending
             "moments": torch.from_numpy(moments),
@@ -110,7 +108,7 @@ class Audience(nn.Module):
         sizes = stops - begins
         firsts = torch.cumsum(sizes, 0) - sizes
         places = torch.repeat_interleave(begins - firsts, sizes) + torch.arange(int(sizes.sum()))
-        users = self.asked[places]
+        users = self.whose[places]
         counts = (users != torch.repeat_interleave(but, sizes)).float()
         sums = functional.embedding_bag(
             torch.stack([users, users + self.users], dim=1).flatten(),
