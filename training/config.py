@@ -5,7 +5,6 @@ docs/data.md explains every key.
 """
 
 import tomllib
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -40,11 +39,6 @@ from training.sections import (
     TrainingConfig,
     UsersConfig,
 )
-
-SHARED = {  # what the text encoder is made from, and how it learns
-    "model": ("encoder", "freeze", "pooling", "max_tokens", "dimension"),
-    "training": ("device", "precision"),
-}
 
 
 class Config(Section):
@@ -291,20 +285,3 @@ def anywhere(config: Config) -> Config:
     """The same, on whatever this machine has: a finished run is told of where no card is, too."""
     training = config.training.model_copy(update={"device": "auto", "precision": "auto"})
     return config.model_copy(update={"training": training})
-
-
-def agree(configs: Sequence[Config]) -> None:
-    """ConfigError unless these tables can train one text encoder."""
-    first = configs[0]
-    for config in configs[1:]:
-        for section, keys in SHARED.items():
-            for key in keys:
-                ours, theirs = (getattr(getattr(each, section), key) for each in (config, first))
-                if ours != theirs:
-                    raise ConfigError(
-                        f"{config.name}: {section}.{key} = {ours!r}, but {theirs!r} in {first.name}; tables that "
-                        "train one encoder need the same"
-                    )
-    names = [config.name for config in configs]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ConfigError(f"name = {twice[0]!r} of two configurations; runs and bundles are told apart by it")

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from model_store.text import TextTokenizer
 from training import fusion
+from training.agreement import agree
 from training.baselines import baselines
 from training.build import build
-from training.config import Config, agree
+from training.config import Config
 from training.cost import cost
 from training.dataset import SPLITS, TEST, VALIDATION, Dataset
 from training.datasets import tables

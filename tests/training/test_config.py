@@ -272,9 +272,3 @@ def test_a_finished_run_is_opened_on_whatever_is_there():
     found = config.anywhere(wanted)
     assert (found.training.device, found.training.precision) == ("auto", "auto")
     assert found.model_copy(update={"training": wanted.training}) == wanted
-
-
-def test_tables_that_train_one_encoder_train_it_in_one_place():
-    one, other = (toy.settings(training={"device": name}) for name in ("auto", "cpu"))
-    with pytest.raises(ConfigError, match=r"training\.device = 'cpu', but 'auto' in toy"):
-        config.agree([one, other])

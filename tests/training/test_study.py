@@ -7,11 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training import toy
 from training import pipeline
 from training.batches import Batches
-from training.config import agree
-from training.errors import ConfigError
 from training.fit import shares, together, turns
 from training.run import Run
 from training.study import Study
@@ -109,15 +106,3 @@ def test_turns_are_drawn_and_a_table_that_is_through_begins_anew(studied):
     alone = [batch.texts for _, batch in turns(studies[:1], [2], np.random.default_rng(0))]
     first = Batches(studies[0].dataset).epoch(8, np.random.default_rng(0))
     assert all(torch.equal(ours, next(first).texts) for ours in alone)
-
-
-@pytest.mark.parametrize(("key", "value"), [("dimension", 16), ("freeze", "none"), ("max_tokens", 32)])
-def test_tables_whose_encoders_differ_are_refused_with_the_key(key, value):
-    one, other = toy.settings(), toy.settings(model={key: value})
-    with pytest.raises(ConfigError, match=rf"model.{key} = .*, but .* in toy; tables that train one encoder"):
-        agree([one, other.model_copy(update={"name": "other"})])
-
-
-def test_tables_of_one_name_are_refused():
-    with pytest.raises(ConfigError, match="name = 'toy' of two configurations"):
-        agree([toy.settings(), toy.settings()])
