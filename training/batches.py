@@ -77,6 +77,7 @@ class Batches:
             query_mask=torch.from_numpy((queries >= 0).astype(np.float32)),
             context=torch.from_numpy(data.context[rows]),
             labels=labels,
+            taught={name: _taught(told[rows], mask) for name, told in data.taught.items()},
             alone={
                 name: (torch.from_numpy(piece), _tensor(data.alone[name].labels[alone[name]]))
                 for name, piece in zip(alone, pieces[3:], strict=True)
@@ -133,6 +134,10 @@ def _spans(starts: Ints, stops: Ints) -> tuple[Ints, NDArray[np.float32]]:
 def _label(values: NDArray[np.generic], mask: NDArray[np.float32]) -> Tensor:
     missing = -1 if values.dtype == np.int64 else np.nan
     return _tensor(np.where(mask > 0, values, missing))
+
+
+def _taught(told: NDArray[np.float32], mask: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.where(mask[..., None] > 0, told, np.float32(np.nan)))
 
 
 def _tensor(values: NDArray[np.generic]) -> Tensor:

@@ -105,6 +105,9 @@ class Dataset:
     interests: dict[str, Floats] = field(
         default_factory=dict
     )  # user tasks: (R, C), NaN where nothing was wanted
+    taught: dict[str, NDArray[np.float32]] = field(
+        default_factory=dict
+    )  # online tasks: logits (M, w) of networks that learned them alone, NaN outside of training
     own: Floats | None = (
         None  # (M, E, W) events of each candidate row itself that the log holds, see chance.py
     )
@@ -140,5 +143,6 @@ class Dataset:
             context=np.zeros((0, 0), dtype=np.float32),
             labels={name: labels[kept] for name, labels in self.labels.items()},
             interests={name: labels[numbers] for name, labels in self.interests.items()},
+            taught={name: told[kept] for name, told in self.taught.items()},
             own=None if self.own is None else self.own[kept],
         )

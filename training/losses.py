@@ -77,15 +77,39 @@ class Losses:
         """Whether a task has any weight."""
         return self._configs[name].weight > 0.0
 
-    def joint(self, name: str, logits: Tensor, labels: Tensor, mask: Tensor) -> list[Part]:
-        """What a task adds to a step: its loss, and how it ranks lists of candidates (B, C) if it does."""
+    def joint(
+        self, name: str, logits: Tensor, labels: Tensor, mask: Tensor, *, taught: Tensor | None = None
+    ) -> list[Part]:
+        """What a task adds to a step: its loss, and how it ranks lists of candidates (B, C) if it does.
+
+        taught (B, C, w): logits of a network that learned it alone, NaN where there is none.
+        """
         parts, task = (
             [Part(self.task(name, logits, labels), self.known(name, labels).sum())],
             self._tasks[name],
         )
+        if taught is not None:
+            parts = [
+                Part((1.0 - self._configs[name].taught) * parts[0].mean, parts[0].rows),
+                self.taught(name, logits, labels, taught),
+            ]
         if task.type == "binary" and task.online and self._configs[name].ranking:
             parts.append(self.ranking(logits, labels, mask))
         return parts
+
+    def taught(self, name: str, logits: Tensor, labels: Tensor, taught: Tensor) -> Part:
+        """The share of a task's loss that is by what a teacher says, where labels are: as if it were one."""
+        task, known = self._tasks[name], self.known(name, labels) & ~torch.isnan(taught).any(dim=-1)
+        if not known.any():
+            return Part(logits.sum() * 0.0, 0.0)
+        logits, taught = logits[known], taught[known]
+        if task.type == "multiclass":
+            loss = functional.cross_entropy(logits, torch.softmax(taught, dim=-1))
+        elif task.type == "binary":
+            loss = self._binary(name, logits.squeeze(-1), torch.sigmoid(taught.squeeze(-1)))
+        else:
+            loss = self._distance(name, logits, taught)
+        return Part(self._configs[name].taught * loss / self._scales[name], known.sum())
 
     @staticmethod
     def ranking(logits: Tensor, labels: Tensor, mask: Tensor) -> Part:
@@ -136,7 +160,9 @@ class Losses:
     def _regression(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
         if name in self._readout.grades:
             return self._ordinal(name, logits, labels)
-        target = self._readout.standardised(name, labels)
+        return self._distance(name, logits, self._readout.standardised(name, labels))
+
+    def _distance(self, name: str, logits: Tensor, target: Tensor) -> Tensor:
         kind = self._configs[name].loss
         if kind == "mae":
             return functional.l1_loss(logits, target)

@@ -13,6 +13,7 @@ from torch import Tensor
 from model_store.text import TextTokenizer
 from training import fusion
 from training.agreement import agree
+from training.alone import answers, only, teachers
 from training.baselines import baselines
 from training.build import build
 from training.config import Config
@@ -21,7 +22,7 @@ from training.dataset import SPLITS, TEST, VALIDATION, Dataset
 from training.datasets import tables
 from training.device import Device
 from training.evaluate import Table, headline, measure, reliability, retrieval
-from training.fit import fit, together
+from training.fit import State, fit, together
 from training.gates import usage
 from training.model.audience import Events
 from training.model.encoder import TextEncoder, identity, load
@@ -167,6 +168,7 @@ def train_all(
 ) -> None:
     """The same for tables that share a text encoder."""
     pairs = list(zip(benches, runs, strict=True))
+    pairs = [(taught(bench, run, progress, team), run) for bench, run in pairs]
     state = together([_study(bench, run, team) for bench, run in pairs], progress)
     for bench, run in pairs if team.leads else ():
         if bench.dataset.config.fusion.goal:
@@ -174,6 +176,19 @@ def train_all(
         run.write("state.json", vars(state))
     if benches[0].dataset.config.training.refit:
         _refit(pairs, state.best_epoch, progress, team)
+
+
+def taught(bench: Workbench, run: Run, progress: Progress, team: Team = SOLO) -> Workbench:
+    """With what each task says that was trained alone, if the network is to learn from that."""
+    names = teachers(bench.dataset.config)
+    if not names:
+        return bench
+    with team.turns():
+        if not run.taught.is_file():
+            singles = {name: _fitted(bench, run, name, progress)[0] for name in names}
+            said = {name: answers(one.network, one.dataset, one.texts) for name, one in singles.items()}
+            run.teach(said)
+    return replace(bench, dataset=replace(bench.dataset, taught=run.told()))
 
 
 def _study(bench: Workbench, run: Run, team: Team, kind: type[Study] = Study) -> Study:
@@ -256,35 +271,20 @@ def facts(dataset: Dataset) -> dict[str, Any]:
             "requests": sizes, "rows": rows, "history_events": len(dataset.histories.items)}  # fmt: skip
 
 
-def only(whole: Dataset, name: str) -> Dataset:
-    """The same data for one task alone, everything else equal."""
-    return replace(
-        whole,
-        config=_only(whole.config, name),
-        tasks=tuple(task for task in whole.tasks if task.name == name),
-        labels={key: value for key, value in whole.labels.items() if key == name},
-        alone={key: value for key, value in whole.alone.items() if key == name},
-        interests={key: value for key, value in whole.interests.items() if key == name},
-    )
-
-
 def _alone(joint: Workbench, run: Run, name: str, progress: Progress) -> tuple[Workbench, Run]:
     """One task, trained by itself."""
-    dataset, place = only(joint.dataset, name), Run(run.folder / "alone" / name)
-    place.folder.mkdir(parents=True, exist_ok=True)
-    single = bench(dataset, run.folder.parent / "cache", progress, [])
-    state = fit(single.network, dataset, single.texts, place, progress)
-    if dataset.config.training.refit:
+    single, place, state = _fitted(joint, run, name, progress)
+    if single.dataset.config.training.refit:
         _refit([(single, place)], state.best_epoch, progress, SOLO)
     return single, place
 
 
-def _only(config: Config, name: str) -> Config:
-    training = config.training
-    metric = training.metric if training.metric.partition(":")[0] == name else ""
-    training = training.model_copy(update={"metric": metric, "balance": "fixed"})
-    task = config.tasks[name].model_copy(update={"given": None})  # the whole chance, without its first factor
-    return config.model_copy(update={"tasks": {name: task}, "training": training, "retrieval": None})
+def _fitted(joint: Workbench, run: Run, name: str, progress: Progress) -> tuple[Workbench, Run, State]:
+    """The same as validation chose it; where it was trained before it is only opened."""
+    dataset, place = only(joint.dataset, name), Run(run.folder / "alone" / name)
+    place.folder.mkdir(parents=True, exist_ok=True)
+    single = bench(dataset, run.folder.parent / "cache", progress, [])
+    return single, place, fit(single.network, dataset, single.texts, place, progress)
 
 
 def _retrieval(bench: Workbench, represented: Represented, predictions: Predictions) -> dict[str, float]:

@@ -4,6 +4,8 @@
 <run>/state.json          epoch, best value, seconds
 <run>/best.safetensors    weights of the best epoch so far
 <run>/refit/              the same of the weights that learned from validation too, with `training.refit`
+<run>/alone/<task>/       the same of a task that was trained by itself
+<run>/taught.safetensors  what these say of the training part, for the tasks that are `taught`
 <run>/resume.pt           weights, optimiser, schedule and random states after the last whole epoch
 <run>/log.jsonl           one record an epoch: losses, metrics, rates
 <run>/fusion.json         the fusions that were tried for the stated goal, and the one that is chosen
@@ -15,11 +17,14 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -103,6 +108,21 @@ class Run:
     def served(self, network: nn.Module) -> None:
         """Load the weights that the run came to: those learned once more, if its configuration asks for them."""
         (self.again if self.config.training.refit else self).best(network)
+
+    @property
+    def taught(self) -> Path:
+        """The file of what the tasks say that were trained alone."""
+        return self.folder / "taught.safetensors"
+
+    def teach(self, said: Mapping[str, NDArray[np.float32]]) -> None:
+        """Write it as a whole: task -> logits (M, w)."""
+        partial = self.folder / "taught.partial"
+        save_file({name: torch.from_numpy(logits) for name, logits in said.items()}, partial)
+        partial.replace(self.taught)
+
+    def told(self) -> dict[str, NDArray[np.float32]]:
+        """The same, read."""
+        return {name: logits.numpy() for name, logits in load_file(self.taught).items()}
 
     def checkpoint(self, state: dict[str, Any]) -> None:
         """Replace resume.pt as a whole: a kill in between leaves the old one."""

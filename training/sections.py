@@ -15,6 +15,7 @@ LOSSES = {  # the type that a loss is for
 }  # fmt: skip
 GOALS = ("impression_auc", "mrr", "ndcg@5", "ndcg@10", "user_auc", "auc")  # how well one score ranks
 ALONE = ("item", "text", "user")  # inputs of tasks that score no item for anybody
+TEACHERS = ("binary", "multiclass", "regression")  # whose logits mean the same in every network
 RETRIEVAL = "retrieval"  # the name of its loss among those of the tasks
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -104,7 +105,8 @@ class TaskConfig(Section):
 
     With `given` it is the chance of this after that, or the number that this has after that: a binary task of that
     name is the first factor, of what is compared with labels or, for a number, of what fusion weighs. With
-    `inputs = "user"`, `label` is an attribute of items, and it tells which items are wanted.
+    `inputs = "user"`, `label` is an attribute of items, and it tells which items are wanted. `taught`: the share of
+    the loss that is by what a network says that learned this task alone.
     """
 
     type: TaskType
@@ -119,6 +121,7 @@ class TaskConfig(Section):
     given: str | None = None
     ranking: bool = True
     weight: float = Field(default=1.0, ge=0.0)
+    taught: Share = 0.0
     main: bool = False
 
     @model_validator(mode="after")
@@ -147,6 +150,9 @@ class TaskConfig(Section):
             raise ValueError(
                 "given is for binary and regression tasks that score an item for a user or a query"
             )
+        if self.taught and (self.inputs in ALONE or self.type not in TEACHERS or self.grades):
+            some = ", ".join(TEACHERS[:-1]) + f" and {TEACHERS[-1]}"
+            raise ValueError(f"taught is for {some} tasks without grades that score an item")
         self._check_grades()
         self._check_quantiles()
         return self

@@ -109,7 +109,7 @@ def terms(
     for name, logits in network.logits(batch, shared).items():
         labels = batch.alone[name][1] if name in batch.alone else batch.labels[name]
         if losses.counts(name):
-            found[name] = losses.joint(name, logits, labels, batch.mask)
+            found[name] = losses.joint(name, logits, labels, batch.mask, taught=batch.taught.get(name))
     if network.search is not None:
         retrieval = network.retrieval(batch, shared)
         nothing = Part(network.search.slopes.sum() * 0.0, 0.0)

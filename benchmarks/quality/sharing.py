@@ -20,7 +20,7 @@ from rich.progress import Progress
 
 from benchmarks import fitted, record
 from benchmarks.quality.joint import command, prepare
-from training import pipeline
+from training import alone, pipeline
 from training import shop as demo
 from training.config import Config
 from training.dataset import Dataset
@@ -147,7 +147,7 @@ def chosen(name: str, seed: int, row: str, task: str = "") -> Dataset:
         }
     )
     whole = replace(whole, config=changed)
-    return pipeline.only(whole, task) if task else whole
+    return alone.only(whole, task) if task else whole
 
 
 def benched(dataset: Dataset) -> pipeline.Workbench:

@@ -21,10 +21,12 @@ SURE = {  # no chance: it is not the same in a team
 
 
 def sections(balance: str) -> dict[str, dict[str, Any]]:
-    """The last layer learns, except with one balance; with another all is learned once more."""
+    """The last layer learns, except with one balance; with one all is learned again, with one click is taught."""
     freeze = "all" if balance == "rlw" else "last:1"
     training = {"balance": balance, "epochs": 2, "batch": 8, "refit": balance == "famo"}
-    return {"model": {**SURE, "freeze": freeze}, "training": training}
+    tasks = toy.record()["tasks"]
+    tasks["click"]["taught"] = 0.5 if balance == "upgrad" else 0.0
+    return {"model": {**SURE, "freeze": freeze}, "training": training, "tasks": tasks}
 
 
 def main(encoder: Path, folder: Path) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -85,6 +87,14 @@ def test_labels_of_padding_are_missing(dataset, batches):
     assert (batch.labels["time"][padding] == -1).all()
     assert int((~padding).sum()) == len(dataset.rows)
     np.testing.assert_array_equal(batch.labels["click"][~padding], dataset.labels["click"].astype(np.float32))
+
+
+def test_what_a_teacher_says_stands_beside_each_candidate(dataset):
+    told = np.random.default_rng(0).normal(size=(len(dataset.rows), 2)).astype(np.float32)
+    batch = Batches(replace(dataset, taught={"click": told})).batch(np.arange(len(dataset.requests)), {})
+    real = batch.mask > 0
+    np.testing.assert_array_equal(batch.taught["click"][real], told)
+    assert batch.taught["click"][~real].isnan().all()
 
 
 def test_an_epoch_is_every_training_request_once_in_another_order_each_time(dataset, batches):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -84,6 +86,8 @@ def test_the_end_is_the_newest_of_requests_histories_and_what_is_counted():
 
 def test_a_cut_holds_these_requests_with_these_of_their_rows():
     dataset = toy.made(events={"context": ["device"]}, features={"use": ["context:device", "again"]})
+    told = np.arange(len(dataset.rows), dtype=np.float32)[:, None]
+    dataset = replace(dataset, taught={"click": told})
     numbers = np.array([7, 3, 50])
     starts = dataset.requests.starts
     rows = [np.arange(starts[number], starts[number] + 2)[::-1] for number in numbers]
@@ -98,6 +102,7 @@ def test_a_cut_holds_these_requests_with_these_of_their_rows():
     np.testing.assert_array_equal(cut.words["device"], dataset.words["device"][numbers])
     for name, labels in cut.labels.items():
         np.testing.assert_array_equal(labels, dataset.labels[name][kept])
+    np.testing.assert_array_equal(cut.taught["click"], told[kept])
     assert cut.context.size == 0
 
 

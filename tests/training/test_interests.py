@@ -11,7 +11,7 @@ from model_store.engine import Engine
 from model_store.shelf import Shelf
 from tests.live import running
 from tests.training import toy
-from training import pipeline
+from training import alone, pipeline
 from training.export.publish import publish
 from training.losses import Losses
 from training.pipeline import Workbench
@@ -91,7 +91,7 @@ def test_interests_are_read_from_the_text_part_of_the_vector_where_items_have_fa
 
 def test_the_users_encoder_learns_from_what_is_wanted(workbench):
     bench = workbench(tasks={"click": {**CLICK, "weight": 0.0}, "wants": WANTS})
-    single = pipeline.only(bench.dataset, "wants")
+    single = alone.only(bench.dataset, "wants")
     assert set(single.interests) == {"wants"}
     logits = bench.network.interests(
         bench.network.user(torch.randn(2, 3, 8), *torch.zeros(3, 2, 3).long(), torch.ones(2, 3))

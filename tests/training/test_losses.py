@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from model_store.manifest import Task
 from training.errors import ConfigError
@@ -317,3 +318,43 @@ def test_cuts_learn_and_stay_in_order():
 def test_a_label_that_is_no_grade_is_named():
     with pytest.raises(ConfigError, match=r"tasks\.stars\.grades: 4 is a label but no grade"):
         ordinal(np.array([1.0, 4.0]))
+
+
+# what a teacher says
+
+
+@pytest.mark.parametrize("loss", ["default", "mae", "huber"])
+def test_a_teachers_answers_count_as_labels_would_where_labels_are(loss):
+    losses, _ = made(loss)
+    for name, share in (("click", 0.3), ("stars", 0.5), ("mood", 0.8)):
+        losses._configs[name] = losses._configs[name].model_copy(update={"taught": share, "ranking": False})
+        labels, width = tensor(name)[None], WIDTHS[name]
+        logits, told = torch.randn(2, *labels.shape, width)
+        mask = torch.ones(labels.shape)
+        alone = losses.joint(name, logits, labels, mask)
+        mixed = losses.joint(name, logits, labels, mask, taught=told)
+        assert [part.rows for part in mixed] == [part.rows for part in alone] * 2
+        assert mixed[0].mean.item() == pytest.approx((1 - share) * alone[0].mean.item())
+        known = losses.known(name, labels)
+        one, other = logits[known], told[known]
+        by_hand = {
+            "click": -(torch.sigmoid(other) * functional.logsigmoid(one)
+                       + torch.sigmoid(-other) * functional.logsigmoid(-one)).mean(),
+            "mood": -(torch.softmax(other, -1) * torch.log_softmax(one, -1)).sum(-1).mean(),
+            "stars": {"default": (one - other).square().mean(), "mae": (one - other).abs().mean(),
+                      "huber": functional.smooth_l1_loss(one, other)}[loss],
+        }[name]  # fmt: skip
+        assert mixed[1].mean.item() == pytest.approx(share * by_hand.item() / losses._scales[name], rel=1e-5)
+
+
+def test_where_a_teacher_says_nothing_the_labels_count_alone():
+    losses, _ = made()
+    losses._configs["click"] = losses._configs["click"].model_copy(update={"taught": 0.5, "ranking": False})
+    labels, logits = tensor("click")[None], torch.randn(1, 5, 1, requires_grad=True)
+    told = torch.tensor([NAN, NAN, 1.0, 1.0, NAN]).reshape(1, 5, 1)
+    of_labels, of_teacher = losses.joint("click", logits, labels, torch.ones(1, 5), taught=told)
+    assert (of_labels.rows, of_teacher.rows) == (4, 1)  # the fourth has no label, though a teacher
+    of_teacher.mean.backward()
+    assert (logits.grad.flatten() != 0).tolist() == [False, False, True, False, False]
+    nothing = losses.joint("click", logits, labels, torch.ones(1, 5), taught=torch.full_like(told, NAN))
+    assert (nothing[1].mean.item(), nothing[1].rows) == (0.0, 0.0)

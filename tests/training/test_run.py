@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -152,6 +153,14 @@ def test_a_checkpoint_replaces_the_last_one_as_a_whole(tmp_path):
     run.checkpoint({"epoch": 2, "weights": torch.zeros(3)})
     assert run.resumed()["epoch"] == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["resume.pt"]
+
+
+def test_what_teachers_say_comes_back_and_is_written_as_a_whole(tmp_path):
+    run, said = Run(tmp_path), {"click": np.array([[0.5], [np.nan]], dtype=np.float32)}
+    assert not run.taught.is_file()
+    run.teach(said)
+    np.testing.assert_array_equal(run.told()["click"], said["click"])
+    assert [path.name for path in tmp_path.iterdir()] == [run.taught.name]
 
 
 def test_half_written_files_of_a_killed_run_are_not_read(tmp_path):

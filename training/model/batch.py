@@ -16,6 +16,7 @@ class Batch:
     events, gaps, hours (B, L) int64 · history_mask (B, L) · query_mask (B,) · context (B, C, F)
     mask:        (B, C) 1 for a real candidate
     labels:      task -> (B, C), NaN (or -1 for classes) where missing; (B, w) of the tasks that read the user alone
+    taught:      task -> logits (B, C, w) of a network that learned it alone, NaN where there is none
     alone:       task -> (places (n,), labels (n,) or (n, w)) of the tasks that read one text
     """
 
@@ -33,6 +34,7 @@ class Batch:
     query_mask: Tensor
     context: Tensor
     labels: dict[str, Tensor] = field(default_factory=dict)
+    taught: dict[str, Tensor] = field(default_factory=dict)
     alone: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
