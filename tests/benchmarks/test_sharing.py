@@ -1,5 +1,8 @@
-from benchmarks.quality.sharing import ROWS, place
+from benchmarks.quality.sharing import ROWS, place, weighed
+from tests.training import toy
 from training.sections import ModelConfig, TrainingConfig
+
+CLICK = {"type": "binary", "label": "clicked"}
 
 
 def test_every_row_is_a_way_to_share_and_to_weigh_that_a_configuration_knows():
@@ -7,6 +10,21 @@ def test_every_row_is_a_way_to_share_and_to_weigh_that_a_configuration_knows():
         ModelConfig(sharing=sharing)
         TrainingConfig(balance=balance)
         assert side is None or side > 0.0
+
+
+def test_a_row_is_told_by_its_name_which_tasks_count_more_and_which_are_taught():
+    config = toy.settings(tasks=dict.fromkeys(("click", "query_match"), CLICK))
+    found = {row: weighed(config, "shop", row) for row in ROWS}
+    assert {row for row, tasks in found.items() if tasks["query_match"].weight > 1.0} == {
+        row for row in ROWS if "weighed" in row
+    }
+    assert {row for row, tasks in found.items() if tasks["click"].taught} == {
+        row for row in ROWS if "taught" in row
+    }
+    assert not any(tasks["query_match"].taught for tasks in found.values())
+    assert {row for row, tasks in found.items() if tasks["click"].weight < 1.0} == {
+        row for row in ROWS if "side tasks" in row
+    }
 
 
 def test_each_network_has_a_folder_of_its_own():
