@@ -32,7 +32,7 @@ def only(whole: Dataset, name: str) -> Dataset:
 
 def teachers(config: Config) -> list[str]:
     """The tasks that are trained alone first, for the joint network to learn from."""
-    return [name for name, task in config.tasks.items() if task.taught]
+    return [name for name, task in config.tasks.items() if task.taught and task.weight]
 
 
 def answers(network: Network, dataset: Dataset, texts: Texts) -> NDArray[np.float32]:

@@ -235,6 +235,10 @@ def _check_task(config: Config, name: str, task: TaskConfig) -> None:
         raise ValueError(f'tasks.{name}: inputs = "pair" needs events.user or events.query')
     if task.given:
         _check_given(config, name, task)
+    if task.taught and config.model.audience:
+        raise ValueError(
+            f"tasks.{name}: taught does not go with model.audience: a teacher would know the labels that it tells of"
+        )
     if task.clock and task.label != config.events.timestamp:
         raise ValueError(f"tasks.{name}: a clock task's label is the timestamp column")
 

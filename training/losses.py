@@ -84,32 +84,38 @@ class Losses:
 
         taught (B, C, w): logits of a network that learned it alone, NaN where there is none.
         """
-        parts, task = (
-            [Part(self.task(name, logits, labels), self.known(name, labels).sum())],
-            self._tasks[name],
-        )
-        if taught is not None:
-            parts = [
-                Part((1.0 - self._configs[name].taught) * parts[0].mean, parts[0].rows),
-                self.taught(name, logits, labels, taught),
-            ]
+        task, rows = self._tasks[name], self.known(name, labels).sum()
+        if taught is None:
+            parts = [Part(self.task(name, logits, labels), rows)]
+        else:
+            parts = self._taught(name, logits, labels, taught)
         if task.type == "binary" and task.online and self._configs[name].ranking:
             parts.append(self.ranking(logits, labels, mask))
         return parts
 
-    def taught(self, name: str, logits: Tensor, labels: Tensor, taught: Tensor) -> Part:
-        """The share of a task's loss that is by what a teacher says, where labels are: as if it were one."""
-        task, known = self._tasks[name], self.known(name, labels) & ~torch.isnan(taught).any(dim=-1)
-        if not known.any():
-            return Part(logits.sum() * 0.0, 0.0)
-        logits, taught = logits[known], taught[known]
-        if task.type == "multiclass":
-            loss = functional.cross_entropy(logits, torch.softmax(taught, dim=-1))
-        elif task.type == "binary":
-            loss = self._binary(name, logits.squeeze(-1), torch.sigmoid(taught.squeeze(-1)))
-        else:
-            loss = self._distance(name, logits, taught)
-        return Part(self._configs[name].taught * loss / self._scales[name], known.sum())
+    def _taught(self, name: str, logits: Tensor, labels: Tensor, taught: Tensor) -> list[Part]:
+        """What labels and what a teacher add: where there is one, each its share; elsewhere labels alone."""
+        share, known = self._configs[name].taught, self.known(name, labels)
+        told, rows = known & ~torch.isnan(taught).any(dim=-1), known.sum()
+        missing, part = (
+            -1 if self._tasks[name].type == "multiclass" else torch.nan,
+            told.sum() / rows.clamp(min=1),
+        )
+        both = (1.0 - share) * self.task(name, logits, torch.where(told, labels, missing))
+        alone = self.task(name, logits, torch.where(told, missing, labels))
+        apart = share * self._answer(name, logits[told], taught[told]) / self._scales[name]
+        return [Part(part * both + (1.0 - part) * alone, rows), Part(part * apart, rows)]
+
+    def _answer(self, name: str, logits: Tensor, taught: Tensor) -> Tensor:
+        """Mean over rows (n, w) of the loss as if what a teacher says of them (n, w) were the labels."""
+        if not len(logits):
+            return logits.sum() * 0.0
+        kind = self._tasks[name].type
+        if kind == "multiclass":
+            return functional.cross_entropy(logits, torch.softmax(taught, dim=-1))
+        if kind == "binary":
+            return self._binary(name, logits.squeeze(-1), torch.sigmoid(taught.squeeze(-1)))
+        return self._distance(name, logits, taught)
 
     @staticmethod
     def ranking(logits: Tensor, labels: Tensor, mask: Tensor) -> Part:

@@ -7,28 +7,28 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor
 
 from model_store.text import TextTokenizer
-from training import fusion
+from training import fusion, prior
 from training.agreement import agree
 from training.alone import answers, only, teachers
 from training.baselines import baselines
 from training.build import build
 from training.config import Config
 from training.cost import cost
-from training.dataset import SPLITS, TEST, VALIDATION, Dataset
+from training.dataset import SPLITS, Dataset
 from training.datasets import tables
 from training.device import Device
+from training.errors import ConfigError
 from training.evaluate import Table, headline, measure, reliability, retrieval
 from training.fit import State, fit, together
 from training.gates import usage
-from training.model.audience import Events
 from training.model.encoder import TextEncoder, identity, load
-from training.model.factors import biases, spreads
 from training.model.network import Network
-from training.predict import Predictions, Represented, known, predict, represent, sought
+from training.predict import Predictions, Represented, predict, represent, sought
 from training.refit import Refit, calibrated, joined
 from training.run import Run
 from training.slices import slices
@@ -107,10 +107,10 @@ def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) 
     if network.search:
         network.search.count(torch.from_numpy(dataset.rows[dataset.select("train")]))
     if network.factors and network.user.past:
-        network.factors.begin(_biases(dataset))
-        network.user.past.grade.copy_(_grades(dataset))
+        network.factors.begin(prior.biases(dataset))
+        network.user.past.grade.copy_(prior.grades(dataset))
     if network.audience:
-        network.audience.meet(events(dataset), _grades(dataset))
+        network.audience.meet(prior.events(dataset), prior.grades(dataset))
     texts = _texts(dataset, network.text, tokenizer)
     texts.keep(cache, identity(config.model.encoder), progress)
     made = Workbench(dataset, network, texts, tokenizer, report)
@@ -125,39 +125,6 @@ def _texts(dataset: Dataset, encoder: TextEncoder, tokenizer: TextTokenizer) -> 
     return Texts(dataset.texts, encoder, tokenizer, Device.of(config), checkpointing=checkpointing)
 
 
-def _biases(dataset: Dataset) -> Tensor:
-    """Of the items, in units of the logit of the first main task that is a number or a chance; zeros without one."""
-    size = len(dataset.item_ids)
-    tasks = [task for task in dataset.tasks if task.online and task.type in ("binary", "regression")]
-    for task in sorted(tasks, key=lambda task: not task.main):
-        rows = dataset.select("train")
-        rows = rows[known(dataset.labels[task.name][rows])]
-        if len(rows):
-            users = dataset.requests.users[dataset.requests.owners[rows]] + 1  # nobody is one, too
-            labels = torch.from_numpy(dataset.labels[task.name][rows].astype("float32"))
-            if dataset.config.tasks[task.name].transform == "log1p":
-                labels = torch.log1p(labels)
-            spread = labels.var(correction=0) if task.type == "binary" else labels.std(correction=0)
-            told = (labels - labels.mean()) / spread.clamp(min=1e-6)
-            return biases(torch.from_numpy(users), torch.from_numpy(dataset.rows[rows]), told, size)
-    return torch.zeros(size)
-
-
-def _grades(dataset: Dataset) -> Tensor:
-    """Of the events, as training reads them."""
-    events, read = dataset.config.history.graded, dataset.requests.history[dataset.requests.of("train")]
-    return spreads(events, torch.from_numpy(dataset.histories.often(read, 1 + len(events))))
-
-
-def events(dataset: Dataset) -> Events:
-    """What users did before the first request that is held out, by time."""
-    told, requests = dataset.histories, dataset.requests
-    users = np.repeat(np.arange(len(dataset.user_ids)), np.diff(told.starts))
-    held = requests.times[np.isin(requests.splits, (VALIDATION, TEST))].min(initial=np.inf)
-    kept = np.flatnonzero(told.times[: len(users)] < held)  # behind them are requests' own
-    return Events(users[kept], told.items[kept], told.events[kept], told.times[kept])
-
-
 def train(bench: Workbench, run: Run, progress: Progress) -> None:
     """Fit and leave the best weights in the run folder, and the fusion if a goal is stated."""
     train_all([bench], [run], progress)
@@ -168,7 +135,7 @@ def train_all(
 ) -> None:
     """The same for tables that share a text encoder."""
     pairs = list(zip(benches, runs, strict=True))
-    pairs = [(taught(bench, run, progress, team), run) for bench, run in pairs]
+    pairs = [(tutored(bench, run, progress, team), run) for bench, run in pairs]
     state = together([_study(bench, run, team) for bench, run in pairs], progress)
     for bench, run in pairs if team.leads else ():
         if bench.dataset.config.fusion.goal:
@@ -178,17 +145,27 @@ def train_all(
         _refit(pairs, state.best_epoch, progress, team)
 
 
-def taught(bench: Workbench, run: Run, progress: Progress, team: Team = SOLO) -> Workbench:
-    """With what each task says that was trained alone, if the network is to learn from that."""
+def tutored(bench: Workbench, run: Run, progress: Progress, team: Team = SOLO) -> Workbench:
+    """With what each task says that was trained alone, if the network is to learn from that.
+
+    Raises ConfigError if a run that goes on was taught of other tables.
+    """
     names = teachers(bench.dataset.config)
     if not names:
         return bench
     with team.turns():
         if not run.taught.is_file():
-            singles = {name: _fitted(bench, run, name, progress)[0] for name in names}
-            said = {name: answers(one.network, one.dataset, one.texts) for name, one in singles.items()}
-            run.teach(said)
-    return replace(bench, dataset=replace(bench.dataset, taught=run.told()))
+            run.teach({name: _answered(bench, run, name, progress) for name in names})
+    told = run.told()
+    if {name: len(said) for name, said in told.items()} != dict.fromkeys(names, len(bench.dataset.rows)):
+        raise ConfigError(f"{run.taught} was made of other tables; train again with `chorus-train run`")
+    return replace(bench, dataset=replace(bench.dataset, taught=told))
+
+
+def _answered(joint: Workbench, run: Run, name: str, progress: Progress) -> NDArray[np.float32]:
+    teacher, _, _ = _fitted(joint, run, name, progress)
+    with single(when=teacher.texts.kept):
+        return answers(teacher.network, teacher.dataset, teacher.texts)
 
 
 def _study(bench: Workbench, run: Run, team: Team, kind: type[Study] = Study) -> Study:

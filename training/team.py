@@ -20,7 +20,9 @@ from torch import Tensor, distributed, nn
 
 from model_store.engine import cores
 
-PATIENCE = timedelta(days=1)  # the others wait while the first encodes the texts, or validates
+PATIENCE = timedelta(
+    days=1
+)  # the others wait while the first encodes the texts, validates, or trains teachers
 
 
 class Part(NamedTuple):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -35,12 +35,24 @@ from training.worth import Interval, delta, worth
 
 FOLDER = Path("runs/sharing")
 DEFAULT = "mmoe, fixed"
-ROWS = {  # model.sharing, training.balance, and what the tasks weigh that are no main ones, if not as shipped
-    DEFAULT: ("mmoe", "fixed", None), "mmoe, fixed, side tasks 0.3": ("mmoe", "fixed", 0.3),
-    "ple, fixed": ("ple", "fixed", None), "shared bottom, fixed": ("shared_bottom", "fixed", None),
-    "own experts, fixed": ("alone", "fixed", None), "mmoe, uncertainty": ("mmoe", "uncertainty", None),
-    "mmoe, FAMO": ("mmoe", "famo", None), "mmoe, UPGrad": ("mmoe", "upgrad", None),
-    "mmoe, FAMO, weighed": ("mmoe", "famo", None), "mmoe, FAMO, weighed, taught": ("mmoe", "famo", None),
+
+
+class Row(NamedTuple):
+    """`side`: what tasks weigh that are no main ones, if not as shipped; `weighed`, `taught`: as below."""
+
+    sharing: str
+    balance: str = "fixed"
+    side: float | None = None
+    weighed: bool = False
+    taught: bool = False
+
+
+ROWS = {
+    DEFAULT: Row("mmoe"), "mmoe, fixed, side tasks 0.3": Row("mmoe", side=0.3),
+    "ple, fixed": Row("ple"), "shared bottom, fixed": Row("shared_bottom"), "own experts, fixed": Row("alone"),
+    "mmoe, uncertainty": Row("mmoe", "uncertainty"), "mmoe, FAMO": Row("mmoe", "famo"),
+    "mmoe, UPGrad": Row("mmoe", "upgrad"), "mmoe, FAMO, weighed": Row("mmoe", "famo", weighed=True),
+    "mmoe, FAMO, weighed, taught": Row("mmoe", "famo", weighed=True, taught=True),
 }  # fmt: skip
 WEIGHED = {"shop": {"query_match": 6.0}, "ebnerd": {"click": 3.0}}  # what is behind alone without
 TAUGHT = {  # half by what the task says alone
@@ -158,13 +170,12 @@ def source(name: str) -> Dataset:
 def chosen(name: str, seed: int, row: str, task: str = "") -> Dataset:
     """As a row has it."""
     whole = source(name)
-    sharing, balance, _ = ROWS.get(row, ROWS[DEFAULT])
-    config = whole.config
+    wanted, config = ROWS.get(row, ROWS[DEFAULT]), whole.config
     changed: Config = config.model_copy(
         update={
             "tasks": weighed(config, name, row),
-            "model": config.model.model_copy(update={"sharing": sharing}),
-            "training": config.training.model_copy(update={"balance": balance, "seed": seed}),
+            "model": config.model.model_copy(update={"sharing": wanted.sharing}),
+            "training": config.training.model_copy(update={"balance": wanted.balance, "seed": seed}),
         }
     )
     whole = replace(whole, config=changed)
@@ -173,14 +184,14 @@ def chosen(name: str, seed: int, row: str, task: str = "") -> Dataset:
 
 def weighed(config: Config, name: str, row: str) -> dict[str, TaskConfig]:
     """The tasks as a row weighs and teaches them."""
-    _, _, side = ROWS.get(row, ROWS[DEFAULT])
+    wanted = ROWS.get(row, ROWS[DEFAULT])
     changes: dict[str, dict[str, float]] = {task: {} for task in config.tasks}
     for task, own in config.tasks.items():
-        if side is not None and not own.main:
-            changes[task]["weight"] = side
-        if "weighed" in row and task in WEIGHED.get(name, {}):
+        if wanted.side is not None and not own.main:
+            changes[task]["weight"] = wanted.side
+        if wanted.weighed and task in WEIGHED.get(name, {}):
             changes[task]["weight"] = WEIGHED[name][task]
-        if "taught" in row and task in TAUGHT.get(name, ()):
+        if wanted.taught and task in TAUGHT.get(name, ()):
             changes[task]["taught"] = 0.5
     return {task: own.model_copy(update=changes[task]) for task, own in config.tasks.items()}
 

@@ -6,10 +6,10 @@ CLICK = {"type": "binary", "label": "clicked"}
 
 
 def test_every_row_is_a_way_to_share_and_to_weigh_that_a_configuration_knows():
-    for sharing, balance, side in ROWS.values():
-        ModelConfig(sharing=sharing)
-        TrainingConfig(balance=balance)
-        assert side is None or side > 0.0
+    for row in ROWS.values():
+        ModelConfig(sharing=row.sharing)
+        TrainingConfig(balance=row.balance)
+        assert row.side is None or row.side > 0.0
 
 
 def test_a_row_is_told_by_its_name_which_tasks_count_more_and_which_are_taught():

@@ -24,9 +24,10 @@ def sections(balance: str) -> dict[str, dict[str, Any]]:
     """The last layer learns, except with one balance; with one all is learned again, with one click is taught."""
     freeze = "all" if balance == "rlw" else "last:1"
     training = {"balance": balance, "epochs": 2, "batch": 8, "refit": balance == "famo"}
-    tasks = toy.record()["tasks"]
-    tasks["click"]["taught"] = 0.5 if balance == "upgrad" else 0.0
-    return {"model": {**SURE, "freeze": freeze}, "training": training, "tasks": tasks}
+    tasks, model = toy.record()["tasks"], {**SURE, "freeze": freeze}
+    if balance == "upgrad":
+        tasks["click"]["taught"], model["audience"] = 0.5, 0
+    return {"model": model, "training": training, "tasks": tasks}
 
 
 def main(encoder: Path, folder: Path) -> None:

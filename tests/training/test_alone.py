@@ -43,6 +43,7 @@ def weights(trained) -> torch.Tensor:
 def test_the_tasks_that_teach_are_those_that_the_configuration_names():
     assert teachers(toy.settings(tasks=TASKS)) == ["click", "time"]
     assert teachers(toy.settings()) == []
+    assert teachers(toy.settings(tasks=TASKS | {"click": {**TASKS["click"], "weight": 0.0}})) == ["time"]
 
 
 def test_one_task_is_the_same_data_without_the_others_and_without_a_teacher():
@@ -127,3 +128,15 @@ def test_a_task_that_cannot_be_taught_is_refused(task):
         ConfigError, match="taught is for binary, multiclass and regression tasks without grades"
     ):
         toy.settings(tasks={"click": TASKS["click"], "other": {**task, "taught": 0.3}})
+
+
+def test_a_teacher_that_would_know_the_labels_is_refused():
+    with pytest.raises(ConfigError, match=r"tasks\.click: taught does not go with model.audience"):
+        toy.settings(tasks=TASKS, model={"factors": 2, "audience": 20})
+
+
+def test_a_run_that_goes_on_with_other_tables_is_refused(train):
+    _, run = train()
+    run.teach({name: logits[1:] for name, logits in run.told().items()})
+    with pytest.raises(ConfigError, match="was made of other tables; train again with `chorus-train run`"):
+        train()

@@ -10,6 +10,7 @@ from training.errors import ConfigError
 from training.losses import FLOOR, Losses, pinball
 from training.model.readout import Readout
 from training.sections import TaskConfig
+from training.team import Part
 
 NAN = math.nan
 TASKS = (
@@ -323,6 +324,10 @@ def test_a_label_that_is_no_grade_is_named():
 # what a teacher says
 
 
+def total(parts: list[Part]) -> float:
+    return sum(part.mean.item() for part in parts)
+
+
 @pytest.mark.parametrize("loss", ["default", "mae", "huber"])
 def test_a_teachers_answers_count_as_labels_would_where_labels_are(loss):
     losses, _ = made(loss)
@@ -331,11 +336,10 @@ def test_a_teachers_answers_count_as_labels_would_where_labels_are(loss):
         labels, width = tensor(name)[None], WIDTHS[name]
         logits, told = torch.randn(2, *labels.shape, width)
         mask = torch.ones(labels.shape)
-        alone = losses.joint(name, logits, labels, mask)
+        [alone] = losses.joint(name, logits, labels, mask)
         mixed = losses.joint(name, logits, labels, mask, taught=told)
-        assert [part.rows for part in mixed] == [part.rows for part in alone] * 2
-        assert mixed[0].mean.item() == pytest.approx((1 - share) * alone[0].mean.item())
         known = losses.known(name, labels)
+        assert all(part.rows == alone.rows == known.sum() for part in mixed)
         one, other = logits[known], told[known]
         by_hand = {
             "click": -(torch.sigmoid(other) * functional.logsigmoid(one)
@@ -344,17 +348,37 @@ def test_a_teachers_answers_count_as_labels_would_where_labels_are(loss):
             "stars": {"default": (one - other).square().mean(), "mae": (one - other).abs().mean(),
                       "huber": functional.smooth_l1_loss(one, other)}[loss],
         }[name]  # fmt: skip
-        assert mixed[1].mean.item() == pytest.approx(share * by_hand.item() / losses._scales[name], rel=1e-5)
+        expected = (1 - share) * alone.mean.item() + share * by_hand.item() / losses._scales[name]
+        assert sum(part.mean.item() for part in mixed) == pytest.approx(expected, rel=1e-5)
 
 
-def test_where_a_teacher_says_nothing_the_labels_count_alone():
+def test_each_row_counts_the_same_whether_it_has_a_teacher_or_not():
+    losses, _ = made()
+    losses._configs["click"] = losses._configs["click"].model_copy(update={"taught": 0.9, "ranking": False})
+    labels, logits = tensor("click")[None], torch.randn(1, 5, 1)
+    told = torch.tensor([NAN, NAN, 1.0, 1.0, NAN]).reshape(1, 5, 1)  # the fourth has no label
+
+    def of(rows: list[int], teacher: float) -> float:
+        some = torch.full_like(told, teacher)
+        mask = torch.ones(1, len(rows))
+        return total(losses.joint("click", logits[:, rows], labels[:, rows], mask, taught=some[:, rows]))
+
+    found = losses.joint("click", logits, labels, torch.ones(1, 5), taught=told)
+    assert [part.rows for part in found] == [4, 4]
+    assert total(found) == pytest.approx((of([2], 1.0) + 3 * of([0, 1, 4], NAN)) / 4, rel=1e-5)
+    [plain] = losses.joint("click", logits, labels, torch.ones(1, 5))
+    nobody = losses.joint("click", logits, labels, torch.ones(1, 5), taught=torch.full_like(told, NAN))
+    assert total(nobody) == pytest.approx(plain.mean.item())
+
+
+def test_rows_without_a_label_learn_from_no_teacher():
     losses, _ = made()
     losses._configs["click"] = losses._configs["click"].model_copy(update={"taught": 0.5, "ranking": False})
-    labels, logits = tensor("click")[None], torch.randn(1, 5, 1, requires_grad=True)
-    told = torch.tensor([NAN, NAN, 1.0, 1.0, NAN]).reshape(1, 5, 1)
-    of_labels, of_teacher = losses.joint("click", logits, labels, torch.ones(1, 5), taught=told)
-    assert (of_labels.rows, of_teacher.rows) == (4, 1)  # the fourth has no label, though a teacher
-    of_teacher.mean.backward()
-    assert (logits.grad.flatten() != 0).tolist() == [False, False, True, False, False]
-    nothing = losses.joint("click", logits, labels, torch.ones(1, 5), taught=torch.full_like(told, NAN))
-    assert (nothing[1].mean.item(), nothing[1].rows) == (0.0, 0.0)
+    logits = torch.randn(1, 3, 1, requires_grad=True)
+    labels = torch.tensor([[1.0, NAN, 0.0]])
+    found = losses.joint("click", logits, labels, torch.ones(1, 3), taught=torch.ones(1, 3, 1))
+    sum(part.mean for part in found).backward()
+    assert (logits.grad.flatten() != 0).tolist() == [True, False, True]
+    missing = torch.full((1, 3), NAN)
+    nothing = losses.joint("click", logits, missing, torch.ones(1, 3), taught=torch.ones(1, 3, 1))
+    assert (total(nothing), [part.rows for part in nothing]) == (0.0, [0, 0])

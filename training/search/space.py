@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from optuna.trial import BaseTrial
 
+from training.alone import teachers
 from training.config import Config, parse
 from training.errors import ConfigError
 from training.search.section import Range, SearchConfig, Values
@@ -63,7 +64,7 @@ class Space:
         for key, value in {**values, "training.metric": self.metric}.items():
             _put(record, key, value)
         try:
-            return parse(record, self._path)
+            return _untaught(parse(record, self._path))
         except ConfigError as error:
             told = ", ".join(f'"{key}" = {json.dumps(value)}' for key, value in values.items())
             raise ConfigError(f"search.space: with {told}: {error}") from error
@@ -157,3 +158,12 @@ def _put(record: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(record, dict):
             raise ConfigError(f'search.space: "{key}": {part} is no table')
     record[last] = value
+
+
+def _untaught(config: Config) -> Config:
+    """The same; ConfigError if a task has a teacher, who would have to be trained anew for each trial."""
+    for name in teachers(config):
+        raise ConfigError(
+            f"tasks.{name}.taught: trials learn from labels alone; leave it out here, and put it into what is found"
+        )
+    return config

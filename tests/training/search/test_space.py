@@ -72,6 +72,10 @@ def test_the_configurations_own_values_are_known_where_the_space_has_them(space_
         ({"space": {"training.lr_heads": {"low": -1.0, "high": 1.0}}}, r"lr_heads.* = -1.0: .*greater than 0"),
         ({"space": {"model.sharing": ["ple", "plee"]}}, r'"model.sharing" = "plee": .*sharing: Input should be'),
         ({"space": {"name.x": ["a"]}}, '"name.x": trials would not be judged'),
+        (
+            {"space": {"tasks.click.taught": [0.0, 0.5]}},
+            r'"tasks.click.taught" = 0.5: tasks.click.taught: trials learn from labels alone',
+        ),
         ({"space": {"split.test": [0.1, 0.2]}}, '"split.test": trials would not be judged on the same rows'),
         ({"space": {"training.metric": ["click:mrr"]}}, '"training.metric": trials would not'),
         ({"space": {"items.path.x": [1]}}, '"items.path.x": path is no table'),
