@@ -217,6 +217,7 @@ def evaluate(bench: Workbench, run: Run, progress: Progress, *, alone: bool) -> 
         "tests": found,
         "slices": sliced,
         "costs": costs,
+        "taught": teachers(bench.dataset.config),
         "headlines": {task.name: headline(task, found["joint"][task.name]) for task in bench.dataset.tasks},
         "retrieval": _retrieval(bench, represented, tested),
         "gates": usage(bench.network, bench.dataset, represented, "test"),

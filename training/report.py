@@ -67,7 +67,7 @@ def markdown(name: str, record: Mapping[str, Any]) -> str:
     if record.get("slices"):
         lines += ["## For whom and for what", "", *_slices(record["slices"]), ""]
     if record.get("costs"):
-        lines += ["## What it cost", "", *_costs(record["costs"]), ""]
+        lines += ["## What it cost", "", *_costs(record["costs"], record.get("taught", [])), ""]
     return "\n".join(lines)
 
 
@@ -139,9 +139,11 @@ def _slices(found: Mapping[str, Any]) -> Iterator[str]:
             yield _row([task, part, f"{told['rows']:,}", _heading(told["metric"]), *values])
 
 
-def _costs(found: Mapping[str, Any]) -> Iterator[str]:
+def _costs(found: Mapping[str, Any], taught: Sequence[str]) -> Iterator[str]:
     """Of the joint model, of each task alone, and of all of these together."""
     yield "Training without what is computed once for all, which is the texts where the encoder is frozen."
+    if taught:
+        yield f"The joint model's teachers were trained before it, and count as alone: {', '.join(taught)}."
     yield ""
     heads = ["", "epochs", "seconds", "CPU seconds", "parameters learned", "parameters"]
     yield from (_row(heads), _row(["---"] * len(heads)))

@@ -144,3 +144,6 @@ def test_costs_are_told_of_the_joint_model_and_of_all_tasks_alone():
     assert "| joint | 2 | 60.0 | 90.0 | 1,000 | 5,000 |" in text
     assert "| all alone | 4 | 120.0 | 180.0 | 2,000 | 10,000 |" in text
     assert "all alone" not in report.markdown("shop", {**RECORD, "costs": {"joint": one}})
+    assert "teachers" not in text
+    taught = report.markdown("shop", {**RECORD, "costs": {"joint": one}, "taught": ["click", "dwell"]})
+    assert "teachers were trained before it, and count as alone: click, dwell." in taught
