@@ -48,7 +48,6 @@ def _only(config: Config, name: str) -> Config:
     training = config.training
     metric = training.metric if training.metric.partition(":")[0] == name else ""
     training = training.model_copy(update={"metric": metric, "balance": "fixed"})
-    task = config.tasks[name].model_copy(
-        update={"given": None, "taught": 0.0}
-    )  # the whole chance, without its first factor
+    own = {"given": None, "taught": 0.0}  # the whole chance, without its first factor
+    task = config.tasks[name].model_copy(update=own)
     return config.model_copy(update={"tasks": {name: task}, "training": training, "retrieval": None})

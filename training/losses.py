@@ -97,10 +97,8 @@ class Losses:
         """What labels and what a teacher add: where there is one, each its share; elsewhere labels alone."""
         share, known = self._configs[name].taught, self.known(name, labels)
         told, rows = known & ~torch.isnan(taught).any(dim=-1), known.sum()
-        missing, part = (
-            -1 if self._tasks[name].type == "multiclass" else torch.nan,
-            told.sum() / rows.clamp(min=1),
-        )
+        missing = -1 if self._tasks[name].type == "multiclass" else torch.nan
+        part = told.sum() / rows.clamp(min=1)
         both = (1.0 - share) * self.task(name, logits, torch.where(told, labels, missing))
         alone = self.task(name, logits, torch.where(told, missing, labels))
         apart = share * self._answer(name, logits[told], taught[told]) / self._scales[name]
