@@ -20,9 +20,7 @@ from torch import Tensor, distributed, nn
 
 from model_store.engine import cores
 
-PATIENCE = timedelta(
-    days=1
-)  # the others wait while the first encodes the texts, validates, or trains teachers
+PATIENCE = timedelta(days=1)  # for the first, who encodes the texts, trains teachers and validates
 
 
 class Part(NamedTuple):
