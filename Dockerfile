@@ -11,6 +11,9 @@ RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin chorus \
 
 
 FROM base AS service-packages
+# For the heads' kernel alone; the service's image copies what was compiled.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY pyproject.toml service.lock README.md ./
 COPY model_store model_store
@@ -21,6 +24,8 @@ RUN python -m venv --without-pip /opt/chorus \
     && pip --python /opt/chorus/bin/python install --no-deps --no-build-isolation . \
     && pip --python /opt/chorus/bin/python uninstall --yes setuptools huggingface_hub hf-xet httpx2 httpcore2 truststore fsspec filelock tqdm PyYAML \
     && rm /opt/chorus/bin/chorus-train \
+    && rm -f /opt/chorus/lib/python3.*/site-packages/model_store/kernel.[ci]* \
+    && /opt/chorus/bin/python -c 'import model_store._kernel' \
     && find /opt/chorus -depth -type d -name tests -exec rm -rf {} +
 
 

@@ -17,6 +17,7 @@ TESTED := $(VENV)/.with-dev
 BENCHED := $(VENV)/.with-benchmarks
 PEERS := .venv-bench
 SHELF := model_store/bundles
+KERNEL := model_store/kernel.c model_store/kernel.inc
 HISTORIES := runs/shop/histories.jsonl.gz
 LOADED := var/shop/.loaded
 
@@ -36,15 +37,15 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Chorus needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 
-$(SERVED): pyproject.toml constraints.txt | $(BIN)/python
+$(SERVED): pyproject.toml constraints.txt $(KERNEL) | $(BIN)/python
 	@$(call get,train$(comma)embedded$(comma)score)
 	@touch $@
 
-$(TESTED): pyproject.toml constraints.txt | $(BIN)/python
+$(TESTED): pyproject.toml constraints.txt $(KERNEL) | $(BIN)/python
 	@$(call get,train$(comma)embedded$(comma)score$(comma)otel$(comma)dev)
 	@touch $@ $(SERVED)
 
-$(BENCHED): pyproject.toml constraints.txt | $(BIN)/python
+$(BENCHED): pyproject.toml constraints.txt $(KERNEL) | $(BIN)/python
 	@$(call get,train$(comma)embedded$(comma)score$(comma)otel$(comma)dev$(comma)benchmarks)
 	@touch $@ $(SERVED) $(TESTED)
 

@@ -54,6 +54,14 @@ class Layered:
         found[late] = rows
         return found
 
+    def within(self, places: Rows, /) -> "tuple[Table, Rows] | None":
+        """The layer that holds all of these rows, and their places in it; None if both hold some."""
+        if places.max(initial=-1) < self._first:
+            return self._base, places
+        if places.min() >= self._first:
+            return self._more(), places - self._first
+        return None
+
     def _padded(self, rows: NDArray[Any], width: int) -> NDArray[Any]:
         return np.pad(rows, ((0, 0), (0, width - rows.shape[1])), constant_values=self._blank)
 

@@ -1,6 +1,6 @@
 """What is constant for an item and read by every run of the heads, a row an item."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
+Outputs = NDArray[np.float32]
+Askers = Mapping[str, Vectors]  # what is read of those who ask, a row each
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,32 @@ class Parts:
         return Parts(*(np.take(part, rows, axis=0) for part in self))
 
 
-class Table(Protocol):
-    """N rows that are gathered by their places, as numpy's arrays are."""
+class Layers(Protocol):
+    """N rows in several tables, one behind another, gathered by their places."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
 
     def take(self, places: Rows, /, axis: Literal[0], out: Vectors, mode: Literal["clip"]) -> Any: ...
 
+    def within(self, places: Rows, /) -> "tuple[Table, Rows] | None":
+        """The one table that holds all of these rows, and their places in it; None if there is no such one."""
 
+
+Table = Vectors | Layers
 Tables = Iterable[Table]  # those of Parts, in their order
 Parted = Callable[[Vectors], Parts]  # makes the parts of vectors (n, d)
+
+
+def flat(tables: Tables, places: Rows) -> tuple[list[Vectors], Rows] | None:
+    """Plain arrays that hold rows (n,) of tables in layers, and the rows' places there; None if several do."""
+    plain: list[Vectors] = []
+    for table in tables:
+        at = places
+        while not isinstance(table, np.ndarray):
+            found = table.within(at)
+            if found is None:
+                return None
+            table, at = found
+        plain.append(table)
+    return plain, at

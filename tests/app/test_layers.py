@@ -44,3 +44,16 @@ def test_ids_are_those_of_both():
     ids = LayeredIds(("a", "b"), more, 2)
     more.append("d")
     assert [ids[place] for place in range(4)] == ["a", "b", "c", "d"]
+
+
+def test_rows_that_one_layer_holds_are_told_with_their_places_in_it():
+    base, more = np.arange(3.0), np.array([7.0, 8.0])
+    layered = Layered(base, lambda: more, 3)
+    found, places = layered.within(np.array([2, 0]))
+    assert found is base
+    assert places.tolist() == [2, 0]
+    found, places = layered.within(np.array([4, 3]))
+    assert found is more
+    assert places.tolist() == [1, 0]
+    assert layered.within(np.array([2, 3])) is None
+    assert layered.within(np.array([], dtype=np.int64)) is not None

@@ -1,6 +1,7 @@
 import numpy as np
 
-from model_store.parts import Parts
+from app.layers import Layered
+from model_store.parts import Parts, flat
 
 
 def parts(count, begin=0):
@@ -15,3 +16,14 @@ def test_some_are_told_in_the_order_asked_for():
     assert len(found) == 3
     assert found.vectors.tolist() == [[6, 7], [0, 1], [6, 7]]
     assert found.silent.tolist() == [[3], [0], [3]]
+
+
+def test_rows_in_layers_are_found_in_the_one_table_that_holds_them():
+    lower, upper = parts(5), parts(3, begin=100)
+    layered = [Layered(base, lambda more=more: more, 5) for base, more in zip(lower, upper, strict=True)]
+    for places, tables in (([4, 0], lower), ([7, 5], upper)):
+        found, at = flat(layered, np.array(places))
+        assert all(one is other for one, other in zip(found, tables, strict=True))
+        assert at.tolist() == [place % 5 for place in places]
+    assert flat(layered, np.array([4, 5])) is None
+    assert flat(lower, np.array([4]))[1].tolist() == [4]

@@ -3,15 +3,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
+from model_store import kernel
 from model_store.bundle import Bundle
 from model_store.engine import Engine
 from model_store.errors import BundleMismatch
 from model_store.features import FeatureSet
-from model_store.scorer import ROWS, TOLERANCE, Scorer, Side
+from model_store.gather import ROWS
+from model_store.scorer import TOLERANCE, Scorer, Side
+from tests.model_store.asked import Request, close, reference, without_kernel
 
 
 @pytest.fixture(scope="module")
@@ -24,42 +25,18 @@ def engine(opened: Bundle) -> Engine:
     return Engine(opened, "cpu")
 
 
-@pytest.fixture(scope="module")
-def scorer(opened: Bundle, engine: Engine) -> Scorer:
-    return Scorer(opened, engine.features)
+@pytest.fixture(scope="module", params=["kernel", "graphs"])
+def scorer(request: pytest.FixtureRequest, opened: Bundle, engine: Engine) -> Scorer:
+    """By either of what computes the heads."""
+    if request.param == "kernel" and not kernel.serves(opened):
+        pytest.skip("the kernel is not compiled here: there is no C compiler")
+    return Scorer(opened if request.param == "kernel" else without_kernel(opened), engine.features)
 
 
 @pytest.fixture
 def loose(bundle: Path, opened: Bundle, tmp_path: Path) -> Bundle:
     """A copy under the manifest of the original: whatever is done to its files, nobody checks hashes."""
     return Bundle(Path(shutil.copytree(bundle, tmp_path / "copy")), opened.manifest)
-
-
-class Request:
-    """Candidates of one asker, drawn at random."""
-
-    def __init__(
-        self, opened: Bundle, engine: Engine, rows: int, *, seed: int = 0, query: bool = True
-    ) -> None:
-        random, features = np.random.default_rng(seed), engine.features
-        user, asked = (
-            vector / np.linalg.norm(vector) for vector in random.normal(size=(2, opened.manifest.dimension))
-        )
-        context = random.normal(size=(rows, features.width)).astype(np.float32)
-        context[:, features.shared] = context[:1, features.shared]
-        self.query = asked.astype(np.float32) if query else None
-        self.side = Side(user.astype(np.float32), self.query, context[0, features.shared])
-        self.places, self.own = random.integers(len(opened.items), size=rows), context[:, features.own]
-        self.context, self.items = context, opened.items.vectors[self.places]
-
-
-def reference(engine: Engine, scorer: Scorer, given: Request) -> np.ndarray:
-    found = engine.heads(given.side.user, given.query, given.items, given.context)
-    return np.concatenate([found[task.name] for task in scorer.tasks], axis=1)
-
-
-def close(found: np.ndarray, expected: np.ndarray) -> None:
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("query", [True, False])
@@ -106,49 +83,6 @@ def test_askers_together_get_what_each_gets_alone(opened, engine, scorer):
         for one, size in zip(given, sizes, strict=True)
     ]
     close(together, np.concatenate(alone))
-
-
-def early(path: Path, features: FeatureSet) -> None:
-    """Make a graph read what those of earlier bundles did: the parts of the context, a row a candidate or one."""
-    model = onnx.load(path)
-    graph, widths = model.graph, {"own": len(features.own), "shared": len(features.shared)}
-    kept = [node for node in graph.input if node.name not in ("context", "whose")]
-    parts = [helper.make_tensor_value_info(*one) for one in (
-        ("own", TensorProto.FLOAT, ["rows", widths["own"]]), ("shared", TensorProto.FLOAT, ["m", widths["shared"]]),
-    )]  # fmt: skip
-    numbers = {"zero": 0, "one": 1, "shared_width": [widths["shared"]]}
-    graph.initializer.extend(
-        numpy_helper.from_array(np.array(number, dtype=np.int64), name) for name, number in numbers.items()
-    )
-    told = [
-        helper.make_node("Shape", ["items"], ["size"], end=1),
-        helper.make_node("Concat", ["size", "shared_width"], ["shape"], axis=0),
-        helper.make_node("Expand", ["shared", "shape"], ["spread"]),
-        helper.make_node("Concat", ["spread", "own"], ["context"], axis=1),
-        helper.make_node("Shape", ["user"], ["askers_size"], end=1),
-        helper.make_node("Squeeze", ["askers_size"], ["askers_number"]),
-        helper.make_node("Range", ["zero", "askers_number", "one"], ["whose"]),
-    ]
-    nodes = [*told, *graph.node]
-    del graph.input[:], graph.node[:]
-    graph.input.extend([*kept, *parts])
-    graph.node.extend(nodes)
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, path)
-
-
-def test_the_graphs_of_earlier_bundles_are_still_served(loose, opened, engine, scorer):
-    for name in ("scorer.onnx", "scorer.query.onnx"):
-        early(loose.folder / name, engine.features)
-    before, parts = Scorer(loose, engine.features), opened.items.parts
-    given = [Request(opened, engine, size, seed=size, query=size % 2 == 0) for size in (1, 2, 60, ROWS + 5)]
-    owners = np.repeat(np.arange(len(given)), [len(one.places) for one in given])
-    places, own = (np.concatenate([getattr(one, name) for one in given]) for name in ("places", "own"))
-    sides = [one.side for one in given]
-    found, expected = (each.pairs(sides, owners, parts, places, own=own) for each in (before, scorer))
-    close(found, expected)
-    alone = before.scores(sides[-1], parts, given[-1].places, given[-1].own)
-    close(alone, reference(engine, scorer, given[-1]))
 
 
 def test_many_pairs_of_as_many_askers_are_run_in_turns(opened, engine, scorer):

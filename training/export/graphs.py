@@ -4,7 +4,7 @@ text_encoder   pooling, projection, normalisation, item-only heads and their cal
 user_encoder   attention and normalisation
 user_heads     what a user's vector alone tells, where there are such tasks
 heads          the factored pair layer, experts, towers, calibration
-scorer*        the heads once more, as they are served: scorer.py
+scorer*        the heads once more, as they are served: scorer.py, and weights.py for the compiled kernel
 """
 
 import logging
@@ -19,7 +19,7 @@ from torch.export import Dim
 
 from model_store.features import FeatureSet
 from model_store.manifest import Task
-from training.export import scorer
+from training.export import scorer, weights
 from training.model.network import Network
 
 OPSET = 23  # the first with a node for attention: the dozen in its place takes a tenth longer
@@ -111,7 +111,8 @@ def export(network: Network, folder: Path, features: FeatureSet) -> None:
         {"user": None, "query": None, "items": {0: rows}, "context": {0: rows}},
         folder / "heads.onnx",
     )  # fmt: skip
-    scorer.export(network.heads, network.readout, folder, own=features.own, opset=OPSET)
+    for served in (scorer, weights):
+        served.export(network.heads, network.readout, folder, own=features.own, opset=OPSET)
 
 
 def _write(

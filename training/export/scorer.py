@@ -20,7 +20,7 @@ import numpy as np
 from model_store.moment import Ints
 from training.export.blocks import Blocks, Matrix, array, bias, layers, weight
 from training.export.sheet import Sheet
-from training.export.towers import Towers, link
+from training.export.towers import Towers, ordered
 from training.model.heads import KINDS, OUTLIER, PairHeads
 from training.model.readout import Readout
 
@@ -46,7 +46,7 @@ class Drawing:
         self._heads, self._sheet = heads, sheet
         all_columns = np.arange(len(heads.mean))
         self._order = np.concatenate([np.setdiff1d(all_columns, own), np.sort(own)])
-        self._tasks = sorted(heads.tasks, key=lambda task: (KINDS.index(task.inputs), link(task, readout)))
+        self._tasks = ordered(heads.tasks, readout)
         self._blocks = Blocks(heads, self._tasks)
         self._towers = Towers(heads, readout, self._tasks, sheet)
         self._input, self._scaled = cache(self._declared), cache(self._standardised)

@@ -4,7 +4,7 @@ Gates of all tasks are one softmax, towers that read the same are one product. W
 folded into it. Columns of answers stand in the order of the tasks, which is kind by kind and link by link.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -13,7 +13,7 @@ from scipy.linalg import block_diag
 from model_store.manifest import Task
 from training.export.blocks import Matrix, array, bias, layers, weight
 from training.export.sheet import Sheet
-from training.model.heads import CERTAIN, TOWER, PairHeads
+from training.model.heads import CERTAIN, KINDS, TOWER, PairHeads
 from training.model.readout import Readout
 
 STEEP = 80.0  # how far a gate may be over the first one's: float32 knows no more
@@ -29,6 +29,11 @@ def link(task: Task, readout: Readout) -> str:
         return f"5 product {task.name}"
     alone = {"multiclass": f"3 classes {task.name}", "quantile": f"4 levels {task.name}"}
     return alone.get(task.type, "0 chance")
+
+
+def ordered(tasks: Iterable[Task], readout: Readout) -> list[Task]:
+    """In the order of their columns: kind by kind and link by link."""
+    return sorted(tasks, key=lambda task: (KINDS.index(task.inputs), link(task, readout)))
 
 
 class Towers:
@@ -47,12 +52,12 @@ class Towers:
             tasks, lit = self._groups[kind], self._sheet.node("Relu", value)
             mixed = self._mixed(lit, gates[kind], len(tasks)) if gates else self._chosen(lit, tasks)
             hidden = self._towers(tasks, mixed)
-            row = self._sheet.constant(np.concatenate([self._offset(task) for task in tasks]))
+            row = self._sheet.constant(np.concatenate([self.offset(task) for task in tasks]))
             if kind == "pair":
                 row = self._sheet.affine(now, self._told(tasks), row)
             inputs = [*hidden, dots[kind]] if kind in dots else hidden
             answers.append(
-                self._linked(tasks, self._sheet.affine(self._sheet.joined(inputs), self._last(tasks), row))
+                self.linked(tasks, self._sheet.affine(self._sheet.joined(inputs), self._last(tasks), row))
             )
         return self._sheet.joined(answers)
 
@@ -60,11 +65,11 @@ class Towers:
         """The gates' shares (n, T · E) and the dot products of each kind."""
         count = self._heads.mix.choices - 1 if self._heads.mix.gated else 0
         sizes = {kind: len(tasks) for kind, tasks in self._groups.items()}
-        dotted = {kind: sum(map(_dotted, tasks)) for kind, tasks in self._groups.items()}
-        dotted = {kind: width for kind, width in dotted.items() if width}
+        widths = {kind: sum(map(dotted, tasks)) for kind, tasks in self._groups.items()}
+        widths = {kind: width for kind, width in widths.items() if width}
         whole = [count * sum(sizes.values())] if count else []
-        parts = self._sheet.split(rest, [*whole, *dotted.values()])
-        dots = dict(zip(dotted, parts[len(whole) :], strict=True))
+        parts = self._sheet.split(rest, [*whole, *widths.values()])
+        dots = dict(zip(widths, parts[len(whole) :], strict=True))
         if not count:
             return {}, dots
         shares = self._shares(parts[0], [task for tasks in self._groups.values() for task in tasks])
@@ -114,13 +119,13 @@ class Towers:
 
     def _last(self, tasks: Sequence[Task]) -> Matrix:
         """From all hidden layers and the dots to scaled logits."""
-        found = np.zeros((TOWER * len(tasks) + sum(map(_dotted, tasks)), sum(task.width for task in tasks)))
+        found = np.zeros((TOWER * len(tasks) + sum(map(dotted, tasks)), sum(task.width for task in tasks)))
         begin, dots = 0, TOWER * len(tasks)
         for place, task in enumerate(tasks):
-            columns, scale = slice(begin, begin + task.width), self._scale(task)
+            columns, scale = slice(begin, begin + task.width), self.scale(task)
             last = layers(self._heads.mix.towers[task.name])[1]
             found[place * TOWER : (place + 1) * TOWER, columns] = scale * weight(last)
-            if _dotted(task):
+            if dotted(task):
                 found[dots, columns] = scale
                 dots += 1
             begin = columns.stop
@@ -128,10 +133,10 @@ class Towers:
 
     def _told(self, tasks: Sequence[Task]) -> Matrix:
         """What the tower of now adds to them."""
-        told = [self._scale(task) * weight(self._heads.told[task.name]) for task in tasks]
+        told = [self.scale(task) * weight(self._heads.told[task.name]) for task in tasks]
         return np.concatenate(told, axis=1)
 
-    def _offset(self, task: Task) -> Matrix:
+    def offset(self, task: Task) -> Matrix:
         """What is added to a task's scaled logits."""
         plus = bias(layers(self._heads.mix.towers[task.name])[1])
         if task.name in self._heads.told:
@@ -140,9 +145,9 @@ class Towers:
             return np.asarray(plus + self._levels(task)[0])
         if task.name in self._readout.given:
             return plus
-        return np.asarray(self._scale(task) * plus + self._calibration(task)[1])
+        return np.asarray(self.scale(task) * plus + self._calibration(task)[1])
 
-    def _linked(self, tasks: Sequence[Task], logits: str) -> str:
+    def linked(self, tasks: Sequence[Task], logits: str) -> str:
         """Scaled logits as they are served."""
         runs = [list(run) for _, run in groupby(tasks, key=lambda task: link(task, self._readout))]
         parts = self._sheet.split(logits, [sum(task.width for task in run) for run in runs])
@@ -202,7 +207,7 @@ class Towers:
         scaled = sheet.node("Mul", sheet.ordered(shifted, task.width), sheet.constant(scale))
         return sheet.node("Add", scaled, sheet.constant(offset))
 
-    def _scale(self, task: Task) -> float:
+    def scale(self, task: Task) -> float:
         """Of a task's logits before the link; quantiles are put in order first, products are made."""
         later = task.type == "quantile" or task.name in self._readout.given
         return 1.0 if later else float(self._calibration(task)[0])
@@ -216,6 +221,6 @@ class Towers:
         return array(self._readout.get_buffer(f"levels_{task.name}"))
 
 
-def _dotted(task: Task) -> bool:
+def dotted(task: Task) -> bool:
     """Whether its logit has dot products; classes have no single direction."""
     return task.type != "multiclass"
