@@ -38,6 +38,7 @@ class Model:
 
     bundle: Bundle
     engine: Engine
+    compiled: bool  # the heads are scored by the kernel
     catalogue: Catalogue
     changes: Changes
     state: State
@@ -134,7 +135,7 @@ async def build(
         recommender = Recommender(
             engine, scorer, catalogue, state=state, pools=pools, settings=settings, metrics=metrics
         )
-        return Model(bundle, engine, catalogue, changes, state, recommender, pools)
+        return Model(bundle, engine, scorer.compiled, catalogue, changes, state, recommender, pools)
 
     opened = await pace.run(assemble)
     log.info("opened %s in %.1f s", bundle.folder, time.perf_counter() - start)

@@ -40,7 +40,7 @@ class Kernel:
     """The tasks of one bundle. May be called from many threads."""
 
     def __init__(self, arrays: Arrays, links: Any, *, plain: bool = False) -> None:
-        """arrays: those of scorer.npz; links: the graph of scorer.links.onnx, opened; plain: by no special operations.
+        """arrays: those of scorer.npz; links: the graph of scorer.links.onnx, opened; plain: as any processor can.
 
         Raises ValueError or KeyError if the arrays are not of one network.
         """
@@ -105,8 +105,9 @@ class Kernel:
         room: Vectors | None = getattr(self._own, "room", None)
         if room is None:
             room = self._own.room = _aligned(self._room)
+        vectors, experts, rest = map(np.ascontiguousarray, tables)  # a table that is not is a small one
         _kernel.score(
-            self._layout, self._weights, room, logits, *tables, places, owners,
+            self._layout, self._weights, room, logits, vectors, experts, rest, places, owners,
             askers["user"], askers.get("query"), askers["shared"], own, self._plain,
         )  # fmt: skip
 
@@ -122,9 +123,9 @@ def _layout(arrays: Arrays) -> NDArray[np.int64]:
     experts, tower, present = _experts(arrays), arrays["towers"].shape[2], set(kinds.tolist())
     return np.array(
         [
-            d, experts, arrays["hidden"], first - experts, len(kinds), seen.shape[1], _whole(len(arrays["now_row"])), tower,
-            arrays["last"].shape[1], len(present), bool(present & {PAIR, USER_ITEM}),
-            bool(present & {PAIR, QUERY_ITEM}), PAIR in present,
+            d, experts, arrays["hidden"], first - experts, len(kinds), seen.shape[1],
+            _whole(len(arrays["now_row"])), tower, arrays["last"].shape[1], len(present),
+            bool(present & {PAIR, USER_ITEM}), bool(present & {PAIR, QUERY_ITEM}), PAIR in present,
             len(arrays["shared_mean"]), len(arrays["own_mean"]), *kinds, *seen.ravel(),
         ],
         dtype=np.int64,

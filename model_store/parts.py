@@ -43,7 +43,14 @@ class Layers(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
 
-    def take(self, places: Rows, /, axis: Literal[0], out: Vectors, mode: Literal["clip"]) -> Any: ...
+    def take(
+        self,
+        places: Rows,
+        /,
+        axis: Literal[0] = 0,
+        out: Vectors | None = None,
+        mode: Literal["clip"] = "clip",
+    ) -> Any: ...
 
     def within(self, places: Rows, /) -> "tuple[Table, Rows] | None":
         """The one table that holds all of these rows, and their places in it; None if there is no such one."""
@@ -57,8 +64,9 @@ Parted = Callable[[Vectors], Parts]  # makes the parts of vectors (n, d)
 def flat(tables: Tables, places: Rows) -> tuple[list[Vectors], Rows] | None:
     """Plain arrays that hold rows (n,) of tables in layers, and the rows' places there; None if several do."""
     plain: list[Vectors] = []
-    for table in tables:
-        at = places
+    at = places
+    for each in tables:
+        table, at = each, places
         while not isinstance(table, np.ndarray):
             found = table.within(at)
             if found is None:

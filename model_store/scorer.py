@@ -57,17 +57,26 @@ class Side:
 class Scorer:
     """All online tasks of one bundle, `tasks` in the order of the columns. May be called from many threads."""
 
-    def __init__(self, bundle: Bundle, features: FeatureSet, opener: Callable[..., Any] = session) -> None:
-        """Raises BundleMismatch if the scorer's files are not of the manifest's tasks and features."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        features: FeatureSet,
+        opener: Callable[..., Any] = session,
+        *,
+        compiled: bool = True,
+    ) -> None:
+        """compiled: by the kernel, if it can be had. Raises BundleMismatch if files are not as the manifest says."""
         self._items = opener(bundle, "scorer.items.onnx", "cpu", keep=True)
-        self._heads: Heads = Kernel.open(bundle, opener) if kernel.serves(bundle) else Graphs(bundle, opener)
+        self.compiled = compiled and kernel.serves(bundle)
+        self._heads: Heads = (Kernel.open if self.compiled else Graphs)(bundle, opener)
         self.manifest = bundle.manifest
         self.tasks = _tasks(bundle, self._heads, features)
         self.width = sum(task.width for task in self.tasks)
 
     def parts(self, vectors: Vectors) -> Parts:
         """What is constant for items, from their vectors (n, d)."""
-        some = [np.ascontiguousarray(vectors[cut]) for cut in list(cuts(len(vectors))) or [slice(0)]]
+        vectors = np.ascontiguousarray(vectors)
+        some = [vectors[cut] for cut in list(cuts(len(vectors))) or [slice(0)]]
         runs = [self._items.run(None, {"items": each}) for each in some]
         experts, rest, *silent = (np.concatenate(part) for part in zip(*runs, strict=True))
         return Parts(vectors, experts, rest, silent[0] if silent else vectors[:, :0])

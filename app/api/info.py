@@ -18,7 +18,7 @@ router = APIRouter(tags=["info"])
 
 
 class ServedModel(BaseModel):
-    """The bundle."""
+    """The bundle. `heads`: `compiled`, or `graphs` where there was no compiler or the bundle was made before."""
 
     name: str
     version: int
@@ -28,6 +28,7 @@ class ServedModel(BaseModel):
     dimension: int
     precision: str
     device: str
+    heads: str
 
 
 class ServedTask(BaseModel):
@@ -96,7 +97,11 @@ def describe(model: Model, settings: Settings) -> dict[str, Any]:
     fusion = model.fusion
     shown = ("name", "version", "fingerprint", "created", "encoder", "dimension", "precision")
     return {
-        "model": {name: getattr(manifest, name) for name in shown} | {"device": model.engine.device},
+        "model": {name: getattr(manifest, name) for name in shown}
+        | {
+            "device": model.engine.device,
+            "heads": "compiled" if model.compiled else "graphs",
+        },
         "tasks": [
             task.model_dump(
                 include={"name", "type", "inputs", "classes", "quantiles", "clock", "given", "low", "high"}

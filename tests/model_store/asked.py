@@ -4,7 +4,6 @@ import numpy as np
 
 from model_store.bundle import Bundle
 from model_store.engine import Engine
-from model_store.kernel import WEIGHTS
 from model_store.scorer import Scorer, Side
 
 
@@ -33,9 +32,3 @@ def reference(engine: Engine, scorer: Scorer, given: Request) -> np.ndarray:
 
 def close(found: np.ndarray, expected: np.ndarray) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-
-
-def without_kernel(opened: Bundle) -> Bundle:
-    """The same as a bundle that was made before there was a kernel."""
-    files = {name: entry for name, entry in opened.manifest.files.items() if name != WEIGHTS}
-    return Bundle(opened.folder, opened.manifest.model_copy(update={"files": files}))

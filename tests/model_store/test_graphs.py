@@ -11,12 +11,12 @@ from model_store.engine import Engine
 from model_store.features import FeatureSet
 from model_store.gather import ROWS
 from model_store.scorer import Scorer
-from tests.model_store.asked import Request, close, reference, without_kernel
+from tests.model_store.asked import Request, close, reference
 
 
 @pytest.fixture(scope="module")
 def opened(bundle: Path) -> Bundle:
-    return without_kernel(Bundle.open(bundle))
+    return Bundle.open(bundle)
 
 
 def early(path: Path, features: FeatureSet) -> None:
@@ -53,7 +53,7 @@ def test_the_graphs_of_earlier_bundles_are_still_served(opened, tmp_path):
     loose = Bundle(Path(shutil.copytree(opened.folder, tmp_path / "copy")), opened.manifest)
     for name in ("scorer.onnx", "scorer.query.onnx"):
         early(loose.folder / name, engine.features)
-    scorer, before = Scorer(opened, engine.features), Scorer(loose, engine.features)
+    scorer, before = (Scorer(each, engine.features, compiled=False) for each in (opened, loose))
     parts = opened.items.parts
     given = [Request(opened, engine, size, seed=size, query=size % 2 == 0) for size in (1, 2, 60, ROWS + 5)]
     owners = np.repeat(np.arange(len(given)), [len(one.places) for one in given])

@@ -10,7 +10,6 @@ from model_store.bundle import Bundle
 from model_store.engine import Engine, session
 from model_store.errors import BundleMismatch
 from model_store.gather import ROWS
-from model_store.graphs import Graphs
 from model_store.kernel import Kernel
 from model_store.scorer import Scorer
 from tests.model_store.asked import Request
@@ -88,23 +87,27 @@ def test_rows_that_lie_in_layers_are_those_of_one_table(opened, engine, made):
 @compiled
 def test_arrays_that_do_not_fit_are_refused_before_a_number_is_read(opened, engine, made):
     given, parts = Request(opened, engine, 10), list(opened.items.parts)
-    wrong = {
-        "places": {"places": given.places + len(opened.items)},
-        "negative places": {"places": given.places * 0 - 1},
-        "owners": {"owners": np.ones(10, np.int64)},
-        "own": {"own": given.own[:9]},
-        "vectors": {"parts": [parts[0][:, 1:].copy(), *parts[1:]]},
-        "experts": {"parts": [parts[0], parts[1][1:], *parts[2:]]},
-        "user": {"askers": asked(given, user=given.side.user[None, 1:])},
-        "query": {"askers": asked(given, query=np.zeros((2, len(given.side.user)), np.float32))},
-        "shared": {"askers": asked(given, shared=given.side.shared[None, 1:])},
+    fitting = {
+        "askers": asked(given),
+        "owners": None,
+        "parts": parts,
+        "places": given.places,
+        "own": given.own,
     }
-    usual = {"askers": asked(given), "owners": None, "parts": parts, "places": given.places, "own": given.own}
-    made.outputs(**usual)
-    for name, change in wrong.items():
+    made.outputs(**fitting)
+    for change in (
+        {"places": given.places + len(opened.items)},
+        {"places": given.places * 0 - 1},
+        {"owners": np.ones(10, np.int64)},
+        {"own": given.own[:9]},
+        {"parts": [parts[0][:, 1:].copy(), *parts[1:]]},
+        {"parts": [parts[0], parts[1][1:], *parts[2:]]},
+        {"askers": asked(given, user=given.side.user[None, 1:])},
+        {"askers": asked(given, query=np.zeros((2, len(given.side.user)), np.float32))},
+        {"askers": asked(given, shared=given.side.shared[None, 1:])},
+    ):
         with pytest.raises(ValueError, match="do not fit"):
-            made.outputs(**usual | change)
-            pytest.fail(name)
+            made.outputs(**fitting | change)
 
 
 @compiled
@@ -136,8 +139,11 @@ def test_weights_of_other_features_than_the_manifest_are_refused(opened, engine,
         Scorer(loose, engine.features)
 
 
-def test_where_it_was_not_compiled_the_graphs_serve(opened, engine, monkeypatch):
+@compiled
+def test_it_serves_where_it_was_compiled_and_the_bundle_has_weights(opened, engine, monkeypatch):
+    files = {name: entry for name, entry in opened.manifest.files.items() if name != kernel.WEIGHTS}
+    early = Bundle(opened.folder, opened.manifest.model_copy(update={"files": files}))
+    assert Scorer(opened, engine.features).compiled
+    assert not Scorer(early, engine.features).compiled
     monkeypatch.setattr(kernel, "_kernel", None)
-    scorer = Scorer(opened, engine.features)
-    assert isinstance(scorer._heads, Graphs)
-    assert max(scorer.check(opened, engine).values()) < 1e-5
+    assert not Scorer(opened, engine.features).compiled

@@ -5,14 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store import kernel
 from model_store.bundle import Bundle
 from model_store.engine import Engine
 from model_store.errors import BundleMismatch
 from model_store.features import FeatureSet
 from model_store.gather import ROWS
-from model_store.scorer import TOLERANCE, Scorer, Side
-from tests.model_store.asked import Request, close, reference, without_kernel
+from model_store.scorer import TOLERANCE, Scorer
+from tests.model_store.asked import Request, close, reference
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +27,10 @@ def engine(opened: Bundle) -> Engine:
 @pytest.fixture(scope="module", params=["kernel", "graphs"])
 def scorer(request: pytest.FixtureRequest, opened: Bundle, engine: Engine) -> Scorer:
     """By either of what computes the heads."""
-    if request.param == "kernel" and not kernel.serves(opened):
+    scorer = Scorer(opened, engine.features, compiled=request.param == "kernel")
+    if request.param == "kernel" and not scorer.compiled:
         pytest.skip("the kernel is not compiled here: there is no C compiler")
-    return Scorer(opened if request.param == "kernel" else without_kernel(opened), engine.features)
+    return scorer
 
 
 @pytest.fixture

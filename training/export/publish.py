@@ -177,9 +177,10 @@ def _retrieval(bench: Workbench) -> Retrieval:
 
 
 def _compare(bundle: Bundle) -> None:
-    """What is served of the heads must be what was proved of them."""
+    """What is served of the heads must be what was proved of them, with the kernel and without."""
     engine = Engine(bundle, "cpu")
-    Scorer(bundle, engine.features).check(bundle, engine)
+    for compiled in (True, False):
+        Scorer(bundle, engine.features, compiled=compiled).check(bundle, engine)
 
 
 def _items(

@@ -3,6 +3,7 @@ from datetime import datetime
 
 import pytest
 
+from model_store import kernel
 from model_store.bundle import Bundle
 from tests.live import metric
 
@@ -13,6 +14,7 @@ def test_it_says_what_requests_may_say(client, bundle):
     assert info["model"]["fingerprint"] == manifest.fingerprint
     assert info["model"]["precision"] == manifest.precision
     assert info["model"]["device"] in ("cpu", "cuda")
+    assert info["model"]["heads"] == ("graphs" if kernel._kernel is None else "compiled")
     assert [task["name"] for task in info["tasks"]] == [task.name for task in manifest.tasks]
     assert [tuple(task["quantiles"]) for task in info["tasks"]] == [task.quantiles for task in manifest.tasks]
     assert {

@@ -11,7 +11,8 @@ from training.export import graphs
 from training.study import prepare
 
 GRAPHS = (
-    "text_encoder.onnx", "user_encoder.onnx", "heads.onnx", "scorer.onnx", "scorer.query.onnx", "scorer.items.onnx", "scorer.npz", "scorer.links.onnx",
+    "text_encoder.onnx", "user_encoder.onnx", "heads.onnx", "scorer.onnx", "scorer.query.onnx", "scorer.items.onnx",
+    "scorer.links.onnx",
 )  # fmt: skip
 
 

@@ -21,7 +21,8 @@ FILES = {
     "golden.jsonl", "warmup.jsonl", "items.ids.json", "items.vectors.npy", "items.published.npy", "items.outputs.npy",
     "items.attributes.json", "items.codes.0.npy", "items.codes.1.npy", "items.codes.2.npy", "items.jsonl",
     "items.numbers.json", "items.statistics.npy", "items.experts.npy", "items.rest.npy", "items.silent.npy",
-    "scorer.onnx", "scorer.query.onnx", "scorer.items.onnx", "scorer.npz", "scorer.links.onnx", "items.words.npy", "items.shingles.npy",
+    "scorer.onnx", "scorer.query.onnx", "scorer.items.onnx",
+    "scorer.npz", "scorer.links.onnx", "items.words.npy", "items.shingles.npy",
 }  # fmt: skip
 
 
