@@ -19,6 +19,7 @@ def score(
     owners: Array | None,
     users: Array,
     queries: Array | None,
+    asked: Array | None,
     shared: Array,
     own: Array,
     plain: bool,

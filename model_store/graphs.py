@@ -42,6 +42,8 @@ class Graphs:
         self, askers: Askers, owners: Rows | None, parts: Tables, places: Rows, *, own: Vectors
     ) -> Outputs:
         """See scorer.Heads."""
+        if "asked" in askers and owners is not None:
+            return self._each(askers, owners, parts, places, own=own)
         graph = self._graphs["query" in askers]
         found = []
         for cut in cuts(len(places)):
@@ -54,6 +56,23 @@ class Graphs:
             candidates = dict(zip(PARTS, self._gather.rows(parts, places[cut]), strict=True))
             found.append(graph.run(some, whose, {**candidates, "own": own[cut]}))
         return np.concatenate(found)
+
+    def _each(self, askers: Askers, owners: Rows, parts: Tables, places: Rows, *, own: Vectors) -> Outputs:
+        """Those who asked something and those who did not by the graph for them."""
+        columns = {name: values for name, values in askers.items() if name not in ("asked", "query")}
+        found: list[tuple[Rows, Outputs]] = []
+        for asked in (False, True):
+            numbers = np.flatnonzero(askers["asked"] == asked)
+            rows = np.flatnonzero(askers["asked"][owners] == asked)
+            some = columns | ({"query": askers["query"]} if asked else {})
+            if len(rows):
+                whose = np.searchsorted(numbers, owners[rows])
+                kept = {name: values[numbers] for name, values in some.items()}
+                found.append((rows, self.outputs(kept, whose, parts, places[rows], own=own[rows])))
+        outputs = np.empty((len(places), found[0][1].shape[1]), dtype=np.float32)
+        for rows, values in found:
+            outputs[rows] = values
+        return outputs
 
 
 class _Graph:

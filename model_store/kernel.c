@@ -43,10 +43,12 @@ struct call { /* rows candidates of some askers */
     float *logits;
     const float *vectors, *experts, *rest, *users, *queries, *shared, *own;
     const long *places, *owners; /* owners: NULL if all are of the first asker */
+    const char *asked; /* which askers have a query; NULL if all have */
 };
 
 struct part { /* the candidates that are worked on: rows of them, full with those that fill the last tile */
     long begin, rows, full, slots[ROWS + TILE];
+    int asks; /* one of their askers has a query */
 };
 
 struct room { /* of one thread */
@@ -56,6 +58,8 @@ struct room { /* of one thread */
 
 static long least(long a, long b) { return a < b ? a : b; }
 static long padded(long n, long step) { return (n + step - 1) / step * step; }
+
+static int has_query(const struct call *call, long asker) { return call->queries && (!call->asked || call->asked[asker]); }
 
 /* Which asker of the part each of its candidates belongs to; whether these are others than before. */
 static int parted(const struct call *call, struct part *part, long *who, long *count)
@@ -69,6 +73,9 @@ static int parted(const struct call *call, struct part *part, long *who, long *c
     }
     for (long r = part->rows; r < part->full; r++)
         part->slots[r] = 0;
+    part->asks = 0;
+    for (long n = 0; n < found; n++)
+        part->asks |= has_query(call, who[n]);
     *count = found;
     return found > 1 || who[0] != before;
 }
@@ -183,28 +190,28 @@ static int holds(const Py_buffer *view, long count, long size) { return view->le
 
 static PyObject *score(PyObject *self, PyObject *args)
 {
-    enum { LAYOUT, WEIGHTS, ROOM, LOGITS, VECTORS, EXPERTS, REST, PLACES, OWNERS, USERS, QUERIES, SHARED, OWN, COUNT };
+    enum { LAYOUT, WEIGHTS, ROOM, LOGITS, VECTORS, EXPERTS, REST, PLACES, OWNERS, USERS, QUERIES, ASKED, SHARED, OWN, COUNT };
     Py_buffer v[COUNT] = {0};
     struct heads h;
     struct room room;
     PyObject *answer = NULL;
     int plain = 0;
-    if (!PyArg_ParseTuple(args, "y*y*w*w*y*y*y*y*z*y*z*y*y*p", v, v + 1, v + 2, v + 3, v + 4, v + 5, v + 6, v + 7, v + 8,
-                          v + 9, v + 10, v + 11, v + 12, &plain))
+    if (!PyArg_ParseTuple(args, "y*y*w*w*y*y*y*y*z*y*z*z*y*y*p", v, v + 1, v + 2, v + 3, v + 4, v + 5, v + 6, v + 7, v + 8,
+                          v + 9, v + 10, v + 11, v + 12, v + 13, &plain))
         return NULL;
     long weights = read_heads(v[LAYOUT].buf, v[LAYOUT].len / sizeof(long), v[WEIGHTS].buf, &h), right = 0;
     if (weights >= 0) {
         long rows = v[PLACES].len / sizeof(long), items = v[VECTORS].len / (h.d * sizeof(float));
         long askers = v[USERS].len / (h.d * sizeof(float));
         struct call call = {rows, v[LOGITS].buf, v[VECTORS].buf, v[EXPERTS].buf, v[REST].buf, v[USERS].buf,
-                            v[QUERIES].buf, v[SHARED].buf, v[OWN].buf, v[PLACES].buf, v[OWNERS].buf};
+                            v[QUERIES].buf, v[SHARED].buf, v[OWN].buf, v[PLACES].buf, v[OWNERS].buf, v[ASKED].buf};
         if (!h.sees_query)
             call.queries = NULL;
         right = holds(v + WEIGHTS, weights, 4) && holds(v + ROOM, furnish(&h, v[ROOM].buf, &room), 4)
                 && holds(v + LOGITS, rows * h.width, 4) && holds(v + VECTORS, items * h.d, 4)
                 && holds(v + EXPERTS, items * h.experts, 4) && holds(v + REST, items * h.rest, 4)
                 && holds(v + USERS, askers * h.d, 4) && (!call.queries || holds(v + QUERIES, askers * h.d, 4))
-                && holds(v + SHARED, askers * h.shared.inputs, 4) && holds(v + OWN, rows * h.own.inputs, 4)
+                && (!call.asked || holds(v + ASKED, askers, 1)) && holds(v + SHARED, askers * h.shared.inputs, 4) && holds(v + OWN, rows * h.own.inputs, 4)
                 && (!call.owners || holds(v + OWNERS, rows, sizeof(long)));
         for (long n = 0; right && n < rows; n++)
             right = call.places[n] >= 0 && call.places[n] < items
@@ -226,7 +233,8 @@ static PyObject *score(PyObject *self, PyObject *args)
 static PyMethodDef methods[] = {
     {"sizes", sizes, METH_O, "sizes(layout, /) -> how many float32 the weights are, and the room that a run needs."},
     {"score", score, METH_VARARGS,
-     "score(layout, weights, room, logits, vectors, experts, rest, places, owners, users, queries, shared, own, plain, /)\n\n"
+     "score(layout, weights, room, logits, vectors, experts, rest, places, owners, users, queries, asked, shared, own,\n"
+     "      plain, /)\n\n"
      "Write the logits (n, W) of n candidates. Raises ValueError if the arrays do not fit."},
     {NULL, NULL, 0, NULL},
 };

@@ -16,7 +16,7 @@ from model_store.bundle import Bundle
 from model_store.errors import BundleMismatch
 from model_store.gather import Gather, cuts
 from model_store.graphs import told
-from model_store.parts import Askers, Outputs, Rows, Tables, Vectors, flat
+from model_store.parts import Askers, Outputs, Rows, Table, Tables, Vectors, flat
 
 try:
     from model_store import _kernel
@@ -74,9 +74,19 @@ class Kernel:
         found: Outputs = self._links.run(None, {"logits": self._logits(askers, owners, tables, places, own)})[
             0
         ]
-        if "query" not in askers and QUERY_ITEM in self._kinds:
-            found[:, -silent.shape[1] :] = silent.take(places, axis=0)
+        if QUERY_ITEM in self._kinds:
+            self._silence(found, askers, owners, silent, places)
         return found
+
+    @staticmethod
+    def _silence(found: Outputs, askers: Askers, owners: Rows | None, silent: Table, places: Rows) -> None:
+        """Put what is constant for an item in the place of what was not asked; those tasks are the last."""
+        columns = slice(found.shape[1] - silent.shape[1], None)
+        if "query" not in askers:
+            found[:, columns] = silent.take(places, axis=0)
+        elif "asked" in askers:
+            rows = np.flatnonzero(~askers["asked"][owners])
+            found[rows, columns] = silent.take(places[rows], axis=0)
 
     def _logits(
         self, askers: Askers, owners: Rows | None, tables: Tables, places: Rows, own: Vectors
@@ -108,7 +118,7 @@ class Kernel:
         vectors, experts, rest = map(np.ascontiguousarray, tables)  # a table that is not is a small one
         _kernel.score(
             self._layout, self._weights, room, logits, vectors, experts, rest, places, owners,
-            askers["user"], askers.get("query"), askers["shared"], own, self._plain,
+            askers["user"], askers.get("query"), askers.get("asked"), askers["shared"], own, self._plain,
         )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Outputs = NDArray[np.float32]
-Askers = Mapping[str, Vectors]  # what is read of those who ask, a row each
+Askers = Mapping[str, NDArray[Any]]  # what is read of those who ask, a row each: see scorer.Heads
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,9 @@ class Heads(Protocol):
     ) -> Outputs:
         """Every task of n candidates, 1 or more, (n, width).
 
-        askers: `user` and, if all of them asked something, `query` (m, d), and `shared` (m, Fs); owners (n,): whose
-        each candidate is, ascending, None if all are of the first; the rest as in Scorer.scores.
+        askers: `user` (m, d), `shared` (m, Fs) and, if one of them asked something, `query` (m, d); if others did not,
+        `asked` (m,) says who did; owners (n,): whose each candidate is, ascending, None if all are of the first; the
+        rest as in Scorer.scores.
         """
 
 
@@ -87,24 +88,16 @@ class Scorer:
         parts: of N items; places (n,): where the candidates stand in them; own (n, Fo): their columns of the context.
         """
         if not len(places):
-            return self._empty(places)
+            return np.empty((0, self.width), dtype=np.float32)
         return self._heads.outputs(_stacked([side]), None, parts, places, own=own)
 
     def pairs(
         self, sides: Sequence[Side], owners: Rows, parts: Tables, places: Rows, *, own: Vectors
     ) -> Outputs:
         """The same for the candidates of many askers side by side; owners (n,): whose each is, ascending."""
-        if len(sides) == 1:
+        if len(sides) == 1 or not len(places):
             return self.scores(sides[0], parts, places, own)
-        outputs = self._empty(places)
-        asked = np.array([side.query is not None for side in sides])
-        for kind in (False, True):
-            rows, numbers = np.flatnonzero(asked[owners] == kind), np.flatnonzero(asked == kind)
-            if len(rows):
-                askers = _stacked([sides[number] for number in numbers.tolist()])
-                ranks = np.searchsorted(numbers, owners[rows])
-                outputs[rows] = self._heads.outputs(askers, ranks, parts, places[rows], own=own[rows])
-        return outputs
+        return self._heads.outputs(_stacked(sides), owners, parts, places, own=own)
 
     def check(self, bundle: Bundle, engine: Engine) -> dict[str, float]:
         """Compare with heads.onnx on items of the catalogue, for the users and contexts of the proof.
@@ -149,15 +142,20 @@ class Scorer:
             for task, end in zip(self.tasks, ends.tolist(), strict=True)
         }
 
-    def _empty(self, places: Rows) -> Outputs:
-        return np.empty((len(places), self.width), dtype=np.float32)
-
 
 def _stacked(sides: Sequence[Side]) -> Askers:
-    """What is read of askers, a row each; all have a query, or none."""
-    rows = {"user": [side.user for side in sides], "shared": [side.shared for side in sides]}
-    queries = [side.query for side in sides if side.query is not None]
-    return {name: np.array(row) for name, row in (rows | ({"query": queries} if queries else {})).items()}
+    """What is read of askers, a row each."""
+    rows: dict[str, list[Any]] = {
+        "user": [side.user for side in sides],
+        "shared": [side.shared for side in sides],
+    }
+    asked = [side.query is not None for side in sides]
+    if any(asked):
+        nothing = np.zeros_like(sides[0].user)
+        rows["query"] = [nothing if side.query is None else side.query for side in sides]
+    if any(asked) and not all(asked):
+        rows["asked"] = asked
+    return {name: np.array(row) for name, row in rows.items()}
 
 
 def _tasks(bundle: Bundle, heads: Heads, features: FeatureSet) -> tuple[Task, ...]:

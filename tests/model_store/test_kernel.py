@@ -11,7 +11,7 @@ from model_store.engine import Engine, session
 from model_store.errors import BundleMismatch
 from model_store.gather import ROWS
 from model_store.kernel import Kernel
-from model_store.scorer import Scorer
+from model_store.scorer import Scorer, _stacked
 from tests.model_store.asked import Request
 
 compiled = pytest.mark.skipif(kernel._kernel is None, reason="not compiled here: there is no C compiler")
@@ -53,11 +53,13 @@ def test_a_candidate_has_the_same_bits_alone_and_among_others(opened, engine, ma
 
 
 @compiled
-@pytest.mark.parametrize("query", [True, False])
-def test_an_asker_is_answered_with_the_same_bits_beside_others(opened, engine, made, query):
-    given = [Request(opened, engine, 1 + 7 * seed, seed=seed, query=query) for seed in range(9)]
+@pytest.mark.parametrize("queries", [[True] * 9, [False] * 9, [True, False, False] * 3])
+def test_an_asker_is_answered_with_the_same_bits_beside_others(opened, engine, made, queries):
+    given = [
+        Request(opened, engine, 1 + 7 * seed, seed=seed, query=query) for seed, query in enumerate(queries)
+    ]
     sides = [asked(one) for one in given]
-    every = {name: np.concatenate([side[name] for side in sides]) for name in sides[0]}
+    every = _stacked([one.side for one in given])
     owners = np.repeat(np.arange(9), [len(one.places) for one in given])
     places, own = (np.concatenate([getattr(one, name) for one in given]) for name in ("places", "own"))
     together = made.outputs(every, owners, opened.items.parts, places, own=own)
