@@ -7,7 +7,10 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <limits.h>
 #include <string.h>
+
+_Static_assert(sizeof(long) == 8, "arrays are of int64; elsewhere the graphs serve");
 
 #define LANES 8 /* of a vector */
 #define PANEL 16 /* columns of a panel */
@@ -17,6 +20,9 @@
 #define STEEP 80.0f /* how far a gate may be over the first one's */
 #define OUTLIER 5.0f /* spreads from the mean at which a column of the context ends */
 #define MOST_CHOICES 64 /* experts that a task sees */
+#define MOST_TASKS 4096
+#define MOST (1L << 20) /* of anything else: products of three stay far below 2^63 */
+#define FIXED 15 /* numbers of a layout before the tasks' */
 
 typedef float vector __attribute__((vector_size(LANES * sizeof(float))));
 typedef int lanes __attribute__((vector_size(LANES * sizeof(int))));
@@ -42,7 +48,7 @@ struct call { /* rows candidates of some askers */
     long rows;
     float *logits;
     const float *vectors, *experts, *rest, *users, *queries, *shared, *own;
-    const long *places, *owners; /* owners: NULL if all are of the first asker */
+    const long *places, *owners; /* owners: in any order, side by side is sooner; NULL if all are of the first asker */
     const char *asked; /* which askers have a query; NULL if all have */
 };
 
@@ -122,19 +128,43 @@ static struct layer read_layer(long inputs, const struct heads *h, float **at)
     return layer;
 }
 
-/* The heads that lie at `weights`, and how many numbers that are; -1 if the layout (count,) is none. */
+/* Whether a layout (count,) is one: whoever made the bundle, nothing beyond a buffer is read or written by it. */
+static int right(const long *layout, long count)
+{
+    if (count < FIXED)
+        return 0;
+    for (long i = 0; i < FIXED; i++)
+        if (layout[i] < 0 || layout[i] > MOST)
+            return 0;
+    long d = layout[0], experts = layout[1], hidden = layout[2], rest = layout[3], tasks = layout[4];
+    long choices = layout[5], now = layout[6], tower = layout[7], width = layout[8];
+    if (!d || !hidden || !tasks || tasks > MOST_TASKS || !choices || choices > MOST_CHOICES || !width
+        || experts % hidden || rest < tasks * (choices - 1) || now % PANEL || tower % PANEL
+        || count != FIXED + tasks * (1 + choices))
+        return 0;
+    const long *kinds = layout + FIXED, *seen = kinds + tasks;
+    for (long t = 0; t < tasks; t++)
+        if (kinds[t] < PAIR || kinds[t] > QUERY_ITEM)
+            return 0;
+    for (long c = 0; c < tasks * choices; c++)
+        if (seen[c] < 0 || seen[c] >= experts / hidden)
+            return 0;
+    return 1;
+}
+
+/* The heads whose weights lie from `weights` on, and how many numbers these are; -1 if the layout is none. */
 static long read_heads(const long *layout, long count, float *weights, struct heads *h)
 {
     float *at = weights;
-    if (count < 13)
+    if (!right(layout, count))
         return -1;
     h->d = layout[0], h->experts = layout[1], h->hidden = layout[2], h->rest = layout[3], h->tasks = layout[4];
     h->choices = layout[5], h->now = layout[6], h->tower = layout[7], h->width = layout[8];
-    h->apart = layout[9] > 1, h->sees_user = layout[10], h->sees_query = layout[11], h->sees_context = layout[12];
-    if (h->choices > MOST_CHOICES || count != 15 + h->tasks * (1 + h->choices))
-        return -1;
-    h->kinds = layout + 15, h->seen = h->kinds + h->tasks;
-    h->gates = padded(h->rest, PANEL), h->wide = padded(h->width, PANEL), h->first = padded(h->experts + h->gates, PANEL);
+    h->apart = layout[9] > 1; /* kinds of tasks */
+    h->sees_user = layout[10], h->sees_query = layout[11], h->sees_context = layout[12];
+    h->kinds = layout + FIXED, h->seen = h->kinds + h->tasks;
+    h->gates = padded(h->rest, PANEL), h->wide = padded(h->width, PANEL);
+    h->first = padded(h->experts + h->gates, PANEL);
     h->user_row = next(&at, h->first);
     h->user = next(&at, h->d * h->first);
     h->item_user = next(&at, h->d * h->first);
@@ -175,70 +205,110 @@ static PyObject *sizes(PyObject *self, PyObject *layout)
     Py_buffer view;
     struct heads heads;
     struct room room;
+    float nothing[1];
     if (PyObject_GetBuffer(layout, &view, PyBUF_SIMPLE))
         return NULL;
-    long weights = read_heads(view.buf, view.len / sizeof(long), NULL, &heads);
-    long rooms = weights < 0 ? 0 : furnish(&heads, NULL, &room);
+    long weights = read_heads(view.buf, view.len / sizeof(long), nothing, &heads);
+    long rooms = weights < 0 ? 0 : furnish(&heads, nothing, &room);
     PyBuffer_Release(&view);
     if (weights < 0)
         return PyErr_Format(PyExc_ValueError, "the layout is not one of a kernel");
     return Py_BuildValue("ll", weights, rooms);
 }
 
-/* Whether a buffer holds so many things of 8 or 4 bytes. */
-static int holds(const Py_buffer *view, long count, long size) { return view->len == count * size; }
+/* What score takes, in its order: the formats that it may have, `w` if it is written to, `o` if it may be None. */
+enum { LAYOUT, WEIGHTS, ROOM, LOGITS, VECTORS, EXPERTS, REST, PLACES, OWNERS, USERS, QUERIES, ASKED, SHARED, OWN, COUNT };
+static const struct { const char *name, *formats; int writable, optional; } TAKEN[COUNT] = {
+    {"layout", "lq", 0, 0}, {"weights", "f", 0, 0}, {"room", "f", 1, 0}, {"logits", "f", 1, 0},
+    {"vectors", "f", 0, 0}, {"experts", "f", 0, 0}, {"rest", "f", 0, 0}, {"places", "lq", 0, 0},
+    {"owners", "lq", 0, 1}, {"users", "f", 0, 0}, {"queries", "f", 0, 1}, {"asked", "?", 0, 1},
+    {"shared", "f", 0, 0}, {"own", "f", 0, 0},
+};
 
-static PyObject *score(PyObject *self, PyObject *args)
+/* The arrays of a call, those that are None empty; 0 and an error if one is not of the right kind. */
+static int take(PyObject *const *args, Py_buffer *v)
 {
-    enum { LAYOUT, WEIGHTS, ROOM, LOGITS, VECTORS, EXPERTS, REST, PLACES, OWNERS, USERS, QUERIES, ASKED, SHARED, OWN, COUNT };
+    for (int n = 0; n < COUNT; n++) {
+        if (TAKEN[n].optional && args[n] == Py_None)
+            continue;
+        if (PyObject_GetBuffer(args[n], v + n, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | (TAKEN[n].writable ? PyBUF_WRITABLE : 0)))
+            return 0;
+        if (!v[n].format || strlen(v[n].format) != 1 || !strchr(TAKEN[n].formats, v[n].format[0])) {
+            PyErr_Format(PyExc_ValueError, "%s: numbers of kind %s do not fit", TAKEN[n].name, v[n].format);
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int holds(const Py_buffer *view, long count) { return view->len == count * view->itemsize; }
+
+/* Rows of n numbers each; -1 if a buffer is not whole rows, as many as there may be if n is 0. */
+static long rows_of(const Py_buffer *view, long n)
+{
+    if (!n)
+        return view->len ? -1 : LONG_MAX;
+    return view->len % (n * view->itemsize) ? -1 : view->len / (n * view->itemsize);
+}
+
+/* Whether the arrays fit the heads, and each other. */
+static int fits(const struct heads *h, const struct call *call, const Py_buffer *v, long weights, long room)
+{
+    long items = least(rows_of(v + VECTORS, h->d), least(rows_of(v + EXPERTS, h->experts), rows_of(v + REST, h->rest)));
+    long askers = rows_of(v + USERS, h->d), rows = call->rows;
+    if (!holds(v + WEIGHTS, weights) || !holds(v + ROOM, room) || !holds(v + LOGITS, rows * h->width) || askers < 0
+        || (call->queries && !holds(v + QUERIES, askers * h->d)) || (call->asked && !holds(v + ASKED, askers))
+        || !holds(v + SHARED, askers * h->shared.inputs) || !holds(v + OWN, rows * h->own.inputs)
+        || (call->owners && !holds(v + OWNERS, rows)))
+        return 0;
+    for (long n = 0; n < rows; n++) {
+        long owner = call->owners ? call->owners[n] : 0;
+        if (call->places[n] < 0 || call->places[n] >= items || owner < 0 || owner >= askers)
+            return 0;
+    }
+    return 1;
+}
+
+static PyObject *score(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
     Py_buffer v[COUNT] = {0};
     struct heads h;
     struct room room;
     PyObject *answer = NULL;
-    int plain = 0;
-    if (!PyArg_ParseTuple(args, "y*y*w*w*y*y*y*y*z*y*z*z*y*y*p", v, v + 1, v + 2, v + 3, v + 4, v + 5, v + 6, v + 7, v + 8,
-                          v + 9, v + 10, v + 11, v + 12, v + 13, &plain))
-        return NULL;
-    long weights = read_heads(v[LAYOUT].buf, v[LAYOUT].len / sizeof(long), v[WEIGHTS].buf, &h), right = 0;
-    if (weights >= 0) {
-        long rows = v[PLACES].len / sizeof(long), items = v[VECTORS].len / (h.d * sizeof(float));
-        long askers = v[USERS].len / (h.d * sizeof(float));
-        struct call call = {rows, v[LOGITS].buf, v[VECTORS].buf, v[EXPERTS].buf, v[REST].buf, v[USERS].buf,
-                            v[QUERIES].buf, v[SHARED].buf, v[OWN].buf, v[PLACES].buf, v[OWNERS].buf, v[ASKED].buf};
-        if (!h.sees_query)
+    if (count != COUNT + 1)
+        return PyErr_Format(PyExc_TypeError, "score takes %d arguments", COUNT + 1);
+    int plain = PyObject_IsTrue(args[COUNT]);
+    if (plain >= 0 && take(args, v)) {
+        long weights = read_heads(v[LAYOUT].buf, v[LAYOUT].len / sizeof(long), v[WEIGHTS].buf, &h);
+        struct call call = {v[PLACES].len / sizeof(long), v[LOGITS].buf, v[VECTORS].buf, v[EXPERTS].buf, v[REST].buf,
+                            v[USERS].buf, v[QUERIES].buf, v[SHARED].buf, v[OWN].buf, v[PLACES].buf, v[OWNERS].buf,
+                            v[ASKED].buf};
+        if (weights >= 0 && !h.sees_query)
             call.queries = NULL;
-        right = holds(v + WEIGHTS, weights, 4) && holds(v + ROOM, furnish(&h, v[ROOM].buf, &room), 4)
-                && holds(v + LOGITS, rows * h.width, 4) && holds(v + VECTORS, items * h.d, 4)
-                && holds(v + EXPERTS, items * h.experts, 4) && holds(v + REST, items * h.rest, 4)
-                && holds(v + USERS, askers * h.d, 4) && (!call.queries || holds(v + QUERIES, askers * h.d, 4))
-                && (!call.asked || holds(v + ASKED, askers, 1)) && holds(v + SHARED, askers * h.shared.inputs, 4) && holds(v + OWN, rows * h.own.inputs, 4)
-                && (!call.owners || holds(v + OWNERS, rows, sizeof(long)));
-        for (long n = 0; right && n < rows; n++)
-            right = call.places[n] >= 0 && call.places[n] < items
-                    && (!call.owners || (call.owners[n] >= 0 && call.owners[n] < askers));
-        if (right) {
+        if (weights >= 0 && fits(&h, &call, v, weights, furnish(&h, v[ROOM].buf, &room))) {
             Py_BEGIN_ALLOW_THREADS
             run(&h, &call, &room, plain);
             Py_END_ALLOW_THREADS
             answer = Py_NewRef(Py_None);
-        }
+        } else
+            PyErr_SetString(PyExc_ValueError, "the arrays do not fit the layout, or each other");
     }
     for (int n = 0; n < COUNT; n++)
         PyBuffer_Release(v + n);
-    if (!right)
-        PyErr_SetString(PyExc_ValueError, "the arrays do not fit the layout, or each other");
     return answer;
 }
 
 static PyMethodDef methods[] = {
     {"sizes", sizes, METH_O, "sizes(layout, /) -> how many float32 the weights are, and the room that a run needs."},
-    {"score", score, METH_VARARGS,
+    {"score", (PyCFunction)(void (*)(void))score, METH_FASTCALL,
      "score(layout, weights, room, logits, vectors, experts, rest, places, owners, users, queries, asked, shared, own,\n"
      "      plain, /)\n\n"
      "Write the logits (n, W) of n candidates. Raises ValueError if the arrays do not fit."},
     {NULL, NULL, 0, NULL},
 };
 
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernel", "The heads in one pass; see kernel.py.", 0, methods};
+static struct PyModuleDef module = {
+    .m_base = PyModuleDef_HEAD_INIT, .m_name = "_kernel", .m_doc = "The heads in one pass; see kernel.py.", .m_methods = methods,
+};
 
 PyMODINIT_FUNC PyInit__kernel(void) { return PyModuleDef_Init(&module); }

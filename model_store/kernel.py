@@ -50,6 +50,8 @@ class Kernel:
         self._own, self._gather = threading.local(), Gather()
         self._kinds = set(arrays["kinds"].tolist())
         self._width = arrays["last"].shape[1]
+        if links.get_inputs()[0].shape[1] != self._width:
+            raise ValueError(f"it has {self._width} logits, {LINKS} reads {links.get_inputs()[0].shape[1]}")
         self.orders = [told(links)]
         self.widths = {
             "user": len(arrays["user"]), "shared": len(arrays["shared_mean"]), "own": len(arrays["own_mean"])
@@ -61,7 +63,7 @@ class Kernel:
         with np.load(bundle.path(WEIGHTS), allow_pickle=False) as arrays:
             try:
                 return cls(arrays, opener(bundle, LINKS, "cpu", keep=True))
-            except (KeyError, ValueError, IndexError) as error:
+            except (KeyError, ValueError, IndexError, OverflowError, TypeError) as error:
                 raise BundleMismatch(f"{bundle.path(WEIGHTS)}: {error}; export the bundle again") from error
 
     def outputs(
@@ -93,7 +95,7 @@ class Kernel:
     ) -> Vectors:
         """(n, W)."""
         logits = np.empty((len(places), self._width), dtype=np.float32)
-        own = np.ascontiguousarray(own)
+        own, places = np.ascontiguousarray(own, np.float32), np.ascontiguousarray(places, np.int64)
         if plain := flat(tables, places):
             self._write(logits, askers, owners, *plain, own)
         else:
@@ -147,9 +149,9 @@ def _packed(arrays: Arrays, size: int) -> Vectors:
     weights = _aligned(size)
     at = 0
     for values in _ordered(arrays):
-        flat = np.ascontiguousarray(values, dtype=np.float32).ravel()
-        weights[at : at + len(flat)] = flat
-        at += _whole(len(flat))
+        numbers = np.ascontiguousarray(values, dtype=np.float32).ravel()
+        weights[at : at + len(numbers)] = numbers
+        at += _whole(len(numbers))
     if at != size:
         raise ValueError(f"the weights have {at} numbers, the layout has {size}")
     return weights

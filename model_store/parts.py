@@ -62,9 +62,10 @@ Parted = Callable[[Vectors], Parts]  # makes the parts of vectors (n, d)
 
 
 def flat(tables: Tables, places: Rows) -> tuple[list[Vectors], Rows] | None:
-    """Plain arrays that hold rows (n,) of tables in layers, and the rows' places there; None if several do."""
+    """Plain arrays that hold rows (n,) of tables in layers, and the rows' places there; None if several do, or
+    the tables are not layered alike."""
     plain: list[Vectors] = []
-    at = places
+    where: Rows | None = None
     for each in tables:
         table, at = each, places
         while not isinstance(table, np.ndarray):
@@ -72,5 +73,8 @@ def flat(tables: Tables, places: Rows) -> tuple[list[Vectors], Rows] | None:
             if found is None:
                 return None
             table, at = found
+        if where is not None and at is not where and (at != where).any():
+            return None
         plain.append(table)
-    return plain, at
+        where = at
+    return plain, places if where is None else where

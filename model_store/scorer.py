@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model_store import kernel
 from model_store.bundle import Bundle
@@ -40,9 +41,9 @@ class Heads(Protocol):
     ) -> Outputs:
         """Every task of n candidates, 1 or more, (n, width).
 
-        askers: `user` (m, d), `shared` (m, Fs) and, if one of them asked something, `query` (m, d); if others did not,
-        `asked` (m,) says who did; owners (n,): whose each candidate is, ascending, None if all are of the first; the
-        rest as in Scorer.scores.
+        askers: `user` (m, d), `shared` (m, Fs) and, if one of them asked something, `query` (m, d); if others did
+        not, `asked` (m,) says who did; owners (n,): whose each candidate is, ascending, None if all are of the
+        first; the rest as in Scorer.scores.
         """
 
 
@@ -145,17 +146,13 @@ class Scorer:
 
 def _stacked(sides: Sequence[Side]) -> Askers:
     """What is read of askers, a row each."""
-    rows: dict[str, list[Any]] = {
-        "user": [side.user for side in sides],
-        "shared": [side.shared for side in sides],
-    }
-    asked = [side.query is not None for side in sides]
-    if any(asked):
+    rows = {"user": [side.user for side in sides], "shared": [side.shared for side in sides]}
+    asked = np.array([side.query is not None for side in sides])
+    if asked.any():
         nothing = np.zeros_like(sides[0].user)
         rows["query"] = [nothing if side.query is None else side.query for side in sides]
-    if any(asked) and not all(asked):
-        rows["asked"] = asked
-    return {name: np.array(row) for name, row in rows.items()}
+    found: dict[str, NDArray[Any]] = {name: np.array(row, dtype=np.float32) for name, row in rows.items()}
+    return found if asked.all() or not asked.any() else found | {"asked": asked}
 
 
 def _tasks(bundle: Bundle, heads: Heads, features: FeatureSet) -> tuple[Task, ...]:

@@ -1,3 +1,4 @@
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -103,13 +104,61 @@ def test_arrays_that_do_not_fit_are_refused_before_a_number_is_read(opened, engi
         {"owners": np.ones(10, np.int64)},
         {"own": given.own[:9]},
         {"parts": [parts[0][:, 1:].copy(), *parts[1:]]},
-        {"parts": [parts[0], parts[1][1:], *parts[2:]]},
+        {"parts": [parts[0], parts[1][: given.places.max()], *parts[2:]]},
+        {"parts": [parts[0].view(np.int32), *parts[1:]]},
+        {"parts": [*parts[:2], parts[2].astype(np.float64), parts[3]]},
+        {"askers": {name: values.astype(np.float64) for name, values in asked(given).items()}},
+        {"askers": asked(given, asked=np.ones(2, np.bool_))},
         {"askers": asked(given, user=given.side.user[None, 1:])},
         {"askers": asked(given, query=np.zeros((2, len(given.side.user)), np.float32))},
         {"askers": asked(given, shared=given.side.shared[None, 1:])},
     ):
         with pytest.raises(ValueError, match="do not fit"):
             made.outputs(**fitting | change)
+
+
+@compiled
+def test_a_table_that_has_grown_while_the_others_were_looked_at_is_no_mistake(opened, engine, made):
+    given, parts = Request(opened, engine, 10), list(opened.items.parts)
+    fewer = [parts[0][: given.places.max() + 1], *parts[1:]]
+    found, expected = (
+        made.outputs(asked(given), None, tables, given.places, own=given.own) for tables in (fewer, parts)
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+@compiled
+@pytest.mark.parametrize("place", range(15))
+@pytest.mark.parametrize("number", [-1, 0, 1, 17, 2**20 + 1, 2**62])
+def test_a_layout_that_is_wrong_never_reads_beyond_an_array(opened, engine, made, place, number):
+    """Whoever made the bundle: sizes are refused, or the arrays do not have them, or it is as harmless as another."""
+    given, layout = Request(opened, engine, 10), made._layout.copy()
+    layout[place] = number
+    room, logits = np.zeros(made._room, np.float32), np.zeros((10, made._width), np.float32)
+    user, shared, query = asked(given)["user"], asked(given)["shared"], asked(given)["query"]
+    arrays = [*list(opened.items.parts)[:3], given.places, None, user, query, None, shared, given.own]
+    with contextlib.suppress(ValueError):
+        kernel._kernel.score(layout, made._weights, room, logits, *arrays, False)
+
+
+@compiled
+@pytest.mark.parametrize("name", ["kinds", "seen"])
+@pytest.mark.parametrize("number", [-1, 3, 10**6])
+def test_kinds_and_experts_that_there_are_not_are_refused(opened, name, number):
+    with np.load(opened.path(kernel.WEIGHTS)) as arrays:
+        whole = dict(arrays)
+    whole[name].flat[-1] = number
+    with pytest.raises((ValueError, IndexError)):
+        Kernel(whole, session(opened, kernel.LINKS, "cpu"))
+
+
+@compiled
+def test_a_number_that_is_none_is_never_hidden(opened, engine, made):
+    for field in ("user", "shared"):
+        given = Request(opened, engine, 10)
+        getattr(given.side, field)[-1] = np.nan
+        outputs = made.outputs(asked(given), None, opened.items.parts, given.places, own=given.own)
+        assert np.isnan(outputs).any(axis=1).all()
 
 
 @compiled
