@@ -25,7 +25,7 @@ RUN python -m venv --without-pip /opt/chorus \
     && pip --python /opt/chorus/bin/python uninstall --yes setuptools huggingface_hub hf-xet httpx2 httpcore2 truststore fsspec filelock tqdm PyYAML \
     && rm /opt/chorus/bin/chorus-train \
     && rm -f /opt/chorus/lib/python3.*/site-packages/model_store/kernel.[ci]* \
-    && /opt/chorus/bin/python -c 'import model_store._kernel' \
+    && /opt/chorus/bin/python -I -c 'import model_store._kernel' \
     && find /opt/chorus -depth -type d -name tests -exec rm -rf {} +
 
 
