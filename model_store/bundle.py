@@ -8,6 +8,7 @@
                             user_heads.onnx          user -> one output a task that reads the user alone, if any
                             heads.onnx               user, query, items, context -> one output a task
                             scorer*.onnx             the same function, as it is served: see scorer.py
+                            scorer.npz               the heads' weights, for the compiled kernel: see kernel.py
                             tokenizer.json
                             items.*                  see items.py
                             golden.jsonl             requests with their expected answers

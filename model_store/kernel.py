@@ -73,9 +73,8 @@ class Kernel:
         *tables, silent = parts
         if not (self._kinds & {PAIR, USER_ITEM} or "query" in askers):
             return silent.take(places, axis=0)
-        found: Outputs = self._links.run(None, {"logits": self._logits(askers, owners, tables, places, own)})[
-            0
-        ]
+        logits = self._logits(askers, owners, tables, places, own)
+        found: Outputs = self._links.run(None, {"logits": logits})[0]
         if QUERY_ITEM in self._kinds:
             self._silence(found, askers, owners, silent, places)
         return found
