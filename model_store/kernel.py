@@ -62,8 +62,12 @@ class Kernel:
         """That of a bundle; BundleMismatch if its weights are not of one network."""
         with np.load(bundle.path(WEIGHTS), allow_pickle=False) as arrays:
             try:
-                return cls(arrays, opener(bundle, LINKS, "cpu", keep=True))
-            except (KeyError, ValueError, IndexError, OverflowError, TypeError) as error:
+                return cls(dict(arrays), opener(bundle, LINKS, "cpu", keep=True))
+            except KeyError as error:
+                raise BundleMismatch(
+                    f"{bundle.path(WEIGHTS)}: it has no {error}; export the bundle again"
+                ) from error
+            except (ValueError, IndexError, OverflowError, TypeError) as error:
                 raise BundleMismatch(f"{bundle.path(WEIGHTS)}: {error}; export the bundle again") from error
 
     def outputs(

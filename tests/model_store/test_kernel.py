@@ -175,7 +175,7 @@ def test_weights_that_are_not_of_one_network_are_refused(opened, tmp_path):
         with pytest.raises(BundleMismatch, match=r"scorer.npz: .*; export the bundle again"):
             Kernel.open(loose, session)
     np.savez(loose.folder / kernel.WEIGHTS, **{name: whole[name] for name in whole if name != "last"})
-    with pytest.raises(BundleMismatch, match="last is not a file in the archive"):
+    with pytest.raises(BundleMismatch, match="it has no 'last'; export"):
         Kernel.open(loose, session)
 
 

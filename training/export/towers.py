@@ -54,10 +54,10 @@ class Towers:
             hidden = self._towers(tasks, mixed)
             row = self._sheet.constant(np.concatenate([self.offset(task) for task in tasks]))
             if kind == "pair":
-                row = self._sheet.affine(now, self._told(tasks), row)
+                row = self._sheet.affine(now, self.told(tasks), row)
             inputs = [*hidden, dots[kind]] if kind in dots else hidden
             answers.append(
-                self.linked(tasks, self._sheet.affine(self._sheet.joined(inputs), self._last(tasks), row))
+                self.linked(tasks, self._sheet.affine(self._sheet.joined(inputs), self.last(tasks), row))
             )
         return self._sheet.joined(answers)
 
@@ -117,7 +117,7 @@ class Towers:
             for value, by, plus in zip(inputs, weights, biases, strict=True)
         ]
 
-    def _last(self, tasks: Sequence[Task]) -> Matrix:
+    def last(self, tasks: Sequence[Task]) -> Matrix:
         """From all hidden layers and the dots to scaled logits."""
         found = np.zeros((TOWER * len(tasks) + sum(map(dotted, tasks)), sum(task.width for task in tasks)))
         begin, dots = 0, TOWER * len(tasks)
@@ -131,7 +131,7 @@ class Towers:
             begin = columns.stop
         return found
 
-    def _told(self, tasks: Sequence[Task]) -> Matrix:
+    def told(self, tasks: Sequence[Task]) -> Matrix:
         """What the tower of now adds to them."""
         told = [self.scale(task) * weight(self._heads.told[task.name]) for task in tasks]
         return np.concatenate(told, axis=1)

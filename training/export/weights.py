@@ -16,12 +16,13 @@ from model_store.kernel import LINKS, WEIGHTS
 from model_store.manifest import Task
 from model_store.moment import Ints
 from training.export.blocks import Blocks, Matrix, array, bias, layers, weight
+from training.export.scorer import QUERIES, USERS
 from training.export.sheet import Sheet
-from training.export.towers import Towers, dotted, ordered
+from training.export.towers import Towers, ordered
 from training.model.heads import KINDS, TOWER, PairHeads
 from training.model.readout import Readout
 
-USERS, QUERIES, CONTEXTS = ("pair", "user_item"), ("pair", "query_item"), ("pair",)  # the kinds that see one
+CONTEXTS = ("pair",)  # the kinds of tasks that see it
 
 
 def export(heads: PairHeads, readout: Readout, folder: Path, *, own: Ints, opset: int) -> None:
@@ -32,11 +33,12 @@ def export(heads: PairHeads, readout: Readout, folder: Path, *, own: Ints, opset
     width = sum(task.width for task in tasks)
     sheet.output("outputs", towers.linked(tasks, sheet.input("logits", "rows", width)), width)
     sheet.save(folder / LINKS, {"tasks": json.dumps([task.name for task in tasks])})
+    blocks = Blocks(heads, tasks)
     found = {
         **_shapes(heads, tasks),
-        **_first(heads, tasks),
-        **_context(heads, tasks, own),
-        **_last(towers, heads, tasks),
+        **_first(blocks),
+        **_context(heads, blocks, own),
+        **_last(towers, heads, blocks),
     }
     np.savez(folder / WEIGHTS, allow_pickle=False, **found)
 
@@ -50,9 +52,8 @@ def _shapes(heads: PairHeads, tasks: Sequence[Task]) -> dict[str, Matrix]:
     }
 
 
-def _first(heads: PairHeads, tasks: Sequence[Task]) -> dict[str, Matrix]:
+def _first(blocks: Blocks) -> dict[str, Matrix]:
     """What a user and a query, and the items beside them, add to the first layer."""
-    blocks = Blocks(heads, tasks)
     sides = {
         "user": (0, USERS, blocks.user, blocks.user_item, blocks.with_user),
         "query": (1, QUERIES, blocks.query, blocks.query_item, blocks.with_query),
@@ -65,11 +66,10 @@ def _first(heads: PairHeads, tasks: Sequence[Task]) -> dict[str, Matrix]:
     return found
 
 
-def _context(heads: PairHeads, tasks: Sequence[Task], own: Ints) -> dict[str, Matrix]:
+def _context(heads: PairHeads, blocks: Blocks, own: Ints) -> dict[str, Matrix]:
     """What the context adds to the first layer and to the tower of now, columns that candidates share apart."""
     first, second = layers(heads.now)
     shared = np.setdiff1d(np.arange(len(heads.mean)), own)
-    blocks = Blocks(heads, tasks)
     whole, now = _whole(blocks, blocks.context, CONTEXTS), weight(first)
     found = {"now_row": bias(first), "now_second": weight(second)}
     for name, columns in (("shared", shared), ("own", np.sort(own))):
@@ -79,32 +79,18 @@ def _context(heads: PairHeads, tasks: Sequence[Task], own: Ints) -> dict[str, Ma
     return found
 
 
-def _last(towers: Towers, heads: PairHeads, tasks: Sequence[Task]) -> dict[str, Matrix]:
+def _last(towers: Towers, heads: PairHeads, blocks: Blocks) -> dict[str, Matrix]:
     """The hidden layer of each tower and of now's, and from them and the rest to logits."""
+    tasks = blocks.tasks
     firsts = [layers(heads.mix.towers[task.name])[0] for task in tasks]
-    blocks = Blocks(heads, tasks)
-    gates = blocks.gates * len(tasks)
-    last = np.zeros(
-        (TOWER * (len(tasks) + 1) + gates + len(blocks.dotted), sum(task.width for task in tasks))
-    )
-    begin, dot = 0, TOWER * (len(tasks) + 1) + gates
-    for place, task in enumerate(tasks):
-        columns, scale = slice(begin, begin + task.width), towers.scale(task)
-        last[TOWER * place : TOWER * (place + 1), columns] = scale * weight(
-            layers(heads.mix.towers[task.name])[1]
-        )
-        if task.name in heads.told:
-            last[TOWER * len(tasks) : TOWER * (len(tasks) + 1), columns] = scale * weight(
-                heads.told[task.name]
-            )
-        if dotted(task):
-            last[dot, columns] = scale
-            dot += 1
-        begin = columns.stop
+    hidden, dots = np.split(towers.last(tasks), [TOWER * len(tasks)])
+    now, gates = np.zeros((TOWER, hidden.shape[1])), np.zeros((blocks.gates * len(tasks), hidden.shape[1]))
+    if told := [task for task in tasks if task.name in heads.told]:
+        now[:, : sum(task.width for task in told)] = towers.told(told)  # their columns are the first
     return {
         "towers": np.stack([weight(first) for first in firsts]),
         "tower_rows": np.concatenate([*map(bias, firsts), bias(layers(heads.now)[1])]),
-        "last": last,
+        "last": np.concatenate([hidden, now, gates, dots]),
         "last_row": np.concatenate([towers.offset(task) for task in tasks]),
     }
 

@@ -1,6 +1,5 @@
-"""The scorer's graphs against the heads as torch computes them, for heads whose every parameter matters."""
+"""The scorer, by graphs and by the kernel, against torch, for heads whose every parameter matters."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,52 +7,74 @@ import onnxruntime
 import pytest
 import torch
 
+from model_store import kernel
 from model_store.engine import CPU
+from model_store.graphs import PARTS, told
 from tests.training.drawn import OWN, ROWS, SHARINGS, TASKS, F, made, unit
-from training.export import scorer
+from training.export import scorer, weights
 from training.export.graphs import OPSET
 from training.model.heads import KINDS, PairHeads
 from training.model.readout import Readout
 
 
-def run(path: Path, given: dict[str, torch.Tensor]) -> tuple[dict[str, np.ndarray], list[str]]:
-    session = onnxruntime.InferenceSession(path, providers=[CPU])
-    feeds = {node.name: given[node.name].numpy() for node in session.get_inputs()}
-    values = session.run(None, feeds)
-    order = json.loads(session.get_modelmeta().custom_metadata_map["tasks"])
-    return dict(zip([node.name for node in session.get_outputs()], values, strict=True)), order
+def opened(path: Path) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(path, providers=[CPU])
+
+
+def by_graph(folder: Path, given: dict[str, np.ndarray]) -> tuple[np.ndarray, list[str]]:
+    graph = opened(folder / ("scorer.query.onnx" if "query" in given else "scorer.onnx"))
+    context = np.concatenate([given["shared"][given["whose"]], given["own"]], axis=1)
+    every = {
+        **given,
+        "context": context,
+        "whose": given["whose"] if len(given["user"]) > 1 else given["whose"][:1],
+    }
+    outputs = graph.run(None, {node.name: every[node.name] for node in graph.get_inputs()})[0]
+    return outputs, told(graph)
+
+
+def by_kernel(folder: Path, given: dict[str, np.ndarray], *, plain: bool) -> tuple[np.ndarray, list[str]]:
+    with np.load(folder / kernel.WEIGHTS) as arrays:
+        made = kernel.Kernel(arrays, opened(folder / kernel.LINKS), plain=plain)
+    askers = {name: given[name] for name in ("user", "shared", "query") if name in given}
+    owners = given["whose"] if len(given["user"]) > 1 else None
+    tables = [given.get(name, np.zeros((ROWS, 0), np.float32)) for name in PARTS]
+    (order,) = made.orders
+    return made.outputs(askers, owners, tables, np.arange(ROWS), own=given["own"]), order
 
 
 def compare(
     folder: Path, heads: PairHeads, readout: Readout, *, own=OWN["some"], query=True, askers=1
 ) -> None:
-    """Export, run, and hold each task against the readout of the unfolded layer."""
-    scorer.export(heads, readout, folder, own=own, opset=OPSET)
-    width = heads.width
-    user, items = unit(askers, width), unit(ROWS, width)
-    asked = unit(askers, width) if query else torch.zeros(askers, width)
+    """Export, run by all that there is, and hold each task against the readout of the unfolded layer."""
+    for served in (scorer, weights):
+        served.export(heads, readout, folder, own=own, opset=OPSET)
+    user, items = unit(askers, heads.width), unit(ROWS, heads.width)
+    asked = unit(askers, heads.width) if query else torch.zeros(askers, heads.width)
     context = torch.randn(ROWS, F) * 4.0  # some of it beyond what training saw
     shared = np.setdiff1d(np.arange(F), own)
     whose = torch.arange(ROWS) % askers
     context[:, shared] = context[whose][:, shared]
-    stored, _ = run(folder / "scorer.items.onnx", {"items": items})
-    given = {name: torch.from_numpy(value) for name, value in stored.items()} | {
-        "items": items, "user": user, "query": asked,
-        "context": torch.cat([context[:, shared], context[:, own]], dim=1),
-        "whose": whose if askers > 1 else whose[:1],
-    }  # fmt: skip
-    found, order = run(folder / ("scorer.query.onnx" if query else "scorer.onnx"), given)
-    rows = (user[whose], asked[whose], items[:, None], context[:, None])
-    logits = heads(*rows)
-    widths = {task.name: task.width for task in heads.tasks}
-    assert sorted(order) == sorted(widths)
-    begin = 0
-    for name in order:
-        part = found["outputs"][:, begin : begin + widths[name]]
-        expected = readout(name, logits[name][:, 0]).numpy()
-        np.testing.assert_allclose(part, expected, rtol=2e-5, atol=2e-5, err_msg=name)
-        begin += widths[name]
-    assert begin == found["outputs"].shape[1]
+    stored = opened(folder / "scorer.items.onnx")
+    constant = dict(
+        zip(
+            [node.name for node in stored.get_outputs()],
+            stored.run(None, {"items": items.numpy()}),
+            strict=True,
+        )
+    )
+    given = {
+        **constant, "items": items.numpy(), "user": user.numpy(), "whose": whose.numpy(),
+        "shared": context[:askers, shared].numpy(), "own": context[:, own].numpy(),
+    } | ({"query": asked.numpy()} if query else {})  # fmt: skip
+    logits = heads(user[whose], asked[whose], items[:, None], context[:, None])
+    answers = [by_graph(folder, given)]
+    if kernel._kernel is not None:  # there is a compiler here
+        answers += [by_kernel(folder, given, plain=plain) for plain in (False, True)]
+    for found, order in answers:
+        assert sorted(order) == sorted(task.name for task in heads.tasks)
+        expected = [readout(name, logits[name][:, 0]).numpy() for name in order]
+        np.testing.assert_allclose(found, np.concatenate(expected, axis=1), rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("query", [True, False])
