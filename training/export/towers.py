@@ -13,8 +13,9 @@ from scipy.linalg import block_diag
 from model_store.manifest import Task
 from training.export.blocks import Matrix, array, bias, layers, weight
 from training.export.sheet import Sheet
-from training.model.heads import CERTAIN, KINDS, TOWER, PairHeads
+from training.model.heads import CERTAIN, KINDS, PairHeads
 from training.model.readout import Readout
+from training.model.towers import TOWER
 
 STEEP = 80.0  # how far a gate may be over the first one's: float32 knows no more
 

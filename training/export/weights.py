@@ -19,8 +19,9 @@ from training.export.blocks import Blocks, Matrix, array, bias, layers, weight
 from training.export.scorer import QUERIES, USERS
 from training.export.sheet import Sheet
 from training.export.towers import Towers, ordered
-from training.model.heads import KINDS, TOWER, PairHeads
+from training.model.heads import KINDS, PairHeads
 from training.model.readout import Readout
+from training.model.towers import TOWER
 
 CONTEXTS = ("pair",)  # the kinds of tasks that see it
 

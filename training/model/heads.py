@@ -17,60 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from model_store.manifest import Task
+from training.model.towers import TOWER, Towers
 from training.sections import ModelConfig
 
 KINDS = ("pair", "user_item", "query_item")
-TOWER = 32
 CERTAIN = (1e-12, 1.0 - 1e-6)  # ends of a product of chances, so that its log-odds are numbers
 OUTLIER = 5.0  # spreads from the mean at which a column of the context ends
-
-
-class Towers(nn.Module):
-    """Mixture of experts by task gates, then a small tower a task.
-
-    shared_bottom  one expert for all          mmoe  several, each task with its gate (KDD'18)
-    alone          one expert a task           ple   mmoe's, and experts of each task's own that the gates of
-                                                     others do not see (one layer of CGC, RecSys'20)
-    """
-
-    def __init__(self, tasks: Sequence[Task], config: ModelConfig) -> None:
-        super().__init__()
-        self.names = [task.name for task in tasks]
-        self.hidden = config.hidden
-        shared = {"alone": 0, "shared_bottom": 1}.get(config.sharing, config.experts)
-        own = {"alone": 1, "ple": config.own_experts}.get(config.sharing, 0)
-        self.experts = max(1, shared + own * len(tasks))
-        self.seen = {  # by each task: the shared experts, then its own
-            name: [*range(shared), *range(shared + own * place, shared + own * (place + 1))]
-            for place, name in enumerate(self.names)
-        }
-        self.choices = shared + own
-        self.gated = self.choices > 1
-        self.towers = nn.ModuleDict(
-            {task.name: _tower(config.hidden, task.width, config.dropout) for task in tasks}
-        )
-
-    @property
-    def width(self) -> int:
-        """Columns that the first layer must give: experts side by side, then the gates of each task."""
-        return self.experts * self.hidden + (self.choices * len(self.names) if self.gated else 0)
-
-    def forward(self, first: Tensor, name: str) -> Tensor:
-        """first (..., width) -> (..., width of the task)."""
-        seen = self.seen[name]
-        experts = first[..., : self.experts * self.hidden].reshape(
-            *first.shape[:-1], self.experts, self.hidden
-        )
-        experts = torch.relu(experts if len(seen) == self.experts else experts[..., seen, :])
-        if not self.gated:
-            return self.towers[name](experts.squeeze(-2))  # type: ignore[no-any-return]
-        mixed = (experts * self.gate(first, name).unsqueeze(-1)).sum(dim=-2)
-        return self.towers[name](mixed)  # type: ignore[no-any-return]
-
-    def gate(self, first: Tensor, name: str) -> Tensor:
-        """What a task lets through of each expert that it sees: first (..., width) -> (..., choices)."""
-        start = self.experts * self.hidden + self.choices * self.names.index(name)
-        return torch.softmax(first[..., start : start + self.choices], dim=-1)
 
 
 class PairHeads(nn.Module):
@@ -249,13 +201,6 @@ def _block(width: int, out: int) -> nn.Linear:
     block = nn.Linear(width, out, bias=False)
     nn.init.normal_(block.weight, std=0.5 * width**-0.5)  # six blocks add up to a variance near 1
     return block
-
-
-def _tower(width: int, out: int, dropout: float) -> nn.Sequential:
-    last = nn.Linear(TOWER, out)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Dropout(dropout), nn.Linear(width, TOWER), nn.ReLU(), nn.Dropout(dropout), last)
 
 
 def _absent(vector: Tensor) -> Tensor:
