@@ -18,27 +18,32 @@ def usage(network: Network, dataset: Dataset, represented: Represented, split: s
     """Task -> `experts`, the mean share of each expert, and `entropy`, the mean one as a part of the greatest.
 
     Experts stand as in the network: those of all, then those of each task. The share of one that a task does not see
-    is 0. Nothing where there are no gates.
+    is 0. Where experts stand in levels, a task has one record a level: `click, level 1`. Nothing where there are no
+    gates.
     """
     network.eval()
     mix = network.heads.mix
     if not mix.gated:
         return {}
-    shares = {name: np.zeros(mix.choices) for name in mix.names}
-    entropies, rows = dict.fromkeys(shares, 0.0), 0
+    levels = 1 + len(mix.levels)
+    shares = {name: np.zeros((levels, mix.choices)) for name in mix.names}
+    entropies, rows = {name: np.zeros(levels) for name in mix.names}, 0
     for _, batch in Batches(dataset).split(split, REQUESTS):
         vectors, real = represented.vectors[batch.texts], batch.mask > 0
         query = vectors[batch.queries] * batch.query_mask.unsqueeze(-1)
         user = network.users(batch, vectors)
         rows += int(real.sum())
-        for name, gate in network.heads.gates(user, query, vectors[batch.candidates], batch.context).items():
-            found = gate[real].double().numpy()
-            shares[name] += found.sum(axis=0)
-            entropies[name] -= float((found * np.log(np.maximum(found, 1e-12))).sum())
-    return {
-        name: {
-            "experts": (np.eye(mix.experts)[mix.seen[name]].T @ (share / rows)).round(6).tolist(),
-            "entropy": round(entropies[name] / rows / np.log(mix.choices), 6),
-        }
-        for name, share in shares.items()
-    }
+        for name, gates in network.heads.gates(user, query, vectors[batch.candidates], batch.context).items():
+            for level, gate in enumerate(gates):
+                found = gate[real].double().numpy()
+                shares[name][level] += found.sum(axis=0)
+                entropies[name][level] -= float((found * np.log(np.maximum(found, 1e-12))).sum())
+    told = {}
+    for name in mix.names:
+        place = np.eye(mix.experts)[mix.seen[name]]
+        for level in range(levels):
+            told[f"{name}, level {level + 1}" if levels > 1 else name] = {
+                "experts": (place.T @ (shares[name][level] / rows)).round(6).tolist(),
+                "entropy": round(entropies[name][level] / rows / np.log(mix.choices), 6),
+            }
+    return told

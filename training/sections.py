@@ -189,8 +189,7 @@ class ModelConfig(Section):
 
     `item_ids` adds a learned vector to each known item's text vector: for catalogues that change slowly.
     `factors`: of a factorisation beside the texts. `audience`: newest events of an item that tell of it there, too.
-    `experts` are those that all tasks share; with `ple` each task has
-    `own_experts` beside them.
+    `experts` are those that all tasks share; with `ple` each task has `own_experts` beside them, in `levels`.
     """
 
     encoder: str = "all-MiniLM-L6-v2"
@@ -201,6 +200,7 @@ class ModelConfig(Section):
     sharing: Literal["alone", "shared_bottom", "mmoe", "ple"] = "mmoe"
     experts: int = Field(default=4, ge=1, le=32)
     own_experts: int = Field(default=1, ge=1, le=8)
+    levels: int = Field(default=1, ge=1, le=3)
     projections: bool = False
     hidden: int = Field(default=64, ge=8, le=2048)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
@@ -210,9 +210,11 @@ class ModelConfig(Section):
     audience: int = Field(default=0, ge=0, le=10_000)
 
     @model_validator(mode="after")
-    def _has_factors(self) -> Self:
+    def _fits(self) -> Self:
         if self.audience and not self.factors:
             raise ValueError("audience adds to what is learned of items: it needs factors, such as 32")
+        if self.levels > 1 and self.sharing != "ple":
+            raise ValueError(f'levels = {self.levels} needs sharing = "ple", or take levels = 1')
         return self
 
     @property

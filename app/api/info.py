@@ -18,7 +18,7 @@ router = APIRouter(tags=["info"])
 
 
 class ServedModel(BaseModel):
-    """The bundle. `heads`: `compiled`, or `graphs` where there was no compiler or the bundle was made before."""
+    """The bundle. `heads`: `compiled`, or `graphs` where there was no compiler or the bundle has nothing for it."""
 
     name: str
     version: int

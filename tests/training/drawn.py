@@ -14,6 +14,7 @@ SHARINGS = (
     {"sharing": "mmoe"}, {"sharing": "mmoe", "experts": 1}, {"sharing": "shared_bottom"}, {"sharing": "alone"},
     {"sharing": "ple", "experts": 2}, {"sharing": "ple", "experts": 1, "own_experts": 2}, {"projections": True},
     {"factors": 2}, {"factors": 2, "projections": True},
+    {"sharing": "ple", "experts": 2, "levels": 2}, {"sharing": "ple", "experts": 1, "own_experts": 2, "levels": 3},
 )  # fmt: skip
 OWN = {"some": np.array([1, 3]), "all": np.arange(F), "none": np.arange(0)}
 TASKS = tuple(

@@ -146,6 +146,8 @@ def test_a_configuration_does_not_change() -> None:
         ({**GOOD, "features": {"timezone": "Mars/Base"}}, "features.timezone: unknown zone 'Mars/Base'"),
         ({**GOOD, "fusion": {"weights": {"buy": 1.0}}}, "fusion.weights.buy: no such task; there are: click"),
         ({**GOOD, "model": {"audience": 50}}, "model: audience adds to what is learned of items: it needs factors"),
+        ({**GOOD, "model": {"levels": 2}}, 'model: levels = 2 needs sharing = "ple", or take levels = 1'),
+        ({**GOOD, "model": {"sharing": "ple", "levels": 4}}, "model.levels: Input should be less than or equal to 3"),
         ({**GOOD, "fusion": {"method": "stacking"}}, 'fusion.method = "stacking" needs fusion.goal, such as'),
         ({**GOOD, "fusion": {"goal": "buy:mrr"}}, "fusion.goal: 'buy:mrr' names no binary task .* there are: click"),
         ({**GOOD, "fusion": {"goal": "click:ndcg@3"}}, "'click:ndcg@3': no such metric; click: and one of .*ndcg@5"),

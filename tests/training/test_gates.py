@@ -26,6 +26,18 @@ def test_shares_are_of_the_experts_that_a_task_sees_and_sum_to_one(workbench, mo
         assert 0.0 < found[name]["entropy"] <= 1.0
 
 
+def test_each_level_is_told_by_itself(workbench):
+    bench = workbench(model={"sharing": "ple", "experts": 2, "levels": 2})
+    found = used(bench)
+    names = [task.name for task in bench.dataset.tasks if task.online]
+    assert list(found) == [f"{name}, level {level}" for name in names for level in (1, 2)]
+    for level in (1, 2):
+        shares = np.array(found[f"match, level {level}"]["experts"])
+        assert np.flatnonzero(shares).tolist() == [0, 1, 4]
+        assert shares.sum() == pytest.approx(1.0, abs=1e-5)
+    assert found["match, level 1"] != found["match, level 2"]
+
+
 def test_a_gate_that_has_settled_has_no_entropy(workbench):
     bench = workbench(model={"sharing": "mmoe", "experts": 3})
     mix = bench.network.heads.mix

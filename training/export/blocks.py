@@ -5,6 +5,9 @@ rest      for each task how far the gates of the other experts that it sees are 
           not change;
           then for each task that has them the sloped dot products, as columns in which u⊙i and q⊙i add up
 
+Where there are levels above the first layer, each kind has gates of its own, too: then the experts' part is all of
+the first layer, and the dot products are the rest.
+
 What stands in the rest belongs to one task, so all kinds share a row: where a kind sees nothing, a weight is zero.
 """
 
@@ -31,8 +34,9 @@ class Blocks:
             task for task in tasks if task.type != "multiclass"
         )  # classes have no single direction
         self.hidden, self.mixed = heads.mix.hidden, heads.mix.experts
-        self.gates = heads.mix.choices - 1 if heads.mix.gated else 0
-        self.width = self.mixed * self.hidden
+        levels = len(heads.mix.levels) > 0
+        self.gates = heads.mix.choices - 1 if heads.mix.gated and not levels else 0
+        self.width = heads.mix.width if levels else self.mixed * self.hidden
         scale, width = heads.scale, heads.width
         self.item, self.item_item = (
             _wide(scale * weight(heads.item), width),
@@ -49,7 +53,7 @@ class Blocks:
         self.slopes = {task.name: array(heads.slopes(task.name)) for task in self.dotted}
 
     def experts(self, weights: Matrix) -> Matrix:
-        """The part of the experts, (in, E · hidden)."""
+        """The part of the experts, (in, width)."""
         return weights[:, : self.width]
 
     def rest(self, weights: Matrix, kinds: Collection[str], side: int | None = None) -> Matrix:

@@ -12,6 +12,7 @@ from scipy.linalg import block_diag
 
 from model_store.manifest import Task
 from training.export.blocks import Matrix, array, bias, layers, weight
+from training.export.levels import Levels
 from training.export.sheet import Sheet
 from training.model.heads import CERTAIN, KINDS, PairHeads
 from training.model.readout import Readout
@@ -44,15 +45,15 @@ class Towers:
         self._heads, self._readout, self._sheet = heads, readout, sheet
         self._groups = {kind: [task for task in tasks if task.inputs == kind] for kind in heads.kinds}
         self._experts, self._hidden = heads.mix.experts, heads.mix.hidden
+        self._above = Levels(heads.mix, sheet) if heads.mix.levels else None
 
     def answers(self, experts: Mapping[str, str], rest: str, now: str) -> str:
         """What the tasks of some kinds answer, (n, W), from their experts, the rest of all and the tower of now."""
         gates, dots = self._parted(rest)
         answers = []
         for kind, value in experts.items():
-            tasks, lit = self._groups[kind], self._sheet.node("Relu", value)
-            mixed = self._mixed(lit, gates[kind], len(tasks)) if gates else self._chosen(lit, tasks)
-            hidden = self._towers(tasks, mixed)
+            tasks = self._groups[kind]
+            hidden = self._towers(tasks, self._inputs(tasks, value, gates.get(kind)))
             row = self._sheet.constant(np.concatenate([self.offset(task) for task in tasks]))
             if kind == "pair":
                 row = self._sheet.affine(now, self.told(tasks), row)
@@ -64,18 +65,25 @@ class Towers:
 
     def _parted(self, rest: str) -> tuple[dict[str, str], dict[str, str]]:
         """The gates' shares (n, T · E) and the dot products of each kind."""
-        count = self._heads.mix.choices - 1 if self._heads.mix.gated else 0
+        count = self._heads.mix.choices - 1 if self._heads.mix.gated and not self._above else 0
         sizes = {kind: len(tasks) for kind, tasks in self._groups.items()}
         widths = {kind: sum(map(dotted, tasks)) for kind, tasks in self._groups.items()}
         widths = {kind: width for kind, width in widths.items() if width}
         whole = [count * sum(sizes.values())] if count else []
-        parts = self._sheet.split(rest, [*whole, *widths.values()])
+        parts = self._sheet.split(rest, [*whole, *widths.values()]) if whole or widths else []
         dots = dict(zip(widths, parts[len(whole) :], strict=True))
         if not count:
             return {}, dots
         shares = self._shares(parts[0], [task for tasks in self._groups.values() for task in tasks])
         split = self._sheet.split(shares, [size * self._experts for size in sizes.values()])
         return dict(zip(sizes, split, strict=True)), dots
+
+    def _inputs(self, tasks: Sequence[Task], experts: str, shares: str | None) -> list[str]:
+        """What the towers of a kind's tasks read, (n, hidden) each, or one for all."""
+        if self._above:
+            return self._above.inputs(experts, [task.name for task in tasks])
+        lit = self._sheet.node("Relu", experts)
+        return self._mixed(lit, shares, len(tasks)) if shares else self._chosen(lit, tasks)
 
     def _shares(self, gates: str, tasks: Sequence[Task]) -> str:
         """The softmax of each task's gates (n, T · (V - 1)), that of the first expert it sees being zero: (n, T · E).

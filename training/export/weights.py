@@ -27,7 +27,12 @@ CONTEXTS = ("pair",)  # the kinds of tasks that see it
 
 
 def export(heads: PairHeads, readout: Readout, folder: Path, *, own: Ints, opset: int) -> None:
-    """Write both; own: the columns of the context that differ by candidate."""
+    """Write both; own: the columns of the context that differ by candidate.
+
+    Nothing where experts stand in levels: the kernel knows one, and graphs serve.
+    """
+    if heads.mix.levels:
+        return
     tasks = ordered(heads.tasks, readout)
     sheet = Sheet(opset)
     towers = Towers(heads, readout, tasks, sheet)

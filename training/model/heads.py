@@ -1,6 +1,7 @@
 """The heads: one factored pair layer, experts, one gate and one tower a task.
 
 pair = [u, i, q, u⊙i, q⊙i, i⊙i, c] ─▶ first layer ─▶ E experts ─▶ gate of the task ─▶ tower ─▶ logit
+With `model.levels` there are further levels of experts and gates in between.
 logit = a·(u·i) + b·(q·i) + tower, whose last layer is zero at first: training begins near the dot product.
 With `model.projections` a and b are a number for each dimension: a task measures u·i and q·i in its own way.
 A task `given` another is the product of two chances: what is said of it is said of everything that was shown.
@@ -81,11 +82,15 @@ class PairHeads(nn.Module):
         crossed = torch.stack([user.unsqueeze(1) * items, query.unsqueeze(1) * items], dim=-2)
         return self._logits(self._first(user, query, items, context), crossed, self._scaled(context))
 
-    def gates(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
-        """What each task lets through of the experts that it sees, (B, C, choices); empty where nothing is gated."""
+    def gates(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, list[Tensor]]:
+        """What each task lets through at each level of the experts that it sees, (B, C, choices).
+
+        Empty where nothing is gated.
+        """
         first = self._first(user, query, items, context)
+        rows = {kind: self.mix.rows(row) for kind, row in first.items()}
         gated = self.tasks if self.mix.gated else ()
-        return {task.name: self.mix.gate(first[task.inputs], task.name) for task in gated}
+        return {task.name: [self.mix.gate(row, task.name) for row in rows[task.inputs]] for task in gated}
 
     def _first(self, user: Tensor, query: Tensor, items: Tensor, context: Tensor) -> dict[str, Tensor]:
         """The first layer (B, C, h) as each kind of tasks sees it: of the texts alone."""
@@ -157,11 +162,12 @@ class PairHeads(nn.Module):
 
     def _logits(self, first: dict[str, Tensor], crossed: Tensor, context: Tensor) -> dict[str, Tensor]:
         now = self.now(context)
-        found = {task.name: self._logit(task, first[task.inputs], crossed, now) for task in self.tasks}
+        rows = {kind: self.mix.rows(row)[-1] for kind, row in first.items()}
+        found = {task.name: self._logit(task, rows[task.inputs], crossed, now) for task in self.tasks}
         return found | {name: product(found[name], found[parent]) for name, parent in self.given.items()}
 
-    def _logit(self, task: Task, first: Tensor, crossed: Tensor, now: Tensor) -> Tensor:
-        logit = self.mix(first, task.name)
+    def _logit(self, task: Task, row: Tensor, crossed: Tensor, now: Tensor) -> Tensor:
+        logit = self.mix(row, task.name)
         if task.name in self.told:
             logit = logit + self.told[task.name](now)
         if task.type == "multiclass":  # no single direction for the dot product: the tower alone

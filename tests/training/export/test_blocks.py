@@ -81,6 +81,13 @@ def test_experts_that_nothing_gates_have_no_gates():
     assert blocks.rest(weight(heads.context), ("pair",)).shape == (F, 2)
 
 
+def test_where_there_are_levels_each_kind_has_its_own_gates_and_the_dots_are_the_rest():
+    heads = PairHeads(TASKS, toy.settings(model={"sharing": "ple", "levels": 2}).model, F)
+    blocks = Blocks(heads, TASKS)
+    assert blocks.experts(weight(heads.context)).shape == (F, heads.mix.width)
+    assert blocks.rest(weight(heads.user_item), ("pair", "user_item"), side=0).shape == (D, 2)
+
+
 def test_a_tower_has_two_layers(heads):
     first, last = layers(heads.mix.towers["time"])
     assert (first.out_features, last.out_features) == (32, 2)

@@ -208,8 +208,9 @@ def test_data_of_queries_alone_make_a_bundle_that_opens(bert, tmp_path, progress
             assert tasks["match"] == pytest.approx(value.item(), abs=1e-4)
 
 
-def test_a_factorisation_beside_the_texts_is_served_as_it_was_trained(workbench, tmp_path, progress):
-    bench = workbench(model={"factors": 3, "audience": 20}, training={"epochs": 1})
+def test_a_factorisation_and_levels_of_experts_are_served_as_they_were_trained(workbench, tmp_path, progress):
+    model = {"factors": 3, "audience": 20, "sharing": "ple", "levels": 3}
+    bench = workbench(model=model, training={"epochs": 1})
     run = Run(tmp_path / "run")
     run.folder.mkdir()
     pipeline.train(bench, run, progress)
@@ -218,7 +219,10 @@ def test_a_factorisation_beside_the_texts_is_served_as_it_was_trained(workbench,
     assert opened.manifest.dimension == opened.items.vectors.shape[1] == 8 + 3 * 3 + 2
     assert max(opened.manifest.parity.values()) < 1e-4
     engine = Engine(opened, "cpu")
-    assert max(Scorer(opened, engine.features).check(opened, engine).values()) < 1e-4
+    scorer = Scorer(opened, engine.features)
+    assert max(scorer.check(opened, engine).values()) < 1e-4
+    assert not scorer.compiled, "the kernel knows one level"
+    assert {"scorer.npz", "scorer.links.onnx"}.isdisjoint(opened.manifest.files)
     assert not bench.network.audience.table.weight.any()
     learned = bench.network.factors.table.weight.detach().numpy()
     assert np.array_equal(opened.items.vectors[:, 9:], learned)

@@ -16,6 +16,8 @@ from training.export.graphs import OPSET
 from training.model.heads import KINDS, PairHeads
 from training.model.readout import Readout
 
+LEVELS = [{"sharing": "ple", "levels": levels} for levels in (1, 2, 3)]
+
 
 def opened(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, providers=[CPU])
@@ -69,7 +71,8 @@ def compare(
     } | ({"query": asked.numpy()} if query else {})  # fmt: skip
     logits = heads(user[whose], asked[whose], items[:, None], context[:, None])
     answers = [by_graph(folder, given)]
-    if kernel._kernel is not None:  # there is a compiler here
+    assert (folder / kernel.WEIGHTS).exists() == (folder / kernel.LINKS).exists() == (not heads.mix.levels)
+    if kernel._kernel is not None and not heads.mix.levels:  # there is a compiler here; the kernel knows one
         answers += [by_kernel(folder, given, plain=plain) for plain in (False, True)]
     for found, order in answers:
         assert sorted(order) == sorted(task.name for task in heads.tasks)
@@ -84,13 +87,13 @@ def test_every_kind_and_type_of_task_is_what_torch_computes(tmp_path, model, que
     compare(tmp_path, *made(**model), query=query)
 
 
-@pytest.mark.parametrize("sharing", ["mmoe", "alone", "ple"])
+@pytest.mark.parametrize("model", [{"sharing": "mmoe"}, {"sharing": "alone"}, *LEVELS])
 @pytest.mark.parametrize("query", [True, False])
 @pytest.mark.parametrize("kinds", [KINDS[:1], KINDS[1:2], KINDS[2:], KINDS[:2], KINDS[1:], KINDS[::2]])
 @torch.no_grad()
-def test_kinds_that_no_task_is_of_are_not_missed(tmp_path, kinds, query, sharing):
+def test_kinds_that_no_task_is_of_are_not_missed(tmp_path, kinds, query, model):
     tasks = [task for task in TASKS if task.inputs in kinds]
-    compare(tmp_path, *made(tasks, sharing=sharing), query=query)
+    compare(tmp_path, *made(tasks, **model), query=query)
 
 
 @pytest.mark.parametrize("query", [True, False])
@@ -108,12 +111,20 @@ def test_several_may_ask_at_once(tmp_path, own, query, askers):
     compare(tmp_path, *made(), own=OWN[own], query=query, askers=askers)
 
 
+@pytest.mark.parametrize("query", [True, False])
+@pytest.mark.parametrize("model", LEVELS)
+@torch.no_grad()
+def test_several_may_ask_heads_with_levels(tmp_path, model, query):
+    compare(tmp_path, *made(**model), query=query, askers=4)
+
+
 @pytest.mark.parametrize(
     "name", [f"pair_{name}" for name in ("chance", "classes", "levels", "grown", "value")]
 )
+@pytest.mark.parametrize("model", [{}, {"sharing": "ple", "levels": 2}])
 @torch.no_grad()
-def test_a_task_may_be_the_only_one(tmp_path, name):
-    compare(tmp_path, *made([task for task in TASKS if task.name == name]))
+def test_a_task_may_be_the_only_one(tmp_path, name, model):
+    compare(tmp_path, *made([task for task in TASKS if task.name == name], **model))
 
 
 @torch.no_grad()

@@ -18,7 +18,9 @@ SHARINGS = (
     {"sharing": "mmoe"}, {"sharing": "mmoe", "experts": 1}, {"sharing": "shared_bottom"}, {"sharing": "alone"},
     {"sharing": "ple", "experts": 2}, {"sharing": "ple", "experts": 1, "own_experts": 2}, {"projections": True},
     {"factors": 2}, {"factors": 2, "projections": True},
+    {"sharing": "ple", "experts": 2, "levels": 2}, {"sharing": "ple", "experts": 1, "own_experts": 2, "levels": 3},
 )  # fmt: skip
+SIGHTS = ({}, {"sharing": "ple"}, {"sharing": "ple", "levels": 2}, {"sharing": "ple", "levels": 3})
 
 
 def made(tasks=TASKS, *, drawn=True, given=None, **model) -> PairHeads:
@@ -95,15 +97,17 @@ def test_a_batch_of_requests_is_each_alone():
 
 
 @torch.no_grad()
-def test_what_a_query_item_task_says_does_not_depend_on_user_or_context():
-    heads, other = made(), request(seed=2)
+@pytest.mark.parametrize("model", SIGHTS)
+def test_what_a_query_item_task_says_does_not_depend_on_user_or_context(model):
+    heads, other = made(**model), request(seed=2)
     assert moved(heads, user=other["user"]) == {name for name in ALL if not name.startswith("query_item")}
     assert moved(heads, context=other["context"]) == {name for name in ALL if name.startswith("pair")}
 
 
 @torch.no_grad()
-def test_what_a_user_item_task_says_does_not_depend_on_query_or_context():
-    heads, other = made(), request(seed=2)
+@pytest.mark.parametrize("model", SIGHTS)
+def test_what_a_user_item_task_says_does_not_depend_on_query_or_context(model):
+    heads, other = made(**model), request(seed=2)
     expected = {name for name in ALL if not name.startswith("user_item")}
     assert moved(heads, query=other["query"]) == expected
     assert moved(heads, query=torch.zeros(1, D)) == expected
@@ -112,6 +116,18 @@ def test_what_a_user_item_task_says_does_not_depend_on_query_or_context():
 @torch.no_grad()
 def test_every_task_depends_on_the_item():
     assert moved(made(), items=request(seed=2)["items"]) == set(ALL)
+
+
+@pytest.mark.parametrize("model", SIGHTS)
+def test_no_gradient_of_a_task_reaches_what_it_may_not_see(model):
+    """Nor by a path that an activation happens to close."""
+    heads, known = made(**model), {name: value.requires_grad_() for name, value in request().items()}
+    hidden = {"pair": (), "user_item": ("query", "context"), "query_item": ("user", "context")}
+    for name, logits in forward(heads, known).items():
+        unseen = [known[part] for part in hidden[name.rpartition("_")[0]]]
+        if unseen:
+            found = torch.autograd.grad(logits.sum(), unseen, retain_graph=True, allow_unused=True)
+            assert all(gradient is None or not gradient.any() for gradient in found)
 
 
 @torch.no_grad()
@@ -193,9 +209,14 @@ def test_gates_are_told_as_they_mix():
     heads, known = made(sharing="ple", experts=2), request()
     found = heads.gates(known["user"], known["query"], known["items"][None], known["context"][None])
     assert set(found) == set(ALL)
-    for gate in found.values():
+    for (gate,) in found.values():
         assert gate.shape == (1, 6, 3)
         torch.testing.assert_close(gate.sum(dim=-1), torch.ones(1, 6))
+    above = made(sharing="ple", experts=2, levels=3)
+    found = above.gates(known["user"], known["query"], known["items"][None], known["context"][None])
+    for gates in found.values():
+        assert [gate.shape for gate in gates] == [(1, 6, 3)] * 3
+        torch.testing.assert_close(torch.stack(gates).sum(dim=-1), torch.ones(3, 1, 6))
     single = made(sharing="alone")
     assert not single.gates(known["user"], known["query"], known["items"][None], known["context"][None])
 
