@@ -25,7 +25,7 @@ from benchmarks import boosting
 from benchmarks.record import RESULTS, git
 from model_store.features import FeatureSet
 from training import config as configs
-from training import pipeline
+from training import pipeline, scorecard
 from training.build import build
 from training.dataset import Dataset
 from training.datasets import tables
@@ -131,7 +131,7 @@ def train(job: tuple[str, str, list[int]]) -> tuple[str, list[Metrics]]:
     with tempfile.TemporaryDirectory() as folder, Progress(disable=True) as progress:
         bench = pipeline.bench(PARTS[row](dataset), Path("runs/cache"), progress, [])
         fit(bench.network, bench.dataset, bench.texts, Run(Path(folder)), progress)
-        return row, [{**pipeline.test(bench), "seed": {"seed": seeds[0]}}]
+        return row, [{**scorecard.test(bench), "seed": {"seed": seeds[0]}}]
 
 
 def write(name: str, found: dict[str, list[Metrics]]) -> None:

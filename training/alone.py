@@ -5,6 +5,7 @@ the task alone ─▶ what it says of the training part ─▶ beside the labels
 Born-again multi-task networks (Clark et al., ACL 2019).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -35,12 +36,15 @@ def teachers(config: Config) -> list[str]:
     return [name for name, task in config.tasks.items() if task.taught and task.weight]
 
 
-def answers(network: Network, dataset: Dataset, texts: Texts) -> NDArray[np.float32]:
-    """Logits (M, w) of one task for all candidates, from its own network; NaN outside of the training part."""
-    [task] = dataset.tasks
+def answers(
+    network: Network, dataset: Dataset, texts: Texts, names: Sequence[str]
+) -> dict[str, NDArray[np.float32]]:
+    """Logits (M, w) of tasks for all candidates, from a network that knows them; NaN outside of the training part."""
     said = predict(network, dataset, represent(network, dataset, texts, "train"), "train")
-    found = np.full((len(dataset.rows), task.width), np.nan, dtype=np.float32)
-    found[said.rows] = said.logits[task.name]
+    found = {}
+    for name in names:
+        found[name] = np.full((len(dataset.rows), said.logits[name].shape[1]), np.nan, dtype=np.float32)
+        found[name][said.rows] = said.logits[name]
     return found
 
 

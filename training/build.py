@@ -214,12 +214,12 @@ def _check_splits(requests: Requests) -> None:
 
 def _learned(log: Log, requests: Requests) -> Log:
     """The log of the training part: all before the first request that is held out."""
-    held = requests.times[requests.splits != TRAIN].min()
+    held = requests.times[requests.splits > TRAIN].min()
     return log.until(held) if held > requests.times[requests.splits == TRAIN].max() else log
 
 
 def _train(requests: Requests) -> pl.Series:
-    return pl.Series(requests.splits[requests.owners] == TRAIN)
+    return pl.Series(requests.splits[requests.owners] <= TRAIN)
 
 
 def _number(column: pl.Series) -> Floats:

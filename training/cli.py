@@ -3,6 +3,7 @@
 chorus-train demo                     make the demo shop's data
 chorus-train adapt ebnerd SOURCE      turn a public data set into tables and a configuration
 chorus-train run CONFIG               read, train, evaluate, export, verify, publish
+chorus-train renew RUN                the same, going on from what a run learned, with what came since
 chorus-train search CONFIG            try other settings, judged on validation
 chorus-train evaluate RUN             test a finished run again, beside baselines
 chorus-train compare RUN RUN ...      what training together is worth, over seeds
@@ -23,36 +24,27 @@ from transformers.utils.logging import disable_progress_bar
 from model_store.bundle import Bundle
 from model_store.engine import Engine
 from model_store.scorer import Scorer
-from model_store.shelf import DEFAULT_ROOT, Shelf
+from model_store.shelf import DEFAULT_ROOT
 from training import charts, pipeline, report
+from training.cli_run import Alone, ShelfFolder, evaluated, published, renew, run
 from training.cli_search import search
-from training.config import Config, anywhere, read
+from training.config import anywhere
 from training.datasets.adapters import ADAPTERS, Source
 from training.errors import DataError
 from training.explain import day, importance, plots
 from training.export import proof
-from training.export.publish import publish as publish_bundle
 from training.export.recheck import recheck
 from training.page import page
 from training.predict import represent
 from training.run import Run
 from training.shop import generate, write
-from training.team import Team
 from training.terminal import console, plainly, progressing
 from training.worth import worth
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
-ConfigFiles = Annotated[
-    list[Path],
-    typer.Argument(
-        help="TOML file that maps columns to roles and declares the tasks; or several.", metavar="CONFIG..."
-    ),
-]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as `chorus-train run` made it.")]
-ShelfFolder = Annotated[Path, typer.Option("--shelf", help="Where bundles stand, by name and version.")]
-Alone = Annotated[bool, typer.Option(help="Also train each task by itself, for the comparison.")]
 
 
 @app.callback()
@@ -91,44 +83,8 @@ def adapt(
         console.print(f"Written; train with: chorus-train run {config}")
 
 
-@app.command()
-def run(
-    configs: ConfigFiles,
-    folder: Annotated[
-        Path | None,
-        typer.Option("--run", help="Run folder; runs/NAME by default. Of several, the folder above them."),
-    ] = None,
-    shelf: ShelfFolder = DEFAULT_ROOT,
-    alone: Alone = True,
-    resume: Annotated[bool, typer.Option(help="Go on from the run's last whole epoch.")] = False,
-    seed: Annotated[
-        int | None,
-        typer.Option(help="In place of training.seed; the run folder is then runs/NAME-seedN by default."),
-    ] = None,
-    publish: Annotated[bool, typer.Option(help="Export and publish at the end.")] = True,
-) -> None:
-    """Everything: read tables, train, evaluate beside baselines, export, verify, publish.
-
-    Several configurations train one text encoder together, each with its own heads, and make a bundle each.
-
-    `--seed N` draws other first weights, batches and negatives, and leaves the split as it is: train with three seeds
-    and `chorus-train compare` the runs, to see what is more than chance. The run keeps its seed.
-
-    `torchrun --standalone --nproc-per-node 2 --no-python -- chorus-train run CONFIG` trains in two processes, each on
-    half of every batch: for encoders that learn, and machines of several sockets.
-    """
-    with plainly(), progressing() as progress:
-        with Team.joined() as team:
-            places, benches = _begun(configs, folder, team, progress, resume=resume, seed=seed)
-            pipeline.train_all(benches, places, progress, team)
-        if not team.leads:
-            return
-        for bench, place in zip(benches, places, strict=True):
-            _evaluate(bench, place, progress, alone=alone)
-            if publish:
-                _publish(bench, place, shelf, progress)
-
-
+app.command()(run)
+app.command()(renew)
 app.command()(search)
 
 
@@ -137,7 +93,7 @@ def evaluate(folder: RunFolder, alone: Alone = True) -> None:
     """Test a finished run again beside the baselines; writes metrics.json, report.md and report.html."""
     with plainly(), progressing() as progress:
         place, bench = _finished(folder, progress)
-        _evaluate(bench, place, progress, alone=alone)
+        evaluated(bench, place, progress, alone=alone)
 
 
 @app.command()
@@ -181,7 +137,7 @@ def export(folder: RunFolder, shelf: ShelfFolder = DEFAULT_ROOT) -> None:
     """Export a finished run, verify it and publish it as the next version on the shelf."""
     with plainly(), progressing() as progress:
         place, bench = _finished(folder, progress)
-        _publish(bench, place, shelf, progress)
+        published(bench, place, shelf, progress)
 
 
 app.command(name="publish", help="The same as `export`: nothing is published that was not verified.")(export)
@@ -216,49 +172,11 @@ def verify(
         console.print(f"gate repeated: {recheck(bench, opened, progress)['reason']}")
 
 
-def _begun(
-    configs: list[Path],
-    folder: Path | None,
-    team: Team,
-    progress: Progress,
-    *,
-    resume: bool,
-    seed: int | None,
-) -> tuple[list[Run], list[pipeline.Workbench]]:
-    progress.disable = not team.leads
-    with team.turns():
-        settings = [_drawn(read(config), seed) for config in configs]
-        above = folder.parent if folder and len(configs) == 1 else folder or Path("runs")
-        named = [each.name if seed is None else f"{each.name}-seed{seed}" for each in settings]
-        chosen = [folder if folder and len(configs) == 1 else above / name for name in named]
-        places = [
-            Run.start(place, config, resume=resume, seed=seed) if team.leads else Run(place)
-            for place, config in zip(chosen, configs, strict=True)
-        ]
-        benches = pipeline.prepared(settings, above / "cache", progress)
-    for line in [line for each in benches for line in each.report] if team.leads else ():
-        console.print(line, style="yellow", highlight=False)
-    return places, benches
-
-
-def _drawn(config: Config, seed: int | None) -> Config:
-    """With another seed of training, if there is one."""
-    training = config.training if seed is None else config.training.model_copy(update={"seed": seed})
-    return config.model_copy(update={"training": training})
-
-
 def _finished(folder: Path, progress: Progress) -> tuple[Run, pipeline.Workbench]:
     place = Run(folder)
     bench = pipeline.prepare(anywhere(place.config), folder.parent / "cache", progress)
     place.served(bench.network)
     return place, bench
-
-
-def _evaluate(bench: pipeline.Workbench, place: Run, progress: Progress, *, alone: bool) -> None:
-    record = pipeline.evaluate(bench, place, progress, alone=alone)
-    report.write(place.folder, bench.dataset.config.name, record)
-    for table in report.rich(record):
-        console.print(table)
 
 
 def _explain(bench: pipeline.Workbench, place: Run, progress: Progress) -> None:
@@ -278,19 +196,6 @@ def _explain(bench: pipeline.Workbench, place: Run, progress: Progress) -> None:
     place.write("day.json", answers.record())
     plots.heat(answers, place.folder / "day.svg")
     console.print(f"One user's answers over a day: {place.folder / 'day.svg'}")
-
-
-def _publish(bench: pipeline.Workbench, place: Run, shelf: Path, progress: Progress) -> None:
-    bundle = publish_bundle(bench, place, Shelf(shelf), progress)
-    manifest = bundle.manifest
-    console.print(
-        f"fp32 graphs against torch: {max(manifest.parity.values()):.2e}; {manifest.gate['reason']}"
-    )
-    weights = ", ".join(f"{name} {weight:g}" for name, weight in manifest.fusion.weights.items())
-    console.print(f"score: {manifest.fusion.method} of {weights}")
-    console.print(
-        f"Published {manifest.name} version {manifest.version} ({manifest.precision}): {bundle.folder}"
-    )
 
 
 if __name__ == "__main__":

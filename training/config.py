@@ -187,11 +187,13 @@ def _check_split(config: Config) -> None:
         raise ValueError("split: validation and test leave nothing to train on; keep their sum below 1")
     if split.by == "random":
         _check_random(config)
-    if split.by != "time" and (split.validation_from or split.test_from):
-        raise ValueError('split.validation_from and test_from are dates; they need split.by = "time"')
+    if split.by != "time" and (split.train_from or split.validation_from or split.test_from):
+        raise ValueError(
+            'split.train_from, validation_from and test_from are dates; they need split.by = "time"'
+        )
     begins = [_date(key, written) for key, written in split if key.endswith("_from") and written]
     if begins != sorted(set(begins)):
-        raise ValueError("split.validation_from must be before split.test_from")
+        raise ValueError("split.train_from must be before validation_from, and that before test_from")
 
 
 def _check_random(config: Config) -> None:
@@ -238,6 +240,10 @@ def _check_task(config: Config, name: str, task: TaskConfig) -> None:
     if task.taught and config.model.audience:
         raise ValueError(
             f"tasks.{name}: taught does not go with model.audience: a teacher would know the labels that it tells of"
+        )
+    if task.taught and config.training.remember:
+        raise ValueError(
+            f"tasks.{name}: taught does not go with training.remember: one teacher a task; leave out one of them"
         )
     if task.clock and task.label != config.events.timestamp:
         raise ValueError(f"tasks.{name}: a clock task's label is the timestamp column")

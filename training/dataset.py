@@ -23,7 +23,7 @@ from training.replay import Lists, Log, Series
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-TRAIN, VALIDATION, TEST = 0, 1, 2
+BEFORE, TRAIN, VALIDATION, TEST = -1, 0, 1, 2  # what is before is known, and nothing is learned from it
 SPLITS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 
 
@@ -122,6 +122,14 @@ class Dataset:
         """Time of the newest thing that is known, counted or not: unix seconds."""
         newest = (float(times.max(initial=0.0)) for times in (self.histories.times, self.requests.times))
         return max(self.log.end, *newest)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Counts that describe the data."""
+        sizes = {name: len(self.requests.of(name)) for name in SPLITS}
+        rows = {name: len(self.select(name)) for name in SPLITS}
+        return {"items": len(self.item_ids), "users": len(self.user_ids), "texts": len(self.texts),
+                "requests": sizes, "rows": rows, "history_events": len(self.histories.items)}  # fmt: skip
 
     def select(self, split: str) -> Ints:
         """Candidate rows of a split."""

@@ -17,10 +17,10 @@ def put(document: TOMLDocument, values: Mapping[str, Any]) -> None:
         table[last] = value
 
 
-def seeded(text: str, seed: int | None) -> str:
-    """A file's text with another `training.seed`; as it is for None."""
-    if seed is None:
+def edited(text: str, values: Mapping[str, Any]) -> str:
+    """A file's text with other values for dotted keys; as it is, to the letter, if there are none."""
+    if not values:
         return text
     document = tomlkit.parse(text)
-    put(document, {"training.seed": seed})
+    put(document, values)
     return tomlkit.dumps(document)

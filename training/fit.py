@@ -41,17 +41,20 @@ def fit(network: Network, dataset: Dataset, texts: Texts, run: Run, progress: Pr
     return together([Study(network, dataset, texts, run)], progress)
 
 
-def together(studies: Sequence[Study], progress: Progress, *, until: int | None = None) -> State:
+def together(
+    studies: Sequence[Study], progress: Progress, *, until: int | None = None, begun: bool = False
+) -> State:
     """The same for tables that share a text encoder; the first one's `training` says for how long.
 
     In a team the best weights end up in the first process's networks, and it alone writes to the runs.
     until: epochs after which it ends, with rates as if all followed.
+    begun: the networks know something already, and are kept as they are unless an epoch is better.
     """
     with single(when=all(study.texts.kept for study in studies)):
-        return _together(studies, progress, until or studies[0].config.epochs)
+        return _together(studies, progress, until or studies[0].config.epochs, begun=begun)
 
 
-def _together(studies: Sequence[Study], progress: Progress, until: int) -> State:
+def _together(studies: Sequence[Study], progress: Progress, until: int, *, begun: bool) -> State:
     first = studies[0]
     config, team, sizes = first.config, first.team, shares(studies)
     optimiser, schedule = _optimiser(studies, sum(sizes))
@@ -60,6 +63,8 @@ def _together(studies: Sequence[Study], progress: Progress, until: int) -> State
     generator = np.random.default_rng(config.seed)
     torch.manual_seed(config.seed + team.rank)
     state = _resume(first.run, parts, generator, team)
+    if begun and not state.epoch:
+        state.best = _judged(studies)
     total = until * sum(sizes)
     bar = progress.add_task("train", total=total, completed=state.step)
     while state.epoch < until and state.epoch - state.best_epoch < config.patience:
@@ -90,6 +95,13 @@ def _together(studies: Sequence[Study], progress: Progress, until: int) -> State
     if team.leads:
         _finish(studies)
     return state
+
+
+def _judged(studies: Sequence[Study]) -> float:
+    """What the networks are worth before anything is learned; they are kept as the best so far."""
+    for study in studies if studies[0].team.leads else ():
+        study.run.keep(study.network)
+    return sum(study.judged()[0] for study in studies)
 
 
 def _finish(studies: Sequence[Study]) -> None:

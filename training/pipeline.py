@@ -1,9 +1,8 @@
-"""The stages of a run, each reading what the one before left: data, network, training, evaluation."""
+"""The stages of a run, each reading what the one before left: data, network, training; scorecard.py tells the end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,23 +14,19 @@ from model_store.text import TextTokenizer
 from training import fusion, prior
 from training.agreement import agree
 from training.alone import answers, only, teachers
-from training.baselines import baselines
 from training.build import build
 from training.config import Config
-from training.cost import cost
-from training.dataset import SPLITS, Dataset
+from training.dataset import Dataset
 from training.datasets import tables
 from training.device import Device
 from training.errors import ConfigError
-from training.evaluate import Table, headline, measure, reliability, retrieval
 from training.fit import State, fit, together
-from training.gates import usage
+from training.heritage import Heritage, bequest
 from training.model.encoder import TextEncoder, identity, load
 from training.model.network import Network
-from training.predict import Predictions, Represented, predict, represent, sought
+from training.predict import predict, represent
 from training.refit import Refit, calibrated, joined
 from training.run import Run
-from training.slices import slices
 from training.study import Study
 from training.team import SOLO, Team
 from training.texts import Texts
@@ -136,7 +131,10 @@ def train_all(
     """The same for tables that share a text encoder."""
     pairs = list(zip(benches, runs, strict=True))
     pairs = [(tutored(bench, run, progress, team), run) for bench, run in pairs]
-    state = together([_study(bench, run, team) for bench, run in pairs], progress)
+    studies = [_study(bench, run, team, heritage=Heritage.of(run)) for bench, run in pairs]
+    for bench, run in pairs if team.leads else ():
+        run.write("names.json", bequest(bench.network, bench.dataset))
+    state = together(studies, progress, begun=all(run.inherited for run in runs))
     for bench, run in pairs if team.leads else ():
         if bench.dataset.config.fusion.goal:
             _fuse(bench, run, progress)
@@ -146,41 +144,72 @@ def train_all(
 
 
 def tutored(bench: Workbench, run: Run, progress: Progress, team: Team = SOLO) -> Workbench:
-    """With what each task says that was trained alone, if the network is to learn from that.
+    """With what each task says that was trained alone, or the earlier run, if the network is to learn from that.
 
     Raises ConfigError if a run that goes on was taught of other tables.
     """
+    heritage = Heritage.of(run)
+    if heritage and bench.dataset.config.training.remember:
+        bench = replace(bench, dataset=replace(bench.dataset, config=heritage.reminded(bench.dataset)))
     names = teachers(bench.dataset.config)
     if not names:
         return bench
     with team.turns():
         if not run.taught.is_file():
-            run.teach({name: _answered(bench, run, name, progress) for name in names})
+            run.teach(_answered(bench, run, names, progress, heritage))
     told = run.told()
     if {name: len(said) for name, said in told.items()} != dict.fromkeys(names, len(bench.dataset.rows)):
         raise ConfigError(f"{run.taught} was made of other tables; train again with `chorus-train run`")
     return replace(bench, dataset=replace(bench.dataset, taught=told))
 
 
-def _answered(joint: Workbench, run: Run, name: str, progress: Progress) -> NDArray[np.float32]:
-    teacher, _, _ = _fitted(joint, run, name, progress)
-    with single(when=teacher.texts.kept):
-        return answers(teacher.network, teacher.dataset, teacher.texts)
+def _answered(
+    joint: Workbench, run: Run, names: Sequence[str], progress: Progress, heritage: Heritage | None
+) -> dict[str, NDArray[np.float32]]:
+    """What the earlier run says of tasks, or else each task's own network."""
+    if heritage and joint.dataset.config.training.remember:
+        heritage.hand(joint.network, joint.dataset)
+        with single(when=joint.texts.kept):
+            return answers(joint.network, joint.dataset, joint.texts, names)
+    found: dict[str, NDArray[np.float32]] = {}
+    for name in names:
+        teacher, _, _ = _fitted(joint, run, name, progress)
+        with single(when=teacher.texts.kept):
+            found |= answers(teacher.network, teacher.dataset, teacher.texts, [name])
+    return found
 
 
-def _study(bench: Workbench, run: Run, team: Team, kind: type[Study] = Study) -> Study:
-    return kind(bench.network, bench.dataset, bench.texts, run, team=team)
+def _study(
+    bench: Workbench, run: Run, team: Team, kind: type[Study] = Study, *, heritage: Heritage | None = None
+) -> Study:
+    """What is learned of a table, from the start or from where the earlier run ended."""
+    study = kind(bench.network, bench.dataset, bench.texts, run, team=team)
+    if heritage:
+        heritage.hand(bench.network, bench.dataset)
+    return study
 
 
 def _refit(pairs: Sequence[tuple[Workbench, Run]], epochs: int, progress: Progress, team: Team) -> None:
-    """Learn once more from training and validation together; these weights end up in the networks."""
+    """Learn once more from training and validation together; these weights end up in the networks.
+
+    No epochs, where those of the earlier run were the best: they stay.
+    """
+    if not epochs:
+        for old, run in pairs if team.leads else ():
+            run.again.folder.mkdir(exist_ok=True)
+            run.again.keep(old.network)
+        return
     cache = pairs[0][1].folder.parent / "cache"
     new = [bench(joined(old.dataset), cache, progress, []) for old, _ in pairs]
     new = new if len(new) == 1 else shared(new, cache, progress)
     places = [run.again for _, run in pairs]
     for place in places:
         place.folder.mkdir(exist_ok=True)
-    studies = [_study(each, place, team, Refit) for each, place in zip(new, places, strict=True)]
+    inherited = [Heritage.of(run) for _, run in pairs]
+    studies = [
+        _study(each, place, team, Refit, heritage=heritage)
+        for each, place, heritage in zip(new, places, inherited, strict=True)
+    ]
     together(studies, progress, until=epochs)
     for (old, _), each, place in zip(pairs, new, places, strict=True):
         calibrated(each.network.readout, old.network.readout, [task.name for task in old.dataset.tasks])
@@ -197,59 +226,7 @@ def _fuse(bench: Workbench, run: Run, progress: Progress) -> None:
     progress.update(step, total=1, completed=1)
 
 
-def evaluate(bench: Workbench, run: Run, progress: Progress, *, alone: bool) -> dict[str, Any]:
-    """Test metrics of the joint model, of the baselines, and (if asked) of each task trained alone."""
-    represented = represent(bench.network, bench.dataset, bench.texts)
-    tested = predict(bench.network, bench.dataset, represented, "test")
-    found: dict[str, Any] = {"joint": measure(bench.dataset, tested, "test")}
-    found |= baselines(bench.dataset, "test")
-    sliced = {"joint": slices(bench.dataset, tested, "test")}
-    costs = {"joint": cost(run, bench.network)}
-    if alone and len(bench.dataset.tasks) > 1:
-        found["alone"], sliced["alone"] = {}, {}
-        for task in bench.dataset.tasks:
-            single, place = _alone(bench, run, task.name, progress)
-            said = _tested(single)
-            found["alone"] |= measure(single.dataset, said, "test")
-            sliced["alone"] |= slices(single.dataset, said, "test")
-            costs[f"{task.name} alone"] = cost(place, single.network)
-    record = {
-        "tests": found,
-        "slices": sliced,
-        "costs": costs,
-        "taught": teachers(bench.dataset.config),
-        "headlines": {task.name: headline(task, found["joint"][task.name]) for task in bench.dataset.tasks},
-        "retrieval": _retrieval(bench, represented, tested),
-        "gates": usage(bench.network, bench.dataset, represented, "test"),
-        "reliability": reliability(bench.dataset, tested, "test"),
-        "data": facts(bench.dataset),
-    }
-    if bench.dataset.config.fusion.goal:
-        record["fusion"] = fusion.tested(run.read("fusion.json"), bench.dataset, tested)
-    run.write("metrics.json", record)
-    return record
-
-
-def test(bench: Workbench) -> Table:
-    """Metrics of the network on the test part."""
-    return measure(bench.dataset, _tested(bench), "test")
-
-
-def _tested(bench: Workbench) -> Predictions:
-    represented = represent(bench.network, bench.dataset, bench.texts)
-    return predict(bench.network, bench.dataset, represented, "test")
-
-
-def facts(dataset: Dataset) -> dict[str, Any]:
-    """Counts that describe the data."""
-    requests = dataset.requests
-    sizes = {name: len(requests.of(name)) for name in SPLITS}
-    rows = {name: len(dataset.select(name)) for name in SPLITS}
-    return {"items": len(dataset.item_ids), "users": len(dataset.user_ids), "texts": len(dataset.texts),
-            "requests": sizes, "rows": rows, "history_events": len(dataset.histories.items)}  # fmt: skip
-
-
-def _alone(joint: Workbench, run: Run, name: str, progress: Progress) -> tuple[Workbench, Run]:
+def by_itself(joint: Workbench, run: Run, name: str, progress: Progress) -> tuple[Workbench, Run]:
     """One task, trained by itself."""
     single, place, state = _fitted(joint, run, name, progress)
     if single.dataset.config.training.refit:
@@ -263,9 +240,3 @@ def _fitted(joint: Workbench, run: Run, name: str, progress: Progress) -> tuple[
     place.folder.mkdir(parents=True, exist_ok=True)
     single = bench(dataset, run.folder.parent / "cache", progress, [])
     return single, place, fit(single.network, dataset, single.texts, place, progress)
-
-
-def _retrieval(bench: Workbench, represented: Represented, predictions: Predictions) -> dict[str, float]:
-    vectors = represented.vectors[: len(bench.dataset.item_ids)].numpy()
-    searches = sought(bench.dataset, represented, predictions, bench.network.fetched)
-    return retrieval(bench.dataset, predictions, searches, vectors)

@@ -25,7 +25,7 @@ SHOWN = {
     "spearman": "Spearman", "log_pinball": "log pinball", "pinball": "pinball", "coverage_error": "coverage error",
 }  # fmt: skip
 COVERAGE = "coverage@"  # and the quantile: shown after all others, neither high nor low being better
-METHODS = ("joint", "alone")
+METHODS = ("joint", "earlier", "alone")
 PLOTS = {
     "learning": "How it learned", "worth": "Joint minus alone", "gates": "What the gates let through",
     "reliability": "Whether chances are true",
@@ -34,7 +34,7 @@ EXPLAINED = {"importance": "What each feature is worth", "day": "One user's answ
 
 
 def tables(record: Mapping[str, Any]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
-    """For each task its name, columns and rows: the joint model first, then alone, then the baselines."""
+    """For each task its name, columns and rows: the joint model first, then the run it went on from, then alone."""
     tests = record["tests"]
     order = [*(name for name in METHODS if name in tests), *(name for name in tests if name not in METHODS)]
     for task, ours in tests["joint"].items():

@@ -1,11 +1,13 @@
 """A run folder: everything that a run was and learned, enough to resume it or export it.
 
-<run>/config.toml         the configuration as it was given, with the seed of --seed
+<run>/config.toml         the configuration as it was given, with the seed of --seed and the date of what is new
+<run>/names.json          what the weights are about, by which a later run goes on from this one
+<run>/earlier/            the configuration, names and weights of the run that this one goes on from
 <run>/state.json          epoch, best value, seconds
 <run>/best.safetensors    weights of the best epoch so far
 <run>/refit/              the same of the weights that learned from validation too, with `training.refit`
 <run>/alone/<task>/       the same of a task that was trained by itself
-<run>/taught.safetensors  what these say of the training part, for the tasks that are `taught`
+<run>/taught.safetensors  what these say of the training part, or the earlier run, for the tasks that are `taught`
 <run>/resume.pt           weights, optimiser, schedule and random states after the last whole epoch
 <run>/log.jsonl           one record an epoch: losses, metrics, rates
 <run>/fusion.json         the fusions that were tried for the stated goal, and the one that is chosen
@@ -17,6 +19,8 @@
 
 import json
 import shutil
+import tempfile
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +32,11 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from training.config import Config, read
-from training.edit import seeded
+from training.config import Config, parse, read
+from training.edit import edited
 from training.errors import ConfigError
+
+HANDED = ("config.toml", "names.json", "best.safetensors")  # to a run that goes on from this one
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,18 @@ class Run:
     folder: Path
 
     @classmethod
-    def start(cls, folder: Path, config: Path, *, resume: bool = False, seed: int | None = None) -> "Run":
-        """Make the folder, or go on in it; with another seed than the configuration's, if it is given.
+    def start(
+        cls,
+        folder: Path,
+        config: Path,
+        *,
+        resume: bool = False,
+        changes: Mapping[str, Any] | None = None,
+        earlier: Mapping[str, Path] | None = None,
+    ) -> "Run":
+        """Make the folder, or go on in it; with `changes` to keys of the configuration.
 
+        earlier: what an earlier run hands over, which may be the one that stands here and goes.
         ConfigError if it belongs to another configuration, or is not ours to empty.
         """
         run = cls(folder)
@@ -53,26 +68,68 @@ class Run:
             raise ConfigError(
                 f"{config} is a run's own copy; take {(folder / 'origin').read_text()}, or a copy of it"
             )
-        text = seeded(config.read_text(), seed)
-        if resume and ours.is_file() and ours.read_text() != text:
-            raise ConfigError(
-                f"{ours} differs from {config}; resume with the same file and --seed, or take another --run"
-            )
-        if folder.exists() and not resume:
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        text = edited(config.read_text(), changes or {})
+        parse(tomllib.loads(text), config)
+        if resume and ours.is_file():
+            if ours.read_text() != text:
+                raise ConfigError(
+                    f"{ours} differs from {config}; resume with the same file and --seed, or take another --run"
+                )
+            if bool(earlier) != bool(run.inherited):
+                command = "renew" if run.inherited else "run"
+                raise ConfigError(f"{folder} was begun by `chorus-train {command}`; resume it by that")
+        else:
+            run._empty(earlier or {})
         ours.write_text(text)
         (folder / "origin").write_text(str(config.resolve()))
         return run
 
+    def _empty(self, earlier: Mapping[str, Path]) -> None:
+        """A new folder in place of the old one, with what is taken over, which may lie in the old one."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(dir=self.folder.parent, prefix=f".{self.folder.name}-"))
+        new.chmod(0o755)
+        if earlier:
+            (new / "earlier").mkdir()
+        for name, file in earlier.items():
+            shutil.copyfile(file, new / "earlier" / name)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        new.rename(self.folder)
+
     @property
-    def config(self) -> Config:
-        """The configuration, its paths as seen from where the file came from."""
+    def inherited(self) -> dict[str, Path]:
+        """The files of the run that this one goes on from, by name; empty without one."""
+        folder = self.folder / "earlier"
+        return {name: folder / name for name in HANDED} if folder.is_dir() else {}
+
+    @property
+    def handed(self) -> dict[str, Path]:
+        """The files by which a later run goes on from this one; ConfigError if it was not trained to its end."""
+        weights = (self.again if self.config.training.refit else self).folder / "best.safetensors"
+        found = {name: self.folder / name for name in HANDED} | {"best.safetensors": weights}
+        for file in (self.folder / "state.json", *found.values()):
+            if not file.is_file():
+                raise ConfigError(
+                    f"{file} does not exist: nothing can go on from {self.folder} before it was trained to its end; "
+                    "`chorus-train run CONFIG` does that"
+                )
+        return found
+
+    @property
+    def origin(self) -> Path:
+        """The file that the run was configured by, wherever that is now; ConfigError if this is no run."""
         origin = self.folder / "origin"
         if not origin.is_file():
             raise ConfigError(f"{self.folder} is no run folder; make one with `chorus-train run CONFIG`")
+        return Path(origin.read_text())
+
+    @property
+    def config(self) -> Config:
+        """The configuration, its paths as seen from where the file came from."""
+        origin = self.origin
         config = read(self.folder / "config.toml")
-        return config.model_copy(update={"folder": Path(origin.read_text()).parent})
+        return config.model_copy(update={"folder": origin.parent})
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one record."""

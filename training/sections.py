@@ -88,11 +88,13 @@ class SplitConfig(Section):
     """How rows are held out: the newest by time, whole queries by hash of the query, or rows at random.
 
     At random the test part is one `fold` of `folds`, and `seed` shuffles: chance.py says what is then known when.
+    What is before `train_from` is known, and nothing is learned from it; shares are of what comes after.
     """
 
     by: Literal["time", "query", "random"] = "time"
     validation: Share = 0.1
     test: Share = 0.1
+    train_from: str | None = None
     validation_from: str | None = None
     test_from: str | None = None
     folds: int = Field(default=5, ge=2)
@@ -269,7 +271,8 @@ class TrainingConfig(Section):
     `balance` is how the tasks' losses, or their gradients, are weighed: training/balance/. `temperature` evens out
     great and small tables that train one encoder. `refit`: learn once more from training and validation together.
     `device`, `precision`: of the text encoder's steps; auto is a graphics card and bfloat16, if there. With
-    `gradient_checkpointing` the encoder keeps nothing of a step but what it makes of the texts.
+    `gradient_checkpointing` the encoder keeps nothing of a step but what it makes of the texts. `remember`: of a
+    renewal, the share of each task's loss that is by what the earlier run says.
     """
 
     epochs: int = Field(default=6, ge=1)
@@ -283,6 +286,7 @@ class TrainingConfig(Section):
     temperature: float = Field(default=1.0, ge=1.0)
     metric: str = ""
     refit: bool = False
+    remember: Share = 0.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     gradient_checkpointing: bool = False

@@ -1,4 +1,4 @@
-"""What is held out: the newest requests, or whole queries. Train is 0, validation 1, test 2."""
+"""What is held out: the newest requests, or whole queries. What is before `train_from` is known only."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -6,6 +6,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from training.dataset import BEFORE, TEST, TRAIN, VALIDATION
 from training.datasets.split import query_buckets
 from training.errors import ConfigError, DataError
 from training.sections import SplitConfig
@@ -26,19 +27,26 @@ def split_requests(
             )
         share = np.asarray(query_buckets([text for text in texts if text is not None]))
         return _parts(share, 1.0 - config.test - config.validation, 1.0 - config.test)
-    test_from = _moment(config.test_from, times, 1.0 - config.test)
-    earlier = times[times < test_from]
+    train_from = _moment(config.train_from, times, 0.0)
+    learned = times[times >= train_from]
+    if not len(learned):
+        raise ConfigError(
+            f"split.train_from = {config.train_from}: nothing is as new as that; take an earlier one"
+        )
+    test_from = _moment(config.test_from, learned, 1.0 - config.test)
+    earlier = learned[learned < test_from]
     kept = 1.0 - config.validation / max(1.0 - config.test, 1e-9)
-    validation_from = _moment(config.validation_from, earlier if len(earlier) else times, kept)
+    validation_from = _moment(config.validation_from, earlier if len(earlier) else learned, kept)
     if validation_from > test_from:
         raise ConfigError("split.validation_from must not be after split.test_from")
-    return _parts(times, validation_from, test_from)
+    parts = _parts(times, validation_from, test_from)
+    return np.where((times < train_from) & (parts == TRAIN), BEFORE, parts)
 
 
 def _parts(values: NDArray[np.float64], validation: float, test: float) -> NDArray[np.int64]:
     slack = 1e-9  # 1.0 - 0.2 - 0.1 is a little less than 0.7
     parts: NDArray[np.int64] = np.where(
-        values >= test - slack, 2, np.where(values >= validation - slack, 1, 0)
+        values >= test - slack, TEST, np.where(values >= validation - slack, VALIDATION, TRAIN)
     )
     return parts.astype(np.int64)
 

@@ -70,12 +70,16 @@ class Study:
     def end(self) -> tuple[float, dict[str, Any]]:
         """The number that decides of an epoch, the same in the whole team, and what the first logs of it."""
         self.balance.turn()
+        value, record = self.judged()
+        told = {"loss": self._told.total, "losses": self._told.means, "weights": self._weighed.means}
+        return value, {**told, "decides": value, **record}
+
+    def judged(self) -> tuple[float, dict[str, Any]]:
+        """The number by which the network is judged as it is, the same in the whole team, and what it is of."""
         value, record = 0.0, dict[str, Any]()
         if self.team.leads:
             value, record = self.decide()
-        value = self.team.same(torch.tensor(value, dtype=torch.float64)).item()
-        told = {"loss": self._told.total, "losses": self._told.means, "weights": self._weighed.means}
-        return value, {**told, "decides": value, **record}
+        return self.team.same(torch.tensor(value, dtype=torch.float64)).item(), record
 
     def decide(self) -> tuple[float, dict[str, Any]]:
         """The number by which an epoch is the best, and what validation tells."""

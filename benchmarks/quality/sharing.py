@@ -143,9 +143,8 @@ def compute(name: str, seed: int, row: str, task: str) -> None:
 
 def answered(name: str, seed: int, task: str, bench: pipeline.Workbench) -> NDArray[np.float32]:
     """What the network says that learned a task alone."""
-    return alone.answers(
-        opened(name, seed, "alone", task).network, alone.only(bench.dataset, task), bench.texts
-    )
+    network = opened(name, seed, "alone", task).network
+    return alone.answers(network, alone.only(bench.dataset, task), bench.texts, [task])[task]
 
 
 def place(name: str, seed: int, row: str, task: str = "") -> Path:

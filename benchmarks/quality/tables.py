@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from benchmarks import fitted, record
 from benchmarks.quality import sharing
-from training import pipeline, report
+from training import pipeline, report, scorecard
 from training.config import Config
 from training.dataset import Dataset
 from training.evaluate import headline
@@ -113,7 +113,7 @@ def trained(datasets: dict[str, Dataset], folder: Path) -> dict[str, Any]:
         if len(benches) > 1:
             benches = pipeline.shared(benches, fitted.CACHE, progress)
         pipeline.train_all(benches, runs, progress)
-    return {task: metrics for bench in benches for task, metrics in pipeline.test(bench).items()}
+    return {task: metrics for bench in benches for task, metrics in scorecard.test(bench).items()}
 
 
 def write(found: dict[str, Any]) -> None:

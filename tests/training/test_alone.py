@@ -58,7 +58,7 @@ def test_one_task_is_the_same_data_without_the_others_and_without_a_teacher():
 
 def test_answers_are_logits_of_the_training_part_in_its_order(workbench):
     bench = workbench(tasks={"time": {**TASKS["time"], "taught": 0.0}})
-    found = answers(bench.network, bench.dataset, bench.texts)
+    found = answers(bench.network, bench.dataset, bench.texts, ["time"])["time"]
     said = predict(
         bench.network, bench.dataset, represent(bench.network, bench.dataset, bench.texts), "train"
     )
@@ -73,8 +73,9 @@ def test_what_is_taught_is_what_each_task_says_that_was_trained_alone(train, pro
     bench, run = train()
     told = run.told()
     assert set(told) == {"click", "time"}
-    single, _ = pipeline._alone(bench, run, "click", progress)  # opened, not trained again
-    np.testing.assert_array_equal(told["click"], answers(single.network, single.dataset, single.texts))
+    single, _ = pipeline.by_itself(bench, run, "click", progress)  # opened, not trained again
+    said = answers(single.network, single.dataset, single.texts, ["click"])["click"]
+    np.testing.assert_array_equal(told["click"], said)
     assert not (run.folder / "alone" / "dwell").exists()
 
 
@@ -98,7 +99,7 @@ def test_a_network_that_is_taught_much_says_what_its_teacher_says(train):
         bench, run = train(f"share-{share}", tasks={"click": {**click, "taught": share}}, **lots)
         if share:
             teacher = run.told()["click"]
-        joint = answers(bench.network, only(bench.dataset, "click"), bench.texts)
+        joint = answers(bench.network, only(bench.dataset, "click"), bench.texts, ["click"])["click"]
         apart[share] = joint
     rows = ~np.isnan(teacher)
     told = np.corrcoef(apart[0.99][rows], teacher[rows])[0, 1]

@@ -18,7 +18,7 @@ from tests.training.search.tables import write
 from training.cli import app
 from training.run import Run
 
-COMMANDS = ("demo", "adapt", "run", "search", "evaluate", "explain", "export", "publish", "verify")
+COMMANDS = ("demo", "adapt", "run", "renew", "search", "evaluate", "explain", "export", "publish", "verify")
 
 
 def chorus(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -127,6 +127,18 @@ def test_evaluating_again_gives_the_same_metrics(made):
     assert list(after["tests"]) == list(before["tests"])
     for task, metrics in before["tests"]["joint"].items():
         assert after["tests"]["joint"][task] == pytest.approx(metrics, rel=1e-4, abs=1e-4, nan_ok=True)
+
+
+def test_a_renewed_run_learns_from_what_is_new_and_is_reported_beside_what_it_was(made, tmp_path):
+    earlier = made[0] / "runs" / "tiny"
+    code, output = typed("renew", earlier, "--run", tmp_path / "later", "--no-publish")
+    assert code == 0, output
+    assert "goes on from an earlier run; new to that: nothing" in plain(output)
+    record = Run(tmp_path / "later").read("metrics.json")
+    assert set(record["tests"]["earlier"]) == set(record["tests"]["joint"])
+    assert "alone" not in record["tests"]
+    assert record["data"]["rows"]["train"] < Run(earlier).read("metrics.json")["data"]["rows"]["train"]
+    assert "| earlier |" in (tmp_path / "later" / "report.md").read_text()
 
 
 def test_verify_repeats_the_proof_of_a_bundle(bundle):

@@ -112,3 +112,12 @@ def test_a_cut_is_still_part_of_the_same_log():
     assert cut.log is dataset.log
     assert cut.histories is dataset.histories
     assert cut.features == dataset.features
+
+
+def test_facts_count_what_there_is():
+    dataset = toy.made()
+    assert dataset.facts == {
+        "items": 12, "users": 6, "texts": len(dataset.texts), "requests": {"train": 36, "validation": 12, "test": 12},
+        "rows": {name: len(dataset.select(name)) for name in ("train", "validation", "test")},
+        "history_events": len(dataset.histories.items),
+    }  # fmt: skip

@@ -2,7 +2,7 @@ import tomllib
 
 import tomlkit
 
-from training.edit import put, seeded
+from training.edit import edited, put
 
 TEXT = """name = "toy"   # of ours
 
@@ -13,12 +13,12 @@ seed = 7
 
 
 def test_another_seed_leaves_the_rest_as_it_was_written():
-    assert seeded(TEXT, 11) == TEXT.replace("seed = 7", "seed = 11")
-    assert seeded(TEXT, None) is TEXT
+    assert edited(TEXT, {"training.seed": 11}) == TEXT.replace("seed = 7", "seed = 11")
+    assert edited(TEXT, {}) is TEXT
 
 
 def test_a_table_that_is_not_there_is_made():
-    told = tomllib.loads(seeded('name = "toy"\n', 3))
+    told = tomllib.loads(edited('name = "toy"\n', {"training.seed": 3}))
     assert told == {"name": "toy", "training": {"seed": 3}}
 
 

@@ -11,7 +11,7 @@ from model_store.engine import Engine
 from model_store.shelf import Shelf
 from tests.live import running
 from tests.training import toy
-from training import alone, pipeline
+from training import alone, pipeline, scorecard
 from training.export.publish import publish
 from training.losses import Losses
 from training.pipeline import Workbench
@@ -120,7 +120,7 @@ def test_what_is_exported_says_what_torch_says_and_is_proved(trained, progress, 
 
 def test_interests_are_judged_beside_what_everybody_wants_and_alone(trained, progress):
     bench, run = trained
-    record = pipeline.evaluate(bench, run, progress, alone=True)
+    record = scorecard.evaluate(bench, run, progress, alone=True)
     for method in ("joint", "alone", "constant"):
         assert 0.0 <= record["tests"][method]["wants"]["macro_auc"] <= 1.0
     assert record["headlines"]["wants"] == "macro_auc"

@@ -12,7 +12,7 @@ import torch
 from model_store.clock import DAYPARTS
 from tests import tiny
 from tests.training import toy
-from training import pipeline
+from training import pipeline, scorecard
 from training.config import parse
 from training.export.publish import manifest
 from training.pipeline import Workbench
@@ -80,7 +80,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory, progress) -> tuple[Workbench
     run = Run(folder / "run")
     run.folder.mkdir()
     pipeline.train(bench, run, progress)
-    return bench, run, pipeline.evaluate(bench, run, progress, alone=True)
+    return bench, run, scorecard.evaluate(bench, run, progress, alone=True)
 
 
 def parity(bench: Workbench, requests: np.ndarray) -> np.ndarray:
@@ -159,13 +159,13 @@ def test_an_evaluation_has_the_joint_model_each_task_alone_and_the_baselines(tru
     assert run.read("metrics.json") == json.loads(json.dumps(record))
     assert set(record["tests"]["alone"]) == set(record["tests"]["joint"]) == {"click", "time"}
     assert record["tests"]["alone"]["click"]["impression_auc"] > 0.7
-    assert record["data"] == pipeline.facts(bench.dataset)
+    assert record["data"] == bench.dataset.facts
     assert 0 <= record["retrieval"]["recall@10"] <= record["retrieval"]["recall@100"] <= 1
 
 
 def test_training_each_task_alone_leaves_the_joint_model_as_it_is(truth):
     bench, run, record = truth
-    assert pipeline.test(bench) == record["tests"]["joint"]
+    assert scorecard.test(bench) == record["tests"]["joint"]
     weights = {name: value.clone() for name, value in bench.network.state_dict().items()}
     run.best(bench.network)
     assert all(torch.equal(value, weights[name]) for name, value in bench.network.state_dict().items())
@@ -186,12 +186,3 @@ def test_the_projection_begins_with_the_geometry_of_the_catalogue(workbench):
     off = ~torch.eye(toy.ITEMS, dtype=torch.bool)
     before, after = (centred @ centred.T)[off], (vectors @ vectors.T)[off]
     assert torch.corrcoef(torch.stack([before, after]))[0, 1] > 0.9
-
-
-def test_facts_count_what_there_is():
-    dataset = toy.made()
-    assert pipeline.facts(dataset) == {
-        "items": 12, "users": 6, "texts": len(dataset.texts), "requests": {"train": 36, "validation": 12, "test": 12},
-        "rows": {name: len(dataset.select(name)) for name in ("train", "validation", "test")},
-        "history_events": len(dataset.histories.items),
-    }  # fmt: skip

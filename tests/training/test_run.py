@@ -73,9 +73,11 @@ def test_resuming_with_another_configuration_is_refused(tmp_path, config):
 
 
 def test_a_run_with_another_seed_keeps_it_and_goes_on_with_it_only(tmp_path, config):
-    run = Run.start(tmp_path / "run", config, seed=11)
+    run = Run.start(tmp_path / "run", config, changes={"training.seed": 11})
     assert run.config.training.seed == 11
-    assert Run.start(tmp_path / "run", config, resume=True, seed=11).config == run.config
+    assert (
+        Run.start(tmp_path / "run", config, resume=True, changes={"training.seed": 11}).config == run.config
+    )
     with pytest.raises(ConfigError, match="resume with the same file and --seed"):
         Run.start(tmp_path / "run", config, resume=True)
 

@@ -24,7 +24,7 @@ from training.evaluate import Table, measure
 from training.export import cells, gate, golden, graphs, histories, proof, verdict
 from training.export.halve import halve
 from training.export.quantise import quantise
-from training.pipeline import Workbench, facts
+from training.pipeline import Workbench
 from training.predict import Predictions, Represented, predict, represent, sought
 from training.run import Run
 from training.texts import Texts
@@ -143,7 +143,7 @@ def manifest(bench: Workbench, run: Run, until: float) -> Manifest:
         tasks=dataset.tasks,
         fusion=_fusion(dataset, run),
         retrieval=_retrieval(bench),
-        data={**facts(dataset), "run": run.folder.name},
+        data={**dataset.facts, "run": run.folder.name},
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, TimeSeriesSplit
 
-from training.dataset import TEST, TRAIN, VALIDATION, Dataset
+from training.dataset import TRAIN, VALIDATION, Dataset
 from training.errors import DataError
 from training.labels import Labels
 from training.search.section import SearchConfig
@@ -27,7 +27,7 @@ Ints = NDArray[np.int64]
 
 def parts(dataset: Dataset, search: SearchConfig) -> list[Dataset]:
     """The data sets of a trial, each with a training and a validation part and no other."""
-    numbers = np.flatnonzero(dataset.requests.splits != TEST)
+    numbers = np.flatnonzero(np.isin(dataset.requests.splits, (TRAIN, VALIDATION)))
     rest = _part(dataset, numbers, _rows(dataset, numbers), dataset.requests.splits[numbers])
     rest = replace(rest, alone={name: _untested(labels) for name, labels in dataset.alone.items()})
     return [rest] if search.folds == 1 else list(_folds(rest, search))
@@ -88,5 +88,5 @@ def _part(dataset: Dataset, numbers: Ints, rows: Sequence[Ints], splits: Ints) -
 
 
 def _untested(labels: Labels) -> Labels:
-    kept = labels.splits != TEST
+    kept = np.isin(labels.splits, (TRAIN, VALIDATION))
     return Labels(labels.texts[kept], labels.labels[kept], labels.splits[kept])

@@ -11,7 +11,7 @@ from model_store.engine import Engine
 from model_store.scorer import Scorer
 from model_store.shelf import Shelf
 from tests.training import toy
-from training import pipeline
+from training import pipeline, scorecard
 from training.export import publish
 from training.export.publish import Draft
 from training.run import Run
@@ -191,7 +191,7 @@ def test_data_of_queries_alone_make_a_bundle_that_opens(bert, tmp_path, progress
     bench, run = pipeline.bench(dataset, tmp_path / "cache", progress, []), Run(tmp_path / "run")
     run.folder.mkdir()
     pipeline.train(bench, run, progress)
-    pipeline.evaluate(bench, run, progress, alone=False)
+    scorecard.evaluate(bench, run, progress, alone=False)
     published = publish.publish(bench, run, Shelf(tmp_path / "shelf"), progress)
     opened = Bundle.open(published.folder)
     engine = Engine(opened, "cpu")
@@ -214,7 +214,7 @@ def test_a_factorisation_and_levels_of_experts_are_served_as_they_were_trained(w
     run = Run(tmp_path / "run")
     run.folder.mkdir()
     pipeline.train(bench, run, progress)
-    pipeline.evaluate(bench, run, progress, alone=False)
+    scorecard.evaluate(bench, run, progress, alone=False)
     opened = Bundle.open(publish.publish(bench, run, Shelf(tmp_path / "shelf"), progress).folder)
     assert opened.manifest.dimension == opened.items.vectors.shape[1] == 8 + 3 * 3 + 2
     assert max(opened.manifest.parity.values()) < 1e-4

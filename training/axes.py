@@ -1,0 +1,97 @@
+"""What the rows and columns of a network's weights are about, by name: a later network may have others.
+
+first     of the layer that reads user, query, item and context: units of experts, then gates
+context   columns of the features
+items     of the catalogue, where something is learned of each
+events    kinds of events in histories, the profile first
+classes of a task: its classes or quantiles, or its one number
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from model_store.features import FeatureSet
+from model_store.listwise import FORMS
+from model_store.manifest import Task
+from model_store.names import KINDS, Name
+from training.dataset import Dataset
+from training.model.heads import Towers
+from training.model.network import Network
+
+Names = Mapping[str, Sequence[str]]
+BLOCKS = ("user", "query", "item", "item_item", "user_item", "query_item", "context", "no_user", "no_query")
+
+
+def names(network: Network, dataset: Dataset) -> dict[str, tuple[str, ...]]:
+    """Each axis that has names, and these in order."""
+    features = FeatureSet(dataset.features, dataset.clock)
+    return {
+        "first": tuple(_first(network.heads.mix)),
+        "context": tuple(_columns(features)),
+        "items": dataset.item_ids,
+        "events": ("", *dataset.config.history.events),
+        **{f"classes of {task.name}": _classes(task) for task in dataset.tasks},
+    }
+
+
+def axes(name: str, dimensions: int) -> tuple[str, ...]:
+    """What each axis of a weight is about, by the weight's name in the network's state; "" for one without names."""
+    module, *rest = name.split(".")
+    found: tuple[str, ...] = ()
+    if module == "heads":
+        found = _of_heads(rest)
+    elif module in ("text_heads", "user_heads"):
+        found = (f"classes of {rest[1]}",)
+    elif module in ("residual", "factors"):
+        found = ("items",)
+    elif (module, rest[0]) in (("user", "event"), ("user", "weight")) or name == "user.past.grade":
+        found = ("events",)
+    return (*found, "", "")[:dimensions]
+
+
+def _of_heads(rest: Sequence[str]) -> tuple[str, ...]:
+    block = rest[0]
+    if block in BLOCKS:
+        return ("first", "context" if block == "context" else "")
+    if block in ("mean", "spread"):
+        return ("context",)
+    if block == "now" and rest[1] == "0":
+        return ("", "context")
+    if block == "told":
+        return (f"classes of {rest[1]}",)
+    if rest[:2] == ["mix", "towers"] and rest[3] == "4":
+        return (f"classes of {rest[2]}",)
+    return ()
+
+
+def _first(mix: Towers) -> Iterator[str]:
+    others = len(mix.names) - 1
+    own = (mix.experts - mix.choices) // others if others else 0
+    experts = [f"shared {number}" for number in range(mix.choices - own)]
+    experts += [f"{task} {number}" for task in mix.names for number in range(own)]
+    for expert in experts:
+        yield from (f"{expert} unit {unit}" for unit in range(mix.hidden))
+    if mix.gated:
+        for task in mix.names:
+            yield from (f"gate of {task}: {experts[place]}" for place in mix.seen[task])
+
+
+def _columns(features: FeatureSet) -> Iterator[str]:
+    for name in features.names:
+        for value in _values(name, features):
+            yield from (f"{name.written} {value} {form}" for form in (FORMS if name.listed else ("",)))
+        if name.optional:
+            yield f"{name.written} missing"
+
+
+def _values(name: Name, features: FeatureSet) -> list[str]:
+    if name.kind == "context":
+        return ["other", *(f"= {word}" for word in features.words[name.argument])]
+    if name.kind == "is":
+        return ["other", *(f"= {value}" for value in features.kinds[name.argument])]
+    if name.kind in ("count", "rate"):
+        return [each.name for each in features.layout.windows if name.window in ("", each.name)]
+    return [str(number) for number in range(KINDS[name.kind])]
+
+
+def _classes(task: Task) -> tuple[str, ...]:
+    return task.classes or task.levels or ("",)

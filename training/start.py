@@ -1,0 +1,76 @@
+"""How runs begin: a folder for each, with what it takes over from an earlier one, then the tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from training import pipeline
+from training.config import read
+from training.errors import ConfigError
+from training.heritage import Heritage
+from training.run import Run
+from training.team import Team
+
+
+@dataclass(frozen=True)
+class Start:
+    """A run that is to begin: its folder and configuration, changes to this, and what it takes over."""
+
+    place: Path
+    config: Path
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    earlier: Mapping[str, Path] = field(default_factory=dict)
+
+    def begin(self, *, resume: bool) -> Run:
+        """The run, in its folder; ConfigError where that cannot be, and all is as it was."""
+        if self.earlier:
+            Heritage(self.earlier).check(read(self.config))
+        return Run.start(self.place, self.config, resume=resume, changes=self.changes, earlier=self.earlier)
+
+
+def first(configs: Sequence[Path], folder: Path | None, seed: int | None) -> list[Start]:
+    """Runs of configurations, from nothing; folder: of the run, or above the runs of several."""
+    above = folder or Path("runs")
+    ending, changes = ("", {}) if seed is None else (f"-seed{seed}", {"training.seed": seed})
+    places = [above / f"{read(config).name}{ending}" for config in configs]
+    if folder and len(configs) == 1:
+        places = [folder]
+    return [Start(place, config, changes) for place, config in zip(places, configs, strict=True)]
+
+
+def renewed(folders: Sequence[Path], into: Path | None, *, new: bool, resume: bool) -> list[Start]:
+    """Runs that go on from finished ones, with the files that these were configured by, as they are now.
+
+    into: the run's folder, or the one above several; without it each takes the place of the earlier one.
+    new: learn only from rows that are newer than what the earlier run has learned from.
+    """
+    starts = []
+    for folder in folders:
+        place = folder if into is None else into if len(folders) == 1 else into / folder.name
+        standing = Run(place).inherited if resume else {}
+        earlier = standing or Run(folder).handed
+        heritage, config = Heritage(earlier), Run(folder).origin
+        changes: dict[str, Any] = {}
+        if heritage.config.training.seed != read(config).training.seed:
+            changes["training.seed"] = heritage.config.training.seed
+        if new:
+            changes["split.train_from"] = datetime.fromtimestamp(heritage.until, UTC).isoformat()
+        starts.append(Start(place, config, changes, earlier))
+    return starts
+
+
+def begun(
+    starts: Sequence[Start], team: Team, progress: Progress, *, resume: bool
+) -> tuple[list[Run], list[pipeline.Workbench]]:
+    """The runs, begun by the first process of a team, and their tables, read."""
+    if len({start.place.resolve() for start in starts}) < len(starts):
+        raise ConfigError("two runs would stand in the same folder; give their configurations other names")
+    progress.disable = not team.leads
+    with team.turns():
+        runs = [start.begin(resume=resume) if team.leads else Run(start.place) for start in starts]
+        cache = starts[0].place.parent / "cache"
+        return runs, pipeline.prepared([run.config for run in runs], cache, progress)
