@@ -1,6 +1,7 @@
 """What the rows and columns of a network's weights are about, by name: a later network may have others.
 
 first     of the layer that reads user, query, item and context: units of experts, then gates
+level     of what is shared in a level above that: the same, without the gate in the last
 context   columns of the features
 items     of the catalogue, where something is learned of each
 events    kinds of events in histories, the profile first
@@ -14,8 +15,8 @@ from model_store.listwise import FORMS
 from model_store.manifest import Task
 from model_store.names import KINDS, Name
 from training.dataset import Dataset
-from training.model.heads import Towers
 from training.model.network import Network
+from training.model.towers import Towers
 
 Names = Mapping[str, Sequence[str]]
 BLOCKS = ("user", "query", "item", "item_item", "user_item", "query_item", "context", "no_user", "no_query")
@@ -26,6 +27,7 @@ def names(network: Network, dataset: Dataset) -> dict[str, tuple[str, ...]]:
     features = FeatureSet(dataset.features, dataset.clock)
     return {
         "first": tuple(_first(network.heads.mix)),
+        "level": tuple(_level(network.heads.mix)),
         "context": tuple(_columns(features)),
         "items": dataset.item_ids,
         "events": ("", *dataset.config.history.events),
@@ -58,21 +60,34 @@ def _of_heads(rest: Sequence[str]) -> tuple[str, ...]:
         return ("", "context")
     if block == "told":
         return (f"classes of {rest[1]}",)
+    if rest[:2] == ["mix", "levels"] and rest[3] == "shared":
+        return ("level",)
     if rest[:2] == ["mix", "towers"] and rest[3] == "4":
         return (f"classes of {rest[2]}",)
     return ()
 
 
 def _first(mix: Towers) -> Iterator[str]:
-    others = len(mix.names) - 1
-    own = (mix.experts - mix.choices) // others if others else 0
-    experts = [f"shared {number}" for number in range(mix.choices - own)]
-    experts += [f"{task} {number}" for task in mix.names for number in range(own)]
+    experts = list(_experts(mix))
     for expert in experts:
         yield from (f"{expert} unit {unit}" for unit in range(mix.hidden))
     if mix.gated:
         for task in mix.names:
             yield from (f"gate of {task}: {experts[place]}" for place in mix.seen[task])
+    if mix.levels:
+        yield from (f"gate of what is shared: {expert}" for expert in experts)
+
+
+def _level(mix: Towers) -> Iterator[str]:
+    """Of what is shared in a level above; the last has no gate."""
+    yield from (f"{number} unit {unit}" for number in range(mix.shared) for unit in range(mix.hidden))
+    yield from (f"gate: {expert}" for expert in _experts(mix))
+
+
+def _experts(mix: Towers) -> Iterator[str]:
+    yield from (f"shared {number}" for number in range(mix.shared))
+    for task in mix.names:
+        yield from (f"{task} {number}" for number in range(mix.choices - mix.shared))
 
 
 def _columns(features: FeatureSet) -> Iterator[str]:

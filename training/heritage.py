@@ -129,7 +129,7 @@ class Heritage:
         ):
             return
         both = [
-            _both(ours[axis], self.names.get(axis, ())) if axis else (np.arange(size),) * 2
+            _both(ours[axis][:size], self.names.get(axis, ())) if axis else (np.arange(size),) * 2
             for axis, size in zip(about, value.shape, strict=True)
         ]
         if both:
