@@ -51,20 +51,16 @@ def axes(name: str, dimensions: int) -> tuple[str, ...]:
 
 
 def _of_heads(rest: Sequence[str]) -> tuple[str, ...]:
-    block = rest[0]
-    if block in BLOCKS:
-        return ("first", "context" if block == "context" else "")
-    if block in ("mean", "spread"):
+    if rest[0] in BLOCKS:
+        return ("first", "context" if rest[0] == "context" else "")
+    if rest[0] in ("mean", "spread"):
         return ("context",)
-    if block == "now" and rest[1] == "0":
+    if rest[:2] == ["now", "0"]:
         return ("", "context")
-    if block == "told":
-        return (f"classes of {rest[1]}",)
     if rest[:2] == ["mix", "levels"] and rest[3] == "shared":
         return ("level",)
-    if rest[:2] == ["mix", "towers"] and rest[3] == "4":
-        return (f"classes of {rest[2]}",)
-    return ()
+    last = {"told": rest[1:2], "mix": rest[2:3] if rest[1:2] == ["towers"] and rest[3] == "4" else []}
+    return tuple(f"classes of {task}" for task in last.get(rest[0], []))
 
 
 def _first(mix: Towers) -> Iterator[str]:
