@@ -97,6 +97,12 @@ class Metrics:
     answered_in = histograms(
         "answer_duration_seconds", "Time of those, from the first byte to the last.", "label", bounds=SECONDS
     )
+    outcomes = counters(
+        "outcomes_total",
+        "Items that users dealt with, by event and the version that answers them.",
+        "event",
+        "label",
+    )
     scores = histograms("score", "Fused score of the first item of an answer.", "label", bounds=UNIT)
     shadow = counters(
         "shadow_requests_total",

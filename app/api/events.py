@@ -16,6 +16,7 @@ from app.api.body import read
 from app.api.entries import parse_each
 from app.api.reply import giving, reply, service_of, taking
 from app.api.schema import AT_LEAST_ONE, Each, Id, Name, Number, Strict, Time, Values
+from app.choice import Choice
 from app.errors import Invalid, NotStored
 from app.ledger import SEEN, StoredEvent
 from app.metrics import Metrics
@@ -118,6 +119,7 @@ async def events(request: Request) -> Response:
     metrics.events.labels("accepted").inc(len(results) - duplicates)
     metrics.events.labels("duplicate").inc(duplicates)
     _count(taken, results, models[0], metrics)
+    _attribute(taken, results, service.choice, metrics)
     counts = {"accepted": len(results), "duplicates": duplicates}
     return reply({"request_id": trace.request_id, **counts, "rejected": rejected})
 
@@ -129,6 +131,16 @@ def _count(events: Sequence[StoredEvent], results: Sequence[int], model: Model, 
         if late != SEEN and event.event in counted:
             metrics.counted.labels("counted").inc(len(event.items) - late)
             metrics.counted.labels("late").inc(late)
+
+
+def _attribute(
+    events: Sequence[StoredEvent], results: Sequence[int], choice: Choice, metrics: Metrics
+) -> None:
+    """What users did, by the version that answers them: the same one all the time that there is a canary."""
+    for event, late in zip(events, results, strict=True):
+        if late != SEEN and event.user and event.event:
+            label, _ = choice.of(event.user)
+            metrics.outcomes.labels(event.event, label).inc(len(event.items))
 
 
 def _wrapped(body: bytes) -> bytes:

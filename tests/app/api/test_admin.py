@@ -196,6 +196,33 @@ def test_metrics_tell_the_versions_apart(own):
     with_canary(own, work)
 
 
+def test_what_users_do_is_told_by_the_version_that_answers_them(own):
+    async def work(client, service, split):
+        items, event = service.model.bundle.items.ids[:3], service.model.manifest.events[1]
+
+        async def told(*events):
+            answer = (await client.post("/events", json={"events": list(events)})).json()
+            return answer["accepted"] - answer["duplicates"]
+
+        did = [(split["stable"][0], 2), (split["canary"][0], 3), (split["canary"][1], 1)]
+        for user, many in did:
+            events = [
+                {"user_id": user, "item_id": items[n], "event": event, "event_id": f"e{n}"}
+                for n in range(many)
+            ]
+            assert await told(*events) == many
+            assert await told(*events) == 0  # as they were told before, they count once
+        assert await told({"user_id": split["stable"][0], "event": "no such event", "item_id": items[0]}) == 0
+        text = (await client.get("/metrics")).text
+        found = {line for line in text.splitlines() if line.startswith("chorus_outcomes_total{")}
+        assert found == {
+            f'chorus_outcomes_total{{event="{event}",label="stable"}} 2.0',
+            f'chorus_outcomes_total{{event="{event}",label="canary"}} 4.0',
+        }
+
+    with_canary(own, work)
+
+
 def test_a_bad_canary_is_refused_and_nobody_is_answered_by_it(own, bundle):
     version = publish(bundle, own.store, lambda draft: (draft / "heads.onnx").write_bytes(b"no graph"))
 
