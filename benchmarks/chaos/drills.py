@@ -6,6 +6,6 @@ from benchmarks.chaos import away, canary, ends, flood, fuzz, keys, late, swap
 from benchmarks.chaos.drill import Drill
 
 DRILLS: Mapping[str, Drill] = {
-    "flood": flood, "away": away, "swap": swap, "canary": canary, "ends": ends, "late": late, "fuzz": fuzz,
-    "keys": keys,
+    "flood": flood, "away": away, "swap": swap, "canary": canary, "ends": ends, "late": late, "keys": keys,
+    "fuzz": fuzz,
 }  # fmt: skip
