@@ -129,10 +129,11 @@ def test_evaluating_again_gives_the_same_metrics(made):
         assert after["tests"]["joint"][task] == pytest.approx(metrics, rel=1e-4, abs=1e-4, nan_ok=True)
 
 
-def test_a_renewed_run_learns_from_what_is_new_and_is_reported_beside_what_it_was(made, tmp_path):
+def test_a_renewed_run_is_of_what_is_new_is_told_beside_what_it_was_and_published(made, tmp_path):
     earlier = made[0] / "runs" / "tiny"
-    code, output = typed("renew", earlier, "--run", tmp_path / "later", "--no-publish")
+    code, output = typed("renew", earlier, "--run", tmp_path / "later", "--shelf", tmp_path / "shelf")
     assert code == 0, output
+    Shelf(tmp_path / "shelf").open("shop", 1)
     assert "goes on from an earlier run; new to that: nothing" in plain(output)
     record = Run(tmp_path / "later").read("metrics.json")
     assert set(record["tests"]["earlier"]) == set(record["tests"]["joint"])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from model_store.engine import Encoded, Engine, cores
-from training.dataset import Dataset
+from training.dataset import TRAIN, Dataset
 from training.export.verdict import alike
 from training.pipeline import Workbench
 from training.predict import Represented
@@ -37,12 +37,12 @@ def represent_by(
 
 
 def _alone(dataset: Dataset, base: Represented, place: dict[int, Encoded]) -> dict[str, NDArray[Any]]:
-    """Served values of the labelled texts by the engine; the training part is not encoded and stays."""
+    """Served values of the labelled texts by the engine; what is not held out is not encoded, and stays."""
     found = {}
     for name, labels in dataset.alone.items():
         values = base.values[name].copy()
         for row, (number, split) in enumerate(zip(labels.texts, labels.splits, strict=True)):
-            if split != 0:
+            if split > TRAIN:
                 values[row] = place[int(number)].outputs[name]
         found[name] = values
     return found
@@ -51,10 +51,10 @@ def _alone(dataset: Dataset, base: Represented, place: dict[int, Encoded]) -> di
 def needed(dataset: Dataset) -> NDArray[np.int64]:
     """Numbers of the texts that validation, test and the catalogue need."""
     requests = dataset.requests
-    later = requests.splits > 0
+    later = requests.splits > TRAIN
     users = requests.users[later]
     parts = [np.arange(len(dataset.item_ids)), requests.queries[later], dataset.profiles[users[users >= 0]]]
-    parts += [labels.texts[labels.splits > 0] for labels in dataset.alone.values()]
+    parts += [labels.texts[labels.splits > TRAIN] for labels in dataset.alone.values()]
     numbers = np.unique(np.concatenate(parts))
     return numbers[numbers >= 0]
 
