@@ -21,7 +21,6 @@ from model_store.names import Name
 from training.errors import ConfigError
 from training.search.section import SearchConfig
 from training.sections import (
-    ALONE,
     GOALS,
     RETRIEVAL,
     EventsConfig,
@@ -35,10 +34,10 @@ from training.sections import (
     RetrievalConfig,
     Section,
     SplitConfig,
-    TaskConfig,
     TrainingConfig,
     UsersConfig,
 )
+from training.task import ALONE, TaskConfig
 
 
 class Config(Section):

@@ -25,7 +25,8 @@ from training.dataset import Dataset
 from training.errors import ConfigError
 from training.model.network import Network
 from training.run import Run
-from training.sections import ALONE, TEACHERS, ModelConfig
+from training.sections import ModelConfig
+from training.task import ALONE, TEACHERS
 
 FREE = {"dropout", "vector_dropout", "max_tokens"}  # keys of `model` that a later run may change
 MEANT = ("type", "inputs", "clock", "transform", "loss", "grades", "quantiles", "given")  # how a task is read

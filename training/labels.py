@@ -18,7 +18,7 @@ from model_store.manifest import Task
 from training.config import Config
 from training.datasets.tables import Tables
 from training.errors import DataError
-from training.sections import TaskConfig
+from training.task import TaskConfig
 
 Ints = NDArray[np.int64]
 

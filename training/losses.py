@@ -16,7 +16,7 @@ from torch.nn import functional
 from model_store.manifest import Task
 from training.errors import ConfigError
 from training.model.readout import Readout
-from training.sections import TaskConfig
+from training.task import TaskConfig
 from training.team import Part
 
 FOCUS = 2.0  # focal loss' gamma: how little a row counts that is well answered

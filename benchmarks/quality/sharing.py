@@ -30,7 +30,7 @@ from training.fit import fit
 from training.predict import predict, represent
 from training.report import worthwhile
 from training.run import Run, learned
-from training.sections import TaskConfig
+from training.task import TaskConfig
 from training.worth import Interval, delta, worth
 
 FOLDER = Path("runs/sharing")

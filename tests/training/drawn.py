@@ -7,7 +7,7 @@ from model_store.manifest import Task
 from tests.training import toy
 from training.model.heads import KINDS, PairHeads
 from training.model.readout import Readout
-from training.sections import TaskConfig
+from training.task import TaskConfig
 
 F, ROWS = 5, 30
 SHARINGS = (

@@ -9,7 +9,7 @@ from model_store.manifest import Task
 from training.errors import ConfigError
 from training.losses import FLOOR, Losses, pinball
 from training.model.readout import Readout
-from training.sections import TaskConfig
+from training.task import TaskConfig
 from training.team import Part
 
 NAN = math.nan

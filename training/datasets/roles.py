@@ -1,7 +1,7 @@
 """Which columns of the files a configuration asks for: key of the TOML -> column."""
 
 from training.config import Config
-from training.sections import TaskConfig
+from training.task import TaskConfig
 
 
 def items(config: Config) -> dict[str, str]:

@@ -22,7 +22,7 @@ from training.datasets.report import BadRows, Report, check_share
 from training.datasets.sieve import Sieve
 from training.datasets.zones import Zones
 from training.errors import DataError
-from training.sections import TaskConfig
+from training.task import TaskConfig
 
 TIMED = {"items.time", "events.timestamp"}
 KEYS = {"items.id", "users.id", "events.item", "events.timestamp"}  # every file must have them

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from model_store.manifest import Task
-from training.sections import TaskConfig
+from training.task import TaskConfig
 
 
 class Readout(nn.Module):

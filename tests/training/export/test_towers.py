@@ -11,7 +11,7 @@ from training.export.sheet import Sheet
 from training.export.towers import Towers, link
 from training.model.heads import PairHeads
 from training.model.readout import Readout
-from training.sections import TaskConfig
+from training.task import TaskConfig
 
 TASKS = tuple(Task(name=name, type="binary") for name in ("click", "buy", "like"))
 

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from model_store.manifest import Task
 from training.model.readout import Readout
-from training.sections import TaskConfig
+from training.task import TaskConfig
 
 TASKS = (
     Task(name="click", type="binary"),
