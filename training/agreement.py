@@ -7,7 +7,7 @@ from training.errors import ConfigError
 
 SHARED = {  # what the text encoder is made from, and how it learns
     "model": ("encoder", "freeze", "pooling", "max_tokens", "dimension"),
-    "training": ("device", "precision"),
+    "training": ("optimizer", "schedule", "device", "precision"),
 }
 
 

@@ -19,6 +19,7 @@ from training.dataset import Dataset
 from training.errors import ConfigError
 from training.model.batch import Batch
 from training.model.network import Network
+from training.optimiser import made
 from training.run import Run
 from training.study import Study
 from training.team import Team
@@ -57,7 +58,7 @@ def together(
 def _together(studies: Sequence[Study], progress: Progress, until: int, *, begun: bool) -> State:
     first = studies[0]
     config, team, sizes = first.config, first.team, shares(studies)
-    optimiser, schedule = _optimiser(studies, sum(sizes))
+    optimiser, schedule = made(studies, sum(sizes))
     parts = {"networks": ModuleList([study.network for study in studies]), "optimiser": optimiser,
              "balances": ModuleList([study.balance for study in studies]), "schedule": schedule}  # fmt: skip
     generator = np.random.default_rng(config.seed)
@@ -138,27 +139,6 @@ def turns(
 def _endless(study: Study, generator: np.random.Generator) -> Iterator[Batch]:
     while True:
         yield from study.batches.epoch(study.config.batch, generator, study.team)
-
-
-def _optimiser(
-    studies: Sequence[Study], steps: int
-) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
-    """AdamW with two learning rates; linear warm-up, then linear down to zero over epochs of so many steps."""
-    config, groups, met = studies[0].config, [], set[int]()
-    for study in studies:
-        own = study.config
-        for group in study.network.parameter_groups(own.lr_heads, own.lr_encoder, own.weight_decay):
-            new = [each for each in group["params"] if id(each) not in met]
-            met |= {id(each) for each in new}
-            groups.append({**group, "params": new})
-    optimiser = torch.optim.AdamW(groups, fused=True)
-    total = max(config.epochs * steps, 1)
-    warm = max(int(config.warmup * total), 1)
-
-    def rate(step: int) -> float:
-        return min((step + 1) / warm, max(total - step, 0) / max(total - warm, 1))
-
-    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
 
 
 def _snapshot(

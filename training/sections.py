@@ -1,6 +1,6 @@
 """The tables of a configuration file, a class each: keys, types, defaults, and what a section alone forbids."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -11,6 +11,12 @@ Paths = Annotated[
 ]
 GOALS = ("impression_auc", "mrr", "ndcg@5", "ndcg@10", "user_auc", "auc")  # how well one score ranks
 RETRIEVAL = "retrieval"  # the name of its loss among those of the tasks
+RATES = {  # what other optimisers than AdamW want, where the file does not say
+    "adam": {"weight_decay": 0.0},
+    "rmsprop": {"lr_heads": 1e-3, "lr_encoder": 1e-5, "weight_decay": 0.0},
+    "sgd": {"lr_heads": 0.1, "lr_encoder": 1e-3, "weight_decay": 0.0},
+    "adafactor": {"lr_heads": 0.05, "lr_encoder": 5e-4, "weight_decay": 0.0},
+}
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -186,6 +192,7 @@ class FusionConfig(Section):
 class TrainingConfig(Section):
     """The optimiser and when it stops. `metric` is `<task>:<metric>` or empty for the sum of the losses.
 
+    `schedule` is how rates fall after the warm-up, the share `warmup` of all steps: training/optimiser.py.
     `balance` is how the tasks' losses, or their gradients, are weighed: training/balance/. `temperature` evens out
     great and small tables that train one encoder. `refit`: learn once more from training and validation together.
     `device`, `precision`: of the text encoder's steps; auto is a graphics card and bfloat16, if there. With
@@ -195,6 +202,8 @@ class TrainingConfig(Section):
 
     epochs: int = Field(default=6, ge=1)
     batch: int = Field(default=64, ge=1)
+    optimizer: Literal["adamw", "adam", "rmsprop", "sgd", "adafactor"] = "adamw"
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
     lr_heads: float = Field(default=2e-3, gt=0.0)
     lr_encoder: float = Field(default=2e-5, gt=0.0)
     weight_decay: float = Field(default=0.05, ge=0.0)
@@ -214,3 +223,8 @@ class TrainingConfig(Section):
     ] = "fixed"  # fmt: skip
     seed: int = 7
     bad_rows: Share = 0.01
+
+    @model_validator(mode="before")
+    @classmethod
+    def _at_usual_rates(cls, given: Any) -> Any:
+        return {**RATES.get(str(given.get("optimizer")), {}), **given} if isinstance(given, dict) else given

@@ -21,3 +21,10 @@ def test_tables_that_train_one_encoder_train_it_in_one_place():
     one, other = (toy.settings(training={"device": name}) for name in ("auto", "cpu"))
     with pytest.raises(ConfigError, match=r"training\.device = 'cpu', but 'auto' in toy"):
         agree([one, other])
+
+
+@pytest.mark.parametrize(("key", "value"), [("optimizer", "sgd"), ("schedule", "cosine")])
+def test_tables_that_train_one_encoder_train_it_by_one_optimiser(key, value):
+    one, other = toy.settings(), toy.settings(training={key: value})
+    with pytest.raises(ConfigError, match=rf"training\.{key} = '{value}', but '.*' in toy"):
+        agree([one, other.model_copy(update={"name": "other"})])

@@ -9,7 +9,7 @@ import pytest
 from tests.training import toy
 from training import config
 from training.errors import ConfigError
-from training.sections import Section
+from training.sections import RATES, Section
 from training.task import TaskConfig
 
 GOOD: dict[str, Any] = {
@@ -155,6 +155,8 @@ def test_a_configuration_does_not_change() -> None:
         ({**GOOD, "fusion": {"goal": {"click:mrr": 0.0}}}, "fusion.goal.click:mrr: Input should be greater than 0"),
         ({**GOOD, "training": {"metric": "buy:auc"}}, "training.metric: 'buy:auc' names no task"),
         ({**GOOD, "model": {"freeze": "some"}}, "model.freeze: String should match"),
+        ({**GOOD, "training": {"optimizer": "lion"}}, "training.optimizer: Input should be 'adamw', 'adam'"),
+        ({**GOOD, "training": {"schedule": "step"}}, "training.schedule: Input should be 'linear', 'cosine' or"),
     ],
 )  # fmt: skip
 def test_each_mistake_is_named_by_its_key(record: dict[str, Any], message: str) -> None:
@@ -236,6 +238,16 @@ def test_several_mistakes_are_told_at_once() -> None:
     record = {**GOOD, "model": {"dropout": 2}, "training": {"epochs": 0}}
     with pytest.raises(ConfigError, match=r"shop.toml: model.dropout: .*; training.epochs: "):
         config.parse(record, Path("shop.toml"))
+
+
+def test_each_optimiser_has_rates_of_its_own_and_what_the_file_says_stands() -> None:
+    usual = {kind: toy.settings(training={"optimizer": kind}).training for kind in ("adamw", *RATES)}
+    assert usual["adamw"] == toy.settings().training
+    for kind, rates in RATES.items():
+        expected = {"lr_encoder": 2e-5, **rates, "lr_heads": 3e-3}  # the last is in the file
+        assert {key: getattr(usual[kind], key) for key in expected} == expected
+    said = toy.settings(training={"optimizer": "sgd", "lr_heads": 0.5, "weight_decay": 0.01}).training
+    assert (said.lr_heads, said.lr_encoder, said.weight_decay) == (0.5, RATES["sgd"]["lr_encoder"], 0.01)
 
 
 @pytest.mark.parametrize(

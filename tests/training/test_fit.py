@@ -15,7 +15,7 @@ from training.fit import fit
 from training.pipeline import Workbench
 from training.predict import predict, represent
 from training.run import Run
-from training.sections import TrainingConfig
+from training.sections import RATES, TrainingConfig
 from training.study import prepare, terms, validate
 
 LEARNS = ("heads.", "user.", "text.projection", "text_heads.", "text.pooling.query.weight")
@@ -238,6 +238,29 @@ def test_with_every_balance_the_losses_fall_and_a_killed_run_goes_on_the_same(
     assert [record["weights"] for record in log(tmp_path, "checkpoint")] == [r["weights"] for r in records]
     for record in records:
         assert set(record["losses"]) == set(record["weights"]) == set(undisturbed.dataset.config.tasks)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"),
+    [(kind, "cosine") for kind in get_args(TrainingConfig.model_fields["optimizer"].annotation)]
+    + [("adamw", "linear"), ("sgd", "constant")],
+)
+def test_with_every_optimiser_and_schedule_the_losses_fall_and_a_killed_run_goes_on_the_same(
+    workbench, train, tmp_path, optimizer, schedule
+):
+    rates = {**RATES.get(optimizer, {}), "lr_encoder": {"sgd": 0.01, "adafactor": 0.02}.get(optimizer, 1e-3)}
+    chosen = {"epochs": 4, "patience": 9, "optimizer": optimizer, "schedule": schedule, **rates}
+    sections = {"training": {"lr_heads": 3e-3, **chosen}, "model": {"freeze": "last:1"}}
+    begun = workbench(**sections)
+    before = {name: value.clone() for name, value in begun.network.named_parameters()}
+    undisturbed = train(begun, "undisturbed")
+    with pytest.raises(Killed):
+        train(workbench(**sections), "checkpoint", Mortal)
+    assert same(train(workbench(**sections), "checkpoint"), undisturbed)
+    records = log(tmp_path, "undisturbed")
+    assert records[-1]["loss"] < records[0]["loss"]
+    for name, value in undisturbed.network.named_parameters():
+        assert torch.equal(value, before[name]) != value.requires_grad or name == "heads.slope.time", name
 
 
 @pytest.mark.parametrize("loss", ["contrastive", "triplet", "cosine"])

@@ -25,6 +25,14 @@ def test_a_trials_values_stand_in_its_configuration_and_the_rest_stays(space_of)
     assert (config.training.epochs, config.training.metric, config.search) == (2, "click:auc", None)
 
 
+def test_an_optimiser_that_is_tried_has_its_usual_rates_where_the_file_says_none(space_of):
+    space = space_of(space={"training.optimizer": ["adamw", "sgd"], "training.schedule": ["cosine"]})
+    found = [space.config({"training.optimizer": kind}).training for kind in ("adamw", "sgd")]
+    assert [each.lr_heads for each in found] == [3e-3, 3e-3]
+    assert [each.weight_decay for each in found] == [0.05, 0.0]
+    assert space.usual(read(space._path)) == {"training.optimizer": "adamw"}
+
+
 def test_ranges_are_drawn_whole_by_logarithm_or_in_steps(space_of):
     ranges = {
         "model.hidden": {"low": 8, "high": 16, "step": 4},
