@@ -6,7 +6,7 @@ from training.config import Config
 from training.errors import ConfigError
 
 SHARED = {  # what the text encoder is made from, and how it learns
-    "model": ("encoder", "freeze", "pooling", "max_tokens", "dimension"),
+    "model": ("encoder", "freeze", "adapters", "rank", "pooling", "max_tokens", "dimension"),
     "training": ("optimizer", "schedule", "device", "precision"),
 }
 

@@ -55,8 +55,9 @@ def _groups(studies: Sequence[Study]) -> list[dict[str, Any]]:
     """Those of all networks; what they share is in those of the first."""
     groups, met = [], set[int]()
     for study in studies:
-        own = study.config
-        for group in study.network.parameter_groups(own.lr_heads, own.lr_encoder, own.weight_decay):
+        own, adapted = study.config, study.dataset.config.model.adapters != "none"
+        inner = own.lr_adapters if adapted else own.lr_encoder
+        for group in study.network.parameter_groups(own.lr_heads, inner, own.weight_decay):
             new: list[torch.nn.Parameter] = [each for each in group["params"] if id(each) not in met]
             met |= {id(each) for each in new}
             groups.append({**group, "params": new})

@@ -113,6 +113,8 @@ class RetrievalConfig(Section):
 class ModelConfig(Section):
     """The network. `encoder`: `all-MiniLM-L6-v2` (packaged), a Hugging Face id, or a local folder.
 
+    `freeze` says which of its layers learn, `adapters` whether all of their weights do: training/model/adapters.py.
+    `rank` is LoRA's.
     `item_ids` adds a learned vector to each known item's text vector: for catalogues that change slowly.
     `factors`: of a factorisation beside the texts. `audience`: newest events of an item that tell of it there, too.
     `experts` are those that all tasks share; with `ple` each task has `own_experts` beside them, in `levels`.
@@ -120,6 +122,8 @@ class ModelConfig(Section):
 
     encoder: str = "all-MiniLM-L6-v2"
     freeze: str = Field(default="all", pattern=r"^(all|none|last:[1-9]\d*)$")
+    adapters: Literal["none", "lora", "ia3"] = "none"
+    rank: int = Field(default=8, ge=1, le=256)
     pooling: Literal["mean", "attention"] = "mean"
     max_tokens: int = Field(default=64, ge=8, le=512)
     dimension: int = Field(default=128, ge=8, le=1024)
@@ -141,6 +145,11 @@ class ModelConfig(Section):
             raise ValueError("audience adds to what is learned of items: it needs factors, such as 32")
         if self.levels > 1 and self.sharing != "ple":
             raise ValueError(f'levels = {self.levels} needs sharing = "ple", or take levels = 1')
+        if self.adapters != "none" and self.freeze == "all":
+            raise ValueError(
+                f'adapters = "{self.adapters}" has no layers to learn in with freeze = "all"; take freeze = '
+                '"last:2", or "none" for all layers'
+            )
         return self
 
     @property
@@ -206,6 +215,7 @@ class TrainingConfig(Section):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     lr_heads: float = Field(default=2e-3, gt=0.0)
     lr_encoder: float = Field(default=2e-5, gt=0.0)
+    lr_adapters: float = Field(default=1e-3, gt=0.0)
     weight_decay: float = Field(default=0.05, ge=0.0)
     factor_decay: float = Field(default=0.2, ge=0.0)
     warmup: Share = 0.1

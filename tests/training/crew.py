@@ -21,10 +21,14 @@ SURE = {  # no chance: it is not the same in a team
 
 
 def sections(balance: str) -> dict[str, dict[str, Any]]:
-    """The last layer learns, except with one balance; with one all is learned again, with one click is taught."""
+    """The last layer learns, except with one balance, and with one by adapters.
+
+    With one all is learned again, with one click is taught.
+    """
     freeze = "all" if balance == "rlw" else "last:1"
     training = {"balance": balance, "epochs": 2, "batch": 8, "refit": balance == "famo"}
-    tasks, model = toy.record()["tasks"], {**SURE, "freeze": freeze}
+    adapters = "lora" if balance == "gradnorm" else "none"
+    tasks, model = toy.record()["tasks"], {**SURE, "freeze": freeze, "adapters": adapters}
     if balance == "upgrad":
         tasks["click"]["taught"], model["audience"] = 0.5, 0
     return {"model": model, "training": training, "tasks": tasks}

@@ -4,10 +4,15 @@ from tests.training import toy
 from training.agreement import agree
 from training.errors import ConfigError
 
+DEEP = {"freeze": "last:1"}
 
-@pytest.mark.parametrize(("key", "value"), [("dimension", 16), ("freeze", "none"), ("max_tokens", 32)])
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("dimension", 16), ("freeze", "none"), ("max_tokens", 32), ("adapters", "lora"), ("rank", 2)],
+)
 def test_tables_whose_encoders_differ_are_refused_with_the_key(key, value):
-    one, other = toy.settings(), toy.settings(model={key: value})
+    one, other = toy.settings(model=DEEP), toy.settings(model={**DEEP, key: value})
     with pytest.raises(ConfigError, match=rf"model.{key} = .*, but .* in toy; tables that train one encoder"):
         agree([one, other.model_copy(update={"name": "other"})])
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from rich.progress import Progress
+from safetensors.torch import load_file
 
 from tests.training import toy
 from training.batches import Batches
@@ -130,15 +131,49 @@ def test_the_loss_falls_and_only_what_may_learn_has_moved(workbench, train, tmp_
 
 
 @pytest.mark.parametrize("freeze", ["last:1", "none"])
-def test_checkpointing_changes_no_bit_of_a_run(workbench, train, freeze):
-    plain = train(workbench(model={"freeze": freeze}), "plain")
-    again = train(workbench(model={"freeze": freeze}, training={"gradient_checkpointing": True}), "again")
+@pytest.mark.parametrize("adapters", ["lora", "ia3"])
+def test_adapters_learn_in_place_of_the_weights_and_a_killed_run_goes_on_the_same(
+    workbench, train, tmp_path, adapters, freeze
+):
+    sections = {
+        "model": {"freeze": freeze, "adapters": adapters, "rank": 2, "pooling": "attention"},
+        "training": {"epochs": 4, "patience": 9, "lr_adapters": 1e-2},
+    }
+    begun = workbench(**sections)
+    before = {name: value.clone() for name, value in begun.network.named_parameters()}
+    undisturbed = train(begun, "undisturbed")
+    with pytest.raises(Killed):
+        train(workbench(**sections), "checkpoint", Mortal)
+    assert same(train(workbench(**sections), "checkpoint"), undisturbed)
+    records = log(tmp_path, "undisturbed")
+    assert records[-1]["loss"] < records[0]["loss"]
+    for name, value in undisturbed.network.named_parameters():
+        inner = name.startswith("text.transformer.")
+        assert value.requires_grad == (not inner or ".lora_" in name or ".ia3_" in name), name
+        if inner:
+            assert torch.equal(value, before[name]) != value.requires_grad, name
+    saved = load_file(tmp_path / "undisturbed" / "best.safetensors")
+    assert {name for name in saved if "transformer" in name} == {
+        name
+        for name, value in begun.network.named_parameters()
+        if value.requires_grad and "transformer" in name
+    }
+
+
+@pytest.mark.parametrize("freeze", ["last:1", "none"])
+@pytest.mark.parametrize("adapters", ["none", "lora"])
+def test_checkpointing_changes_no_bit_of_a_run(workbench, train, freeze, adapters):
+    model = {"freeze": freeze, "adapters": adapters}
+    plain = train(workbench(model=model), "plain")
+    again = train(workbench(model=model, training={"gradient_checkpointing": True}), "again")
     assert same(plain, again)
 
 
-def test_an_encoder_learns_in_bfloat16_and_is_kept_in_fp32(workbench, train, tmp_path):
+@pytest.mark.parametrize("adapters", ["none", "lora", "ia3"])
+def test_an_encoder_learns_in_bfloat16_and_is_kept_in_fp32(workbench, train, tmp_path, adapters):
     bench = workbench(
-        model={"freeze": "none"}, training={"epochs": 3, "lr_encoder": 1e-3, "precision": "bf16"}
+        model={"freeze": "none", "adapters": adapters},
+        training={"epochs": 3, "lr_encoder": 1e-3, "precision": "bf16"},
     )
     before = {name: value.clone() for name, value in bench.network.text.named_parameters()}
     train(bench)

@@ -24,6 +24,7 @@ MODELS = [
     {"sharing": "mmoe", "factors": 3},
     {"sharing": "ple"},
     {"item_ids": True},
+    {"freeze": "last:1", "adapters": "lora"},
 ]
 
 

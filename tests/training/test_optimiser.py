@@ -90,3 +90,11 @@ def test_momentum_is_nine_tenths():
         value.grad = torch.ones(1)
         optimiser.step()
     assert value.item() == pytest.approx(-0.1 * (1 + 1.9))
+
+
+def test_adapters_have_a_rate_of_their_own(workbench, tmp_path):
+    rates = {"lr_heads": 1e-3, "lr_encoder": 1e-5, "lr_adapters": 7e-3}
+    for adapters, inner in (("none", 1e-5), ("lora", 7e-3)):
+        each = workbench(model={**DEEP, "adapters": adapters}, training=rates)
+        optimiser, _ = made([Study(each.network, each.dataset, each.texts, Run(tmp_path))], STEPS)
+        assert {group["initial_lr"] for group in optimiser.param_groups} == {1e-3, inner}

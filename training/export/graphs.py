@@ -20,6 +20,7 @@ from torch.export import Dim
 from model_store.features import FeatureSet
 from model_store.manifest import Task
 from training.export import scorer, weights
+from training.model.adapters import plain
 from training.model.network import Network
 
 OPSET = 23  # the first with a node for attention: the dozen in its place takes a tenth longer
@@ -76,7 +77,7 @@ def export(network: Network, folder: Path, features: FeatureSet) -> None:
     alone = network.text_heads.names
     ids = torch.full((2, 8), 5, dtype=torch.long)
     _write(
-        TextGraph(network, network.tasks),
+        TextGraph(plain(network), network.tasks),
         {"input_ids": ids, "attention_mask": torch.ones_like(ids)},
         ["vector", *alone],
         {name: {0: batch, 1: length} for name in ("input_ids", "attention_mask")},

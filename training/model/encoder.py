@@ -19,6 +19,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from model_store.bundle import digest
 from training.errors import EncoderError
+from training.model.adapters import adapt
 from training.model.halves import Halves, stack
 from training.sections import ModelConfig
 
@@ -109,6 +110,8 @@ class TextEncoder(nn.Module):
         self.pooling = Pooling(config.pooling, hf.hidden_size)
         self.projection = nn.Linear(hf.hidden_size, config.dimension)
         freeze(transformer, config.freeze)
+        if config.adapters != "none":
+            adapt(transformer, config.adapters, config.rank)
         self.learned = learned(config.freeze)
 
     @cached_property

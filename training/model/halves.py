@@ -65,7 +65,9 @@ def stack(transformer: nn.Module) -> tuple[list[str], nn.ModuleList]:
     """
     stacks = [(name, each) for name, each in transformer.named_modules() if isinstance(each, nn.ModuleList)]
     if not stacks:
-        raise EncoderError("model.freeze = last:N needs an encoder with a list of layers; use all or none")
+        raise EncoderError(
+            "model.freeze = last:N and model.adapters need an encoder with a list of layers; use freeze = all or none"
+        )
     name, layers = max(stacks, key=lambda each: len(each[1]))
     return name.split("."), layers
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from model_store.manifest import Task
 from training.config import Config
+from training.model.adapters import decays
 from training.model.audience import Audience
 from training.model.batch import Batch, Shared
 from training.model.encoder import TextEncoder
@@ -173,12 +174,13 @@ class Network(nn.Module):
         return users
 
     def parameter_groups(self, lr_heads: float, lr_encoder: float, decay: float) -> list[dict[str, Any]]:
-        """Two learning rates; no decay on biases, norms and single numbers."""
+        """Two learning rates; no decay on biases, norms, single numbers, and factors that begin at 1."""
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
                 rate = lr_encoder if name.startswith("text.transformer.") else lr_heads
-                groups.setdefault((rate, decay if parameter.ndim > 1 else 0.0), []).append(parameter)
+                held = parameter.ndim > 1 and decays(name)
+                groups.setdefault((rate, decay if held else 0.0), []).append(parameter)
         return [{"params": group, "lr": lr, "weight_decay": wd} for (lr, wd), group in groups.items()]
 
 

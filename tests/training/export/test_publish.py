@@ -1,19 +1,23 @@
 import gzip
 import json
 import shutil
+from collections import Counter
 from datetime import datetime
 
 import numpy as np
+import onnx
 import pytest
 
 from model_store.bundle import Bundle
 from model_store.engine import Engine
+from model_store.features import FeatureSet
 from model_store.scorer import Scorer
 from model_store.shelf import Shelf
 from tests.training import toy
 from training import pipeline, scorecard
-from training.export import publish
+from training.export import graphs, publish
 from training.export.publish import Draft
+from training.predict import represent
 from training.run import Run
 
 FILES = {
@@ -227,3 +231,38 @@ def test_a_factorisation_and_levels_of_experts_are_served_as_they_were_trained(w
     learned = bench.network.factors.table.weight.detach().numpy()
     assert np.array_equal(opened.items.vectors[:, 9:], learned)
     assert engine.text("a thing that is new").vector[8:].tolist() == [1.0] + [0.0] * 10
+
+
+@pytest.mark.parametrize("adapters", ["lora", "ia3"])
+def test_what_adapters_learned_is_in_the_weights_that_are_served(workbench, tmp_path, progress, adapters):
+    bench = workbench(
+        model={"freeze": "last:1", "adapters": adapters}, training={"lr_adapters": 0.02, "refit": True}
+    )
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    pipeline.train(bench, run, progress)
+    again = workbench(model={"freeze": "last:1", "adapters": adapters}, training={"lr_adapters": 0.02})
+    came = represent(again.network, again.dataset, again.texts).vectors
+    run.again.best(again.network)  # as `chorus-train export` opens a finished run
+    base = represent(again.network, again.dataset, again.texts).vectors
+    assert (base - came).abs().max() > 0.01
+    opened = Bundle.open(publish.publish(again, run, Shelf(tmp_path / "shelf"), progress).folder)
+    assert max(opened.manifest.parity.values()) < 1e-4
+    engine = Engine(opened, "cpu", precision="fp32")
+    for number, text in enumerate(again.dataset.texts[:5]):
+        np.testing.assert_allclose(engine.text(text).vector, base[number].numpy(), atol=1e-4)
+    sizes = {}
+    for name in ("plain", "adapted"):
+        model = onnx.load(
+            opened.path("text_encoder.onnx") if name == "adapted" else _plain(workbench, tmp_path)
+        )
+        assert not any("lora" in each.name or "ia3" in each.name for each in model.graph.initializer)
+        sizes[name] = Counter(node.op_type for node in model.graph.node)
+    assert sizes["plain"] == sizes["adapted"]
+
+
+def _plain(workbench, tmp_path):
+    """The text encoder's graph of a network without adapters."""
+    bench = workbench(model={"freeze": "last:1"})
+    graphs.export(bench.network, tmp_path, FeatureSet(bench.dataset.features, bench.dataset.clock))
+    return tmp_path / "text_encoder.onnx"

@@ -67,9 +67,12 @@ def test_a_request_without_a_query_has_a_query_of_zeros_whatever_text_stands_the
     )
 
 
-@pytest.mark.parametrize("freeze", ["all", "last:1", "none"])
-def test_the_optimiser_gets_every_parameter_that_learns_once_at_its_rate(dataset, bert, freeze):
-    network = made(dataset, bert, freeze=freeze)
+@pytest.mark.parametrize(
+    ("freeze", "adapters"),
+    [("all", "none"), ("last:1", "none"), ("none", "none"), ("last:1", "lora"), ("none", "ia3")],
+)
+def test_the_optimiser_gets_every_parameter_that_learns_once_at_its_rate(dataset, bert, freeze, adapters):
+    network = made(dataset, bert, freeze=freeze, adapters=adapters)
     groups = network.parameter_groups(1e-3, 2e-5, 0.01)
     given = [
         (id(parameter), group["lr"], group["weight_decay"])
@@ -80,7 +83,7 @@ def test_the_optimiser_gets_every_parameter_that_learns_once_at_its_rate(dataset
         (
             id(parameter),
             2e-5 if name.startswith("text.transformer.") else 1e-3,
-            0.01 if parameter.ndim > 1 else 0.0,
+            0.01 if parameter.ndim > 1 and "ia3_l" not in name else 0.0,
         )
         for name, parameter in network.named_parameters()
         if parameter.requires_grad
