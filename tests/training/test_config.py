@@ -139,7 +139,7 @@ def test_a_configuration_does_not_change() -> None:
         ({**GOOD, "split": {"test_from": "last week"}}, "split.test_from: 'last week' is no ISO 8601 time"),
         ({**GOOD, "split": {"test_from": "2023-05-25"}}, "split.test_from: '2023-05-25' has no offset"),
         ({**GOOD, "split": {"test_from": "2023-05-25T00:00Z", "validation_from": "2023-05-26T00:00Z"}},
-         "split.validation_from must be before split.test_from"),
+         "split.train_from must be before validation_from, and that before test_from"),
         ({**GOOD, "split": {"by": "query", "test_from": "2023-05-25T00:00Z"}}, "they need split.by = \"time\""),
         ({**GOOD, "features": {"use": ["share:colour"]}}, "'colour' is not in items.attributes"),
         ({**GOOD, "features": {"use": ["weather"]}}, "features.use: unknown 'weather'; there are hour"),
