@@ -154,6 +154,11 @@ def tested(bench: Workbench, dataset: Dataset) -> Table:
     return measure(dataset, predict(bench.network, dataset, represented, "test"), "test")
 
 
+def of(seeds: int) -> str:
+    """What the numbers of a table are."""
+    return "One seed." if seeds == 1 else f"Mean ± standard deviation of {seeds} seeds."
+
+
 def write(found: dict[str, Any]) -> None:
     """A table a data set: what each row gains over `all anew`, on the test part and on the past."""
     told = []
@@ -178,7 +183,5 @@ def write(found: dict[str, Any]) -> None:
             rows.append(
                 [row, *cells, f"{each[0]['rows']:,}", f"{np.median([one['seconds'] for one in each]):.0f}"]
             )
-        told.append(
-            f"## {data}\n\n{record.table(heads, rows)}Mean ± standard deviation of {len(seeds)} seeds.\n"
-        )
+        told.append(f"## {data}\n\n{record.table(heads, rows)}{of(len(seeds))}\n")
     record.write("quality-renewal", {"seeds": found}, protocol=PROTOCOL, told="\n".join(told))
