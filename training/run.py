@@ -61,7 +61,20 @@ class Run:
         ConfigError if it belongs to another configuration, or is not ours to empty.
         """
         run = cls(folder)
-        ours = folder / "config.toml"
+        text = run.check(config, resume=resume, changes=changes, earlier=earlier)
+        run.begin(config, text, resume=resume, earlier=earlier)
+        return run
+
+    def check(
+        self,
+        config: Path,
+        *,
+        resume: bool = False,
+        changes: Mapping[str, Any] | None = None,
+        earlier: Mapping[str, Path] | None = None,
+    ) -> str:
+        """The configuration with which a run can begin here; ConfigError where none can. Nothing is written."""
+        folder, ours = self.folder, self.folder / "config.toml"
         if folder.exists() and any(folder.iterdir()) and not (folder / "origin").is_file():
             raise ConfigError(f"{folder} is no run folder, and not empty; take another --run")
         if ours.exists() and ours.samefile(config):
@@ -75,27 +88,42 @@ class Run:
                 raise ConfigError(
                     f"{ours} differs from {config}; resume with the same file and --seed, or take another --run"
                 )
-            if bool(earlier) != bool(run.inherited):
-                command = "renew" if run.inherited else "run"
+            if bool(earlier) != bool(self.inherited):
+                command = "renew" if self.inherited else "run"
                 raise ConfigError(f"{folder} was begun by `chorus-train {command}`; resume it by that")
-        else:
-            run._empty(earlier or {})
-        ours.write_text(text)
-        (folder / "origin").write_text(str(config.resolve()))
-        return run
+        elif Path.cwd().is_relative_to(folder.resolve()):
+            raise ConfigError(f"{folder} is to be replaced, and you stand in it; go to another folder")
+        return text
 
-    def _empty(self, earlier: Mapping[str, Path]) -> None:
-        """A new folder in place of the old one, with what is taken over, which may lie in the old one."""
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(dir=self.folder.parent, prefix=f".{self.folder.name}-"))
-        new.chmod(0o755)
-        if earlier:
-            (new / "earlier").mkdir()
-        for name, file in earlier.items():
-            shutil.copyfile(file, new / "earlier" / name)
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
-        new.rename(self.folder)
+    def begin(
+        self, config: Path, text: str, *, resume: bool = False, earlier: Mapping[str, Path] | None = None
+    ) -> None:
+        """The same after `check`, with the configuration that this gave."""
+        if not (resume and (self.folder / "config.toml").is_file()):
+            self._replace({"config.toml": text, "origin": str(config.resolve())}, earlier or {})
+
+    def _replace(self, texts: Mapping[str, str], earlier: Mapping[str, Path]) -> None:
+        """A new folder in place of the old one, with what is taken over, which may lie in the old one.
+
+        It is whole before the old one goes, so that a later run can go on from either.
+        """
+        folder = self.folder.resolve()  # a link to it stays one
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as aside:
+            new, old = Path(aside) / "new", Path(aside) / "old"
+            (new / "earlier" if earlier else new).mkdir(parents=True)
+            for name, file in earlier.items():
+                shutil.copyfile(file, new / "earlier" / name)
+            for name, text in texts.items():
+                (new / name).write_text(text)
+            try:
+                if folder.exists():
+                    folder.rename(old)
+                new.rename(folder)
+            except BaseException:
+                if old.exists() and not folder.exists():
+                    old.rename(folder)
+                raise
 
     @property
     def inherited(self) -> dict[str, Path]:
@@ -105,11 +133,16 @@ class Run:
 
     @property
     def handed(self) -> dict[str, Path]:
-        """The files by which a later run goes on from this one; ConfigError if it was not trained to its end."""
+        """The files by which a later run goes on from this one; ConfigError if there is nothing to go on from.
+
+        Of a renewal that did not come to its end they are those that it took over itself.
+        """
         weights = (self.again if self.config.training.refit else self).folder / "best.safetensors"
         found = {name: self.folder / name for name in HANDED} | {"best.safetensors": weights}
         for file in (self.folder / "state.json", *found.values()):
             if not file.is_file():
+                if self.inherited:
+                    return self.inherited
                 raise ConfigError(
                     f"{file} does not exist: nothing can go on from {self.folder} before it was trained to its end; "
                     "`chorus-train run CONFIG` does that"

@@ -1,5 +1,6 @@
 """How runs begin: a folder for each, with what it takes over from an earlier one, then the tables."""
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from typing import Any
 from rich.progress import Progress
 
 from training import pipeline
-from training.config import read
+from training.config import parse, read
 from training.errors import ConfigError
 from training.heritage import Heritage
 from training.run import Run
@@ -25,11 +26,18 @@ class Start:
     changes: Mapping[str, Any] = field(default_factory=dict)
     earlier: Mapping[str, Path] = field(default_factory=dict)
 
-    def begin(self, *, resume: bool) -> Run:
-        """The run, in its folder; ConfigError where that cannot be, and all is as it was."""
+    def check(self, *, resume: bool) -> str:
+        """The configuration with which it begins; ConfigError where it cannot, and all is as it was."""
         if self.earlier:
             Heritage(self.earlier).check(read(self.config))
-        return Run.start(self.place, self.config, resume=resume, changes=self.changes, earlier=self.earlier)
+        place, changes = Run(self.place), self.changes
+        return place.check(self.config, resume=resume, changes=changes, earlier=self.earlier)
+
+    def begin(self, text: str, *, resume: bool) -> Run:
+        """The run, in its folder."""
+        run = Run(self.place)
+        run.begin(self.config, text, resume=resume, earlier=self.earlier)
+        return run
 
 
 def first(configs: Sequence[Path], folder: Path | None, seed: int | None) -> list[Start]:
@@ -66,11 +74,22 @@ def renewed(folders: Sequence[Path], into: Path | None, *, new: bool, resume: bo
 def begun(
     starts: Sequence[Start], team: Team, progress: Progress, *, resume: bool
 ) -> tuple[list[Run], list[pipeline.Workbench]]:
-    """The runs, begun by the first process of a team, and their tables, read."""
+    """The runs, begun by the first process of a team, and their tables, read.
+
+    What stands in the folders stays until all tables are read: a run that there is too little for is not begun.
+    """
     if len({start.place.resolve() for start in starts}) < len(starts):
         raise ConfigError("two runs would stand in the same folder; give their configurations other names")
     progress.disable = not team.leads
+    cache = starts[0].place.parent / "cache"
     with team.turns():
-        runs = [start.begin(resume=resume) if team.leads else Run(start.place) for start in starts]
-        cache = starts[0].place.parent / "cache"
-        return runs, pipeline.prepared([run.config for run in runs], cache, progress)
+        if not team.leads:
+            runs = [Run(start.place) for start in starts]
+            return runs, pipeline.prepared([run.config for run in runs], cache, progress)
+        texts = [start.check(resume=resume) for start in starts]
+        configs = [
+            parse(tomllib.loads(text), start.config.resolve())
+            for start, text in zip(starts, texts, strict=True)
+        ]
+        benches = pipeline.prepared(configs, cache, progress)
+        return [start.begin(text, resume=resume) for start, text in zip(starts, texts, strict=True)], benches

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from torch import nn
 
 from training.errors import ConfigError
-from training.run import Run, learned
+from training.run import HANDED, Run, learned
 
 TOML = """
 name = "toy"
@@ -96,6 +97,66 @@ def test_a_folder_with_something_else_in_it_is_not_emptied(tmp_path, config):
 def test_an_empty_folder_can_become_a_run(tmp_path, config):
     (tmp_path / "run").mkdir()
     assert Run.start(tmp_path / "run", config).config.name == "toy"
+
+
+def handed(run):
+    """The run as if it had been trained to its end, and what it hands over."""
+    for name in ("state.json", "names.json", "best.safetensors"):
+        (run.folder / name).write_text(name)
+    return run.handed
+
+
+def renewable(run):
+    """Whether a later run can go on from what stands there."""
+    return [(name, file.is_file()) for name, file in run.handed.items()] == [(name, True) for name in HANDED]
+
+
+@pytest.mark.parametrize("step", ["copyfile", "rmtree"])
+def test_a_run_whose_successor_dies_on_the_way_into_its_place_is_not_lost(
+    tmp_path, config, step, monkeypatch
+):
+    run = Run.start(tmp_path / "run", config)
+    files = handed(run)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, step, dying)
+        with pytest.raises(KeyboardInterrupt):
+            Run.start(run.folder, config, earlier=files)
+    assert renewable(run)
+    Run.start(run.folder, config, earlier=run.handed)
+    assert renewable(run)
+
+
+def dying(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_a_disk_that_is_full_leaves_the_run_and_nothing_beside_it(tmp_path, config):
+    run = Run.start(tmp_path / "run", config)
+    files = handed(run)
+    with pytest.raises(FileNotFoundError):
+        Run.start(run.folder, config, earlier=files | {"more": tmp_path / "not there"})
+    assert run.handed == files
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "run"]
+
+
+def test_a_link_to_a_run_stays_one(tmp_path, config):
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    files = handed(Run.start(tmp_path / "run", config))
+    run = Run.start(tmp_path / "link", config, earlier=files)
+    assert run.folder.is_symlink()
+    assert renewable(run)
+
+
+@pytest.mark.parametrize("place", [".", ".."])
+def test_a_run_does_not_begin_in_place_of_the_folder_one_stands_in(tmp_path, config, monkeypatch, place):
+    run = Run.start(tmp_path / "run", config)
+    files = handed(run)
+    (run.folder / "refit").mkdir()
+    monkeypatch.chdir(run.folder if place == "." else run.folder / "refit")
+    with pytest.raises(ConfigError, match="you stand in it; go to another folder"):
+        Run.start(Path(place), config, earlier=files)
+    assert run.handed == files
+    Run.start(Path(place), config, resume=True)
 
 
 @pytest.mark.parametrize("resume", [True, False])

@@ -1,15 +1,17 @@
 """Runs begin in their folders, with what they take over, and nothing is lost when they cannot."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests import tiny
 from training import pipeline
 from training.dataset import BEFORE
-from training.errors import ConfigError
+from training.errors import ConfigError, DataError
 from training.heritage import Heritage
 from training.run import Run
 from training.start import begun, first, renewed
@@ -112,6 +114,44 @@ def test_what_cannot_go_on_is_refused_and_the_run_that_stood_there_stays(config,
     (old.folder / "state.json").unlink()
     with pytest.raises(ConfigError, match=r"state.json does not exist: nothing can go on from .* to its end"):
         again(old)
+
+
+def moved(run, until):
+    """The run, as if it had learned up to another moment."""
+    told = json.loads((run.folder / "names.json").read_text())
+    (run.folder / "names.json").write_text(json.dumps(told | {"until": until}))
+
+
+@pytest.mark.parametrize("newer", [0, 1, 2])
+def test_a_run_stays_where_too_little_came_since(finished, tmp_path, begin, newer):
+    old = copied(finished, tmp_path)
+    _, bench = begin(again(old, tmp_path / "other"))
+    moved(old, float(np.unique(bench.dataset.requests.times)[-newer]) if newer else 4e9)
+    before = old.read("state.json"), weights(old)
+    for _ in range(2):  # a week later, too
+        with pytest.raises((ConfigError, DataError), match=r"nothing is as new|split is empty"):
+            begin(again(old))
+    assert (old.read("state.json"), weights(old)) == before
+
+
+def test_all_runs_stay_where_one_of_them_cannot_begin(finished, tmp_path, progress):
+    old = [copied(finished, tmp_path / name) for name in "ab"]
+    moved(old[1], 4e9)
+    before = [weights(each) for each in old]
+    with pytest.raises(ConfigError):
+        begun(
+            renewed([each.folder for each in old], None, new=True, resume=False), SOLO, progress, resume=False
+        )
+    assert [weights(each) for each in old] == before
+
+
+def test_what_a_renewal_that_did_not_end_took_over_is_gone_on_from(finished, tmp_path, begin):
+    old = copied(finished, tmp_path)
+    before = weights(old)
+    for _ in range(3):
+        place, _ = begin(again(old))
+        (place.folder / "best.safetensors").write_bytes(b"half")
+        assert place.inherited["best.safetensors"].read_bytes() == before
 
 
 def test_a_run_is_resumed_as_it_was_begun(config, finished, tmp_path, begin):
