@@ -138,9 +138,10 @@ def train_all(
     for bench, run in pairs if team.leads else ():
         if bench.dataset.config.fusion.goal:
             _fuse(bench, run, progress)
-        run.write("state.json", vars(state))
     if benches[0].dataset.config.training.refit:
         _refit(pairs, state.best_epoch, progress, team)
+    for run in runs if team.leads else ():  # last, as it says that a run was trained to its end
+        run.write("state.json", vars(state))
 
 
 def tutored(bench: Workbench, run: Run, progress: Progress, team: Team = SOLO) -> Workbench:

@@ -91,10 +91,13 @@ def test_validation_labels_change_the_refit_and_test_labels_do_not(workbench, pr
     assert not torch.equal(weights["none"], weights["validation"])
 
 
-def test_a_refit_that_was_killed_goes_on_to_the_weights_of_one_that_was_not(train):
+def test_a_refit_that_was_killed_goes_on_to_the_weights_of_one_that_was_not(train, tmp_path):
     whole, _ = train("whole")
     with pytest.raises(Killed):
         train("cut", Mortal)
+    assert not (
+        tmp_path / "cut" / "state.json"
+    ).is_file()  # by which a later run knows that there is all of it
     resumed, _ = train("cut")
     pairs = zip(whole.network.state_dict().values(), resumed.network.state_dict().values(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
