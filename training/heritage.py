@@ -97,6 +97,8 @@ class Heritage:
                 network.readout.set(task, scale, shift)
                 if levels:
                     network.readout.begin(task, levels)
+        for task in network.readout.types if not served else ():
+            if f"readout.affine_{task}" in self.weights:
                 self._widen(network, task)
 
     def reminded(self, dataset: Dataset) -> Config:

@@ -111,6 +111,25 @@ def test_a_number_goes_on_in_the_units_in_which_it_was_learned_and_in_the_range_
     assert new.network.readout.affine("click")[:2].tolist() == [1.0, 0.0]  # calibrated anew at the end
 
 
+def test_what_has_grades_keeps_the_range_of_both_runs_too(workbench, tmp_path):
+    grades = [float(grade) for grade in range(1, 90)]
+    task = {"type": "regression", "label": "dwell", "loss": "ordinal", "grades": grades, "main": True}
+    old, new = (workbench(tasks={"dwell": task}) for _ in range(2))
+    seen = old.dataset.labels["dwell"]
+    new.dataset.labels["dwell"][seen < 40] = np.nan  # in a week without the low ones
+    run = Run(tmp_path / "old")
+    run.folder.mkdir()
+    Study(old.network, old.dataset, old.texts, run)
+    run.write("names.json", bequest(old.network, old.dataset))
+    run.keep(old.network)
+    Study(new.network, new.dataset, new.texts, run)
+    assert new.network.readout.affine("dwell")[2] >= 40
+    Heritage(files(run)).hand(new.network, new.dataset)
+    assert (
+        new.network.readout.affine("dwell")[2:].tolist() == old.network.readout.affine("dwell")[2:].tolist()
+    )
+
+
 def test_networks_that_differ_are_refused_by_the_key(plain, tmp_path):
     heritage = handed(plain(), tmp_path / "old")
     model = heritage.config.model.model_dump()
