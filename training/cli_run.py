@@ -111,7 +111,7 @@ def published(bench: pipeline.Workbench, place: Run, shelf: Path, progress: Prog
 
 def _whole(starts: Sequence[start.Start], shelf: Path, *, resume: bool, alone: bool, publish: bool) -> None:
     with progressing() as progress:
-        with Team.joined() as team:
+        with Team.joined() as team, start.held(starts, team):
             places, benches = start.begun(starts, team, progress, resume=resume)
             _tell(benches, places, team)
             pipeline.train_all(benches, places, progress, team)

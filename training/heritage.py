@@ -67,6 +67,14 @@ class Heritage:
         found: float = self._told["until"]
         return found
 
+    def shares(self, other: "Heritage") -> bool:
+        """Whether the text encoder of both is one, as in runs that were trained together."""
+        ours, theirs = (
+            {name: weight for name, weight in each.weights.items() if name.startswith("text.")}
+            for each in (self, other)
+        )
+        return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
     def check(self, config: Config) -> None:
         """ConfigError if networks of this configuration cannot go on from the earlier one."""
         for key in sorted(ModelConfig.model_fields.keys() - FREE):

@@ -1,7 +1,9 @@
 """How runs begin: a folder for each, with what it takes over from an earlier one, then the tables."""
 
+import fcntl
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,10 +67,28 @@ def renewed(folders: Sequence[Path], into: Path | None, *, new: bool, resume: bo
         changes: dict[str, Any] = {}
         if heritage.config.training.seed != read(config).training.seed:
             changes["training.seed"] = heritage.config.training.seed
+        if new and (by := read(config).split.by) != "time":
+            raise ConfigError(
+                f'{config}: split.by = "{by}" holds out none that are newer than others; take all rows, with --all'
+            )
         if new:
             changes["split.train_from"] = datetime.fromtimestamp(heritage.until, UTC).isoformat()
         starts.append(Start(place, config, changes, earlier))
     return starts
+
+
+@contextmanager
+def held(starts: Sequence[Start], team: Team) -> Iterator[None]:
+    """The runs' folders for this process, or its team, alone; ConfigError where another one trains."""
+    with ExitStack() as stack:
+        for folder in sorted({start.place.resolve() for start in starts}) if team.leads else ():
+            file = folder.parent / "cache" / f"{folder.name}.lock"  # the folder itself is replaced
+            file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                fcntl.flock(stack.enter_context(file.open("w")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ConfigError(f"another process trains in {folder}; wait until it has ended") from error
+        yield
 
 
 def begun(
@@ -87,9 +107,21 @@ def begun(
             runs = [Run(start.place) for start in starts]
             return runs, pipeline.prepared([run.config for run in runs], cache, progress)
         texts = [start.check(resume=resume) for start in starts]
+        _check_shared(starts)
         configs = [
             parse(tomllib.loads(text), start.config.resolve())
             for start, text in zip(starts, texts, strict=True)
         ]
         benches = pipeline.prepared(configs, cache, progress)
         return [start.begin(text, resume=resume) for start, text in zip(starts, texts, strict=True)], benches
+
+
+def _check_shared(starts: Sequence[Start]) -> None:
+    """ConfigError where one encoder would have to go on from several."""
+    for start in starts[1:]:
+        both = starts[0].earlier, start.earlier
+        if all(both) and not Heritage(both[0]).shares(Heritage(both[1])):
+            raise ConfigError(
+                f"{starts[0].place} and {start.place} were not trained together to their end, and have an encoder "
+                "each; renew each by itself, or go on with a renewal of both by --resume"
+            )

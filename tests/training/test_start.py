@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from tests import tiny
 from training import pipeline
@@ -14,7 +15,7 @@ from training.dataset import BEFORE
 from training.errors import ConfigError, DataError
 from training.heritage import Heritage
 from training.run import Run
-from training.start import begun, first, renewed
+from training.start import begun, first, held, renewed
 from training.team import SOLO
 
 
@@ -61,9 +62,15 @@ def again(run, into=None, *, new=True, resume=False):
     return renewed([run.folder], into, new=new, resume=resume)
 
 
+def named(config, name):
+    """The configuration under another name."""
+    other = config.with_name(f"{name}.toml")
+    other.write_text(re.sub(r'^name = ".*"', f'name = "{name}"', config.read_text(), flags=re.M))
+    return other
+
+
 def test_runs_stand_where_they_are_told_or_by_their_names(config, tmp_path):
-    other = config.with_name("other.toml")
-    other.write_text(re.sub(r'^name = ".*"', 'name = "other"', config.read_text(), flags=re.M))
+    other = named(config, "other")
     assert [start.place for start in first([config], tmp_path, None)] == [tmp_path]
     assert [start.place for start in first([config], None, 11)] == [Path("runs/shop-seed11")]
     assert [start.place.name for start in first([config, other], tmp_path, None)] == ["shop", "other"]
@@ -134,8 +141,9 @@ def test_a_run_stays_where_too_little_came_since(finished, tmp_path, begin, newe
     assert (old.read("state.json"), weights(old)) == before
 
 
-def test_all_runs_stay_where_one_of_them_cannot_begin(finished, tmp_path, progress):
+def test_all_runs_stay_where_one_of_them_cannot_begin(config, finished, tmp_path, progress):
     old = [copied(finished, tmp_path / name) for name in "ab"]
+    (old[1].folder / "origin").write_text(str(named(config, "other")))
     moved(old[1], 4e9)
     before = [weights(each) for each in old]
     with pytest.raises(ConfigError):
@@ -143,6 +151,43 @@ def test_all_runs_stay_where_one_of_them_cannot_begin(finished, tmp_path, progre
             renewed([each.folder for each in old], None, new=True, resume=False), SOLO, progress, resume=False
         )
     assert [weights(each) for each in old] == before
+
+
+def test_runs_with_encoders_of_their_own_are_not_renewed_as_if_they_shared_one(
+    config, finished, tmp_path, progress
+):
+    old = [copied(finished, tmp_path / name) for name in "ab"]
+    folders = [each.folder for each in old]
+    (folders[1] / "origin").write_text(str(named(config, "other")))
+    found = load_file(old[1].folder / "best.safetensors")
+    name = next(name for name in found if name.startswith("text."))
+    save_file(found | {name: found[name] + 1.0}, old[1].folder / "best.safetensors")
+    before = [weights(each) for each in old]
+    with pytest.raises(ConfigError, match=r"were not trained together .* renew each by itself"):
+        begun(renewed(folders, None, new=True, resume=False), SOLO, progress, resume=False)
+    assert [weights(each) for each in old] == before
+
+
+def test_only_rows_that_are_held_out_by_time_are_newer_than_others(config, finished):
+    text = config.read_text()
+    try:
+        config.write_text(text.replace('by = "time"', 'by = "query"'))
+        with pytest.raises(ConfigError, match=r'split.by = "query" .* --all'):
+            again(finished)
+        assert "split.train_from" not in again(finished, new=False)[0].changes
+    finally:
+        config.write_text(text)
+
+
+def test_two_processes_do_not_train_in_one_folder(config, tmp_path):
+    starts = first([config], tmp_path / "shop", None)
+    with held(starts, SOLO):
+        with pytest.raises(ConfigError, match=r"another process trains in .*shop; wait until it has ended"):
+            held(starts, SOLO).__enter__()
+        with held(first([config], tmp_path / "other", None), SOLO):
+            pass
+    with held(starts, SOLO):
+        pass
 
 
 def test_what_a_renewal_that_did_not_end_took_over_is_gone_on_from(finished, tmp_path, begin):
