@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, settings
 from app import redis_server as embedded
 from tests.live import RealRedis, real_redis
 
-# how long examples take to draw says more of what else the machine does than of a test
-settings.register_profile("chorus", suppress_health_check=[HealthCheck.too_slow])
+# how long examples take, to draw or to run, says more of what else the machine does than of a test
+settings.register_profile("chorus", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("chorus")
 
 
