@@ -1,5 +1,6 @@
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
+from threading import enumerate as enumerate_threads
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -118,5 +119,10 @@ def test_without_a_collector_requests_are_answered(settings, monkeypatch):
     with Collector() as closed:
         url = closed.url
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")  # else it tries on, beside the tests that follow
+    before = set(enumerate_threads())
     with running(settings.model_copy(update={"traces": True})) as client:
         assert client.post("/recommend", json={"user_id": "u1"}).status_code == 200
+    for thread in set(enumerate_threads()) - before:
+        thread.join(10.0)
+        assert not thread.is_alive(), thread
