@@ -7,6 +7,7 @@ A request is one impression, or one event that belongs to none; its candidates l
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,18 @@ class Dataset:
         rows = {name: len(self.select(name)) for name in SPLITS}
         return {"items": len(self.item_ids), "users": len(self.user_ids), "texts": len(self.texts),
                 "requests": sizes, "rows": rows, "history_events": len(self.histories.items)}  # fmt: skip
+
+    @cached_property
+    def mark(self) -> str:
+        """One for the same requests, candidates, labels and texts, another for any others."""
+        requests = self.requests
+        told = blake2b("\0".join(self.texts).encode(errors="surrogatepass"), digest_size=8)
+        for each in (requests.users, requests.times, requests.starts, requests.splits, self.rows):
+            told.update(each.tobytes())
+        for name, labels in self.labels.items():
+            told.update(name.encode())
+            told.update(labels.tobytes())
+        return told.hexdigest()
 
     def select(self, split: str) -> Ints:
         """Candidate rows of a split."""

@@ -63,7 +63,8 @@ def _together(studies: Sequence[Study], progress: Progress, until: int, *, begun
              "balances": ModuleList([study.balance for study in studies]), "schedule": schedule}  # fmt: skip
     generator = np.random.default_rng(config.seed)
     torch.manual_seed(config.seed + team.rank)
-    state = _resume(first.run, parts, generator, team)
+    marks = [study.dataset.mark for study in studies]
+    state = _resume(first.run, parts, generator, team, marks)
     if begun and not state.epoch:
         state.best = _judged(studies)
     total = until * sum(sizes)
@@ -82,7 +83,7 @@ def _together(studies: Sequence[Study], progress: Progress, until: int, *, begun
         best = first.latest or sum(values) < state.best
         if best:
             state.best, state.best_epoch = sum(values), state.epoch
-        snapshot = _snapshot(parts, generator, state, team)
+        snapshot = {**_snapshot(parts, generator, state, team), "data": marks}
         if team.leads:
             for study, record in zip(studies, records, strict=True):
                 if best:
@@ -154,7 +155,9 @@ def _snapshot(
     }
 
 
-def _resume(run: Run, parts: dict[str, Any], generator: np.random.Generator, team: Team) -> State:
+def _resume(
+    run: Run, parts: dict[str, Any], generator: np.random.Generator, team: Team, marks: list[str]
+) -> State:
     snapshot = run.resumed()
     if snapshot is None:
         return State()
@@ -162,6 +165,11 @@ def _resume(run: Run, parts: dict[str, Any], generator: np.random.Generator, tea
         raise ConfigError(
             f"{run.folder} was trained by {len(snapshot['torch'])} processes, these are {team.size}; resume with as "
             "many (torchrun --nproc-per-node), or train anew"
+        )
+    if snapshot.get("data", marks) != marks:
+        raise ConfigError(
+            f"the tables have changed since {run.folder} was begun: what it learned was of others; put them back and "
+            "resume, or train anew without --resume"
         )
     for name, part in parts.items():
         part.load_state_dict(snapshot[name])

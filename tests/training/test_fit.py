@@ -53,6 +53,20 @@ def train(tmp_path, progress: Progress) -> Callable[..., Workbench]:
     return fitted
 
 
+@pytest.fixture
+def survived(workbench, train) -> Callable[..., Workbench]:
+    """Trained as if undisturbed, and killed and resumed: both must be the same; the former is returned."""
+
+    def twice(begun: Workbench | None = None, moment: str = "checkpoint", **sections) -> Workbench:
+        undisturbed = train(begun or workbench(**sections), "undisturbed")
+        with pytest.raises(Killed):
+            train(workbench(**sections), moment, Mortal)
+        assert same(train(workbench(**sections), moment), undisturbed)
+        return undisturbed
+
+    return twice
+
+
 def log(tmp_path, name: str = "run") -> list[dict]:
     return [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
 
@@ -70,14 +84,25 @@ def test_two_runs_with_the_same_seed_are_the_same_bits_and_another_seed_is_anoth
 
 
 @pytest.mark.parametrize("moment", ["log", "checkpoint"])
-def test_a_run_that_was_killed_goes_on_to_the_weights_of_one_that_was_not(workbench, train, tmp_path, moment):
-    undisturbed = train(workbench(**FOUR), "undisturbed")
-    with pytest.raises(Killed):
-        train(workbench(**FOUR), moment, Mortal)
-    resumed = train(workbench(**FOUR), moment)
-    assert same(resumed, undisturbed)
+def test_a_run_that_was_killed_goes_on_to_the_weights_of_one_that_was_not(survived, tmp_path, moment):
+    survived(moment=moment, **FOUR)
     epochs = {record["epoch"]: record["decides"] for record in log(tmp_path, moment)}
     assert epochs == {record["epoch"]: record["decides"] for record in log(tmp_path, "undisturbed")}
+
+
+@pytest.mark.parametrize("what", ["rows", "labels", "moments", "texts"])
+def test_a_run_whose_tables_have_changed_meanwhile_is_not_resumed(workbench, train, what):
+    with pytest.raises(Killed):
+        train(workbench(**FOUR), "checkpoint", Mortal)
+    bench = workbench(**FOUR)
+    if what == "texts":
+        bench.dataset.texts[0] += "!"
+    else:
+        data = bench.dataset
+        changed = {"rows": data.rows, "labels": data.labels["click"], "moments": data.requests.times}[what]
+        changed[:2] = changed[:2][::-1] if what == "rows" else 1 - changed[:2]
+    with pytest.raises(ConfigError, match=r"tables have changed since .*checkpoint was begun.* train anew"):
+        train(bench, "checkpoint")
 
 
 def test_a_finished_run_that_is_resumed_stays_as_it_is(workbench, train, tmp_path):
@@ -133,7 +158,7 @@ def test_the_loss_falls_and_only_what_may_learn_has_moved(workbench, train, tmp_
 @pytest.mark.parametrize("freeze", ["last:1", "none"])
 @pytest.mark.parametrize("adapters", ["lora", "ia3"])
 def test_adapters_learn_in_place_of_the_weights_and_a_killed_run_goes_on_the_same(
-    workbench, train, tmp_path, adapters, freeze
+    workbench, survived, tmp_path, adapters, freeze
 ):
     sections = {
         "model": {"freeze": freeze, "adapters": adapters, "rank": 2, "pooling": "attention"},
@@ -141,10 +166,7 @@ def test_adapters_learn_in_place_of_the_weights_and_a_killed_run_goes_on_the_sam
     }
     begun = workbench(**sections)
     before = {name: value.clone() for name, value in begun.network.named_parameters()}
-    undisturbed = train(begun, "undisturbed")
-    with pytest.raises(Killed):
-        train(workbench(**sections), "checkpoint", Mortal)
-    assert same(train(workbench(**sections), "checkpoint"), undisturbed)
+    undisturbed = survived(begun, **sections)
     records = log(tmp_path, "undisturbed")
     assert records[-1]["loss"] < records[0]["loss"]
     for name, value in undisturbed.network.named_parameters():
@@ -259,15 +281,9 @@ def test_a_run_that_diverges_stops_and_says_so(workbench, train):
 
 
 @pytest.mark.parametrize("balance", get_args(TrainingConfig.model_fields["balance"].annotation))
-def test_with_every_balance_the_losses_fall_and_a_killed_run_goes_on_the_same(
-    workbench, train, tmp_path, balance
-):
-    four = {"training": {"epochs": 4, "patience": 9, "balance": balance, "lr_encoder": 1e-3}}
-    model = {"freeze": "last:1"}
-    undisturbed = train(workbench(**four, model=model), "undisturbed")
-    with pytest.raises(Killed):
-        train(workbench(**four, model=model), "checkpoint", Mortal)
-    assert same(train(workbench(**four, model=model), "checkpoint"), undisturbed)
+def test_with_every_balance_the_losses_fall_and_a_killed_run_goes_on_the_same(survived, tmp_path, balance):
+    four = {"epochs": 4, "patience": 9, "balance": balance, "lr_encoder": 1e-3}
+    undisturbed = survived(training=four, model={"freeze": "last:1"})
     records = log(tmp_path, "undisturbed")
     assert records[-1]["loss"] < records[0]["loss"]
     assert [record["weights"] for record in log(tmp_path, "checkpoint")] == [r["weights"] for r in records]
@@ -281,17 +297,14 @@ def test_with_every_balance_the_losses_fall_and_a_killed_run_goes_on_the_same(
     + [("adamw", "linear"), ("sgd", "constant")],
 )
 def test_with_every_optimiser_and_schedule_the_losses_fall_and_a_killed_run_goes_on_the_same(
-    workbench, train, tmp_path, optimizer, schedule
+    workbench, survived, tmp_path, optimizer, schedule
 ):
     rates = {**RATES.get(optimizer, {}), "lr_encoder": {"sgd": 0.01, "adafactor": 0.02}.get(optimizer, 1e-3)}
     chosen = {"epochs": 4, "patience": 9, "optimizer": optimizer, "schedule": schedule, **rates}
     sections = {"training": {"lr_heads": 3e-3, **chosen}, "model": {"freeze": "last:1"}}
     begun = workbench(**sections)
     before = {name: value.clone() for name, value in begun.network.named_parameters()}
-    undisturbed = train(begun, "undisturbed")
-    with pytest.raises(Killed):
-        train(workbench(**sections), "checkpoint", Mortal)
-    assert same(train(workbench(**sections), "checkpoint"), undisturbed)
+    undisturbed = survived(begun, **sections)
     records = log(tmp_path, "undisturbed")
     assert records[-1]["loss"] < records[0]["loss"]
     for name, value in undisturbed.network.named_parameters():
