@@ -143,6 +143,11 @@ class Run:
             if not file.is_file():
                 if self.inherited:
                     return self.inherited
+                if file.name == "names.json":
+                    raise ConfigError(
+                        f"{file} does not exist: an earlier release trained {self.folder}, and kept no names of what "
+                        "it learned; train it once more with `chorus-train run CONFIG`"
+                    )
                 raise ConfigError(
                     f"{file} does not exist: nothing can go on from {self.folder} before it was trained to its end; "
                     "`chorus-train run CONFIG` does that"

@@ -111,6 +111,16 @@ def renewable(run):
     return [(name, file.is_file()) for name, file in run.handed.items()] == [(name, True) for name in HANDED]
 
 
+def test_a_run_of_an_earlier_release_says_that_it_kept_no_names(tmp_path, config):
+    run = Run.start(tmp_path / "run", config)
+    with pytest.raises(ConfigError, match=r"before it was trained to its end"):
+        _ = run.handed
+    handed(run)
+    (run.folder / "names.json").unlink()
+    with pytest.raises(ConfigError, match=r"an earlier release trained .* train it once more"):
+        _ = run.handed
+
+
 @pytest.mark.parametrize("step", ["copyfile", "rmtree"])
 def test_a_run_whose_successor_dies_on_the_way_into_its_place_is_not_lost(
     tmp_path, config, step, monkeypatch
