@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -86,8 +87,11 @@ def test_a_balance_that_draws_draws_once_for_all(runs, balance):
     assert losses[1] < losses[0]
 
 
-def test_the_command_publishes_one_bundle_of_two_processes_and_resumes_with_as_many(tmp_path):
+def test_the_command_publishes_one_bundle_of_two_processes_and_goes_on_with_as_many(tmp_path):
     config = tiny.configuration(tmp_path / "data")
+    path = config.parent / "events.parquet"
+    events = pl.read_parquet(path).sort("timestamp")
+    events.head(int(0.7 * len(events))).write_parquet(path)
     command = ["training.cli", "run", config, "--run", tmp_path / "run", "--shelf", tmp_path / "shelf"]
     done = torchrun(*command, "--no-alone", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -100,6 +104,12 @@ def test_the_command_publishes_one_bundle_of_two_processes_and_resumes_with_as_m
     )  # fmt: skip
     assert again.returncode == 2
     assert "was trained by 2 processes, these are 1; resume with as many" in again.stderr
+    events.write_parquet(path)
+    renewed = torchrun("training.cli", "renew", tmp_path / "run", "--shelf", tmp_path / "shelf", cwd=tmp_path)
+    assert renewed.returncode == 0, renewed.stderr
+    assert renewed.stderr.count("Published ") == 1
+    assert sorted(each.name for each in (tmp_path / "shelf").glob("*/[0-9]*")) == ["1", "2"]
+    assert "| earlier |" in (tmp_path / "run" / "report.md").read_text()
 
 
 def test_a_process_by_itself_is_a_team_that_sends_nothing():
