@@ -18,6 +18,10 @@ from training.run import Run
 from training.study import Study
 
 TASKS = toy.record()["tasks"]
+RARE = {
+    "read": {"type": "quantile", "label": "dwell", "quantiles": [0.1, 0.5, 0.9]},
+    "wants": {"type": "multilabel", "inputs": "user", "label": "kind", "given": "click"},
+}
 MORE = {"wish": {"type": "binary", "label": "clicked"}, **TASKS}
 MODELS = [
     {"sharing": "shared_bottom"},
@@ -28,7 +32,7 @@ MODELS = [
 ]
 
 
-def handed(bench, folder) -> Heritage:
+def handed(bench, folder, tasks=TASKS) -> Heritage:
     """What this network would hand over, were it trained."""
     run = Run(folder)
     folder.mkdir()
@@ -42,7 +46,7 @@ def handed(bench, folder) -> Heritage:
     bench.network.readout.set("dwell", 0.3, 2.0)
     run.keep(bench.network)
     config = bench.dataset.config
-    record = toy.record(model=config.model.model_dump(), tasks=TASKS)
+    record = toy.record(model=config.model.model_dump(), tasks=tasks)
     (folder / "config.toml").write_text(tomlkit.dumps(record))
     return Heritage({name: folder / name for name in ("config.toml", "names.json", "best.safetensors")})
 
@@ -94,6 +98,28 @@ def test_what_came_and_what_moved_changes_no_answer_about_the_rest(plain, tmp_pa
         np.testing.assert_allclose(ours.values[name], theirs.values[name], rtol=2e-4, atol=2e-5, err_msg=name)
     told = heritage.anew(new.network, new.dataset)
     assert told == "classes of wish, 2 of 14 items, 1 of 3 classes of kind"
+
+
+@pytest.mark.parametrize("before", [{}, {"retrieval": {"task": "click"}}])
+@pytest.mark.parametrize("after", [{}, {"retrieval": {"task": "click"}}])
+def test_quantiles_interests_and_an_objective_of_retrieval_that_comes_or_goes_change_no_answer(
+    workbench, tmp_path, progress, before, after
+):
+    tasks = {**TASKS, **RARE}
+    model = {"encoder": workbench().dataset.config.model.encoder}
+    rows = [{**row, "read": row["dwell"]} for row in toy.log()]
+    old, new = (
+        pipeline.bench(
+            toy.build(rows, toy.settings(tasks=tasks, model=model, **sections), toy.USERS),
+            tmp_path / "cache", progress, [],
+        )
+        for sections in (before, after)
+    )  # fmt: skip
+    handed(old, tmp_path / "old", tasks).hand(new.network, new.dataset, served=True)
+    ours, theirs = said(new), said(old)
+    assert ours.values.keys() == theirs.values.keys() == tasks.keys()
+    for name, values in theirs.values.items():
+        np.testing.assert_array_equal(ours.values[name], values, err_msg=name)
 
 
 def test_a_number_goes_on_in_the_units_in_which_it_was_learned_and_in_the_range_of_both(plain, tmp_path):
