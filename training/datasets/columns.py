@@ -18,9 +18,11 @@ import polars as pl
 
 MILLISECONDS_FROM = 1e11  # seconds until the year 5138: a bigger number counts milliseconds
 EARLIEST, LATEST = 315_532_800.0, 4_102_444_800.0  # 1980 and 2100
+UNTIMELY = "not a timestamp (ISO 8601 or unix time)"
 TRUE = ["1", "1.0", "true", "yes", "y", "t", "on"]
 FALSE = ["0", "0.0", "false", "no", "n", "f", "off"]
 ISO = r"^(\d{4}-\d{2}-\d{2})(?:[Tt ](\d{2}:\d{2})(:\d{2}(?:\.\d+)?)?\s*([Zz]|[+-]\d{2}:?\d{2}|[+-]\d{2})?)?$"
+LISTED = r"""^\[\s*(?:['"].*['"]|[\d\s.,]*)\s*\]$"""  # printed: ['red', 'cup'], [1, 2], []
 NUMBER = r"^[+-]?\d+(\.\d+)?([eE][+-]?\d+)?$"
 
 
@@ -54,7 +56,7 @@ def times(column: pl.Series) -> Parsed:
     if column.dtype.is_numeric():
         return _in_range(column, _scaled(column.cast(pl.Float64)))
     if column.dtype != pl.String:
-        return _all_bad(column, pl.Float64, "not a timestamp")
+        return _all_bad(column, pl.Float64, UNTIMELY)
     cells = text(column)
     numeric = _scaled(cells.set(~_matches(cells, NUMBER), None).cast(pl.Float64, strict=False))
     return _in_range(cells, _iso(cells).zip_with(numeric.is_null(), numeric))
@@ -134,7 +136,10 @@ def tags(column: pl.Series) -> Parsed:
         )
     )
     values = frame.select(pl.when(pl.col("tags").list.len() > 0).then(pl.col("tags"))).to_series()
-    return Parsed(values, _good(column))
+    if listed:
+        return Parsed(values, _good(column))
+    reason = "a list written as text; write red|cup, or lists in parquet or JSONL"
+    return Parsed(values, _reasons(_matches(text(column), LISTED), reason))
 
 
 def text(column: pl.Series) -> pl.Series:
@@ -179,7 +184,7 @@ def _in_range(cells: pl.Series, seconds: pl.Series) -> Parsed:
     late = seconds > LATEST
     reasons = pl.select(
         pl.when(cells.is_null()).then(None)
-        .when(seconds.is_null() | seconds.is_nan()).then(pl.lit("not a timestamp"))
+        .when(seconds.is_null() | seconds.is_nan()).then(pl.lit(UNTIMELY))
         .when(late).then(pl.lit("after 2100; unix times are seconds, or milliseconds"))
         .when(early).then(pl.lit("before 1980; unix times are seconds, or milliseconds"))
     ).to_series()  # fmt: skip

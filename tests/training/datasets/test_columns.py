@@ -113,6 +113,13 @@ def test_tags_are_lists_or_split_text() -> None:
     assert columns.tags(pl.Series([7, None])).values.to_list() == [["7"], None]
 
 
+def test_a_list_that_was_printed_into_a_cell_is_no_tag() -> None:
+    cells = ["['red', 'cup']", '["red"]', "[1, 2]", "[]", "['red' 'cup']", "[new]", "red [new]", "red", None]
+    reasons = columns.tags(pl.Series(cells)).reasons.to_list()
+    assert [reason is not None for reason in reasons] == [True] * 5 + [False] * 4
+    assert reasons[0] == "a list written as text; write red|cup, or lists in parquet or JSONL"
+
+
 def test_phrases_keep_their_spaces() -> None:
     assert columns.phrases(pl.Series([" red  shoes", "  "])).values.to_list() == [" red  shoes", None]
 
