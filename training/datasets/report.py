@@ -1,7 +1,7 @@
 """What was read and what was kept out: every bad row counted once, under the first thing wrong with it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from training.errors import DataError
 
@@ -27,24 +27,31 @@ class BadRows:
 
 @dataclass(frozen=True)
 class Report:
-    """Rows read and kept of each table, and the bad rows of all."""
+    """Rows read and kept of each table, the bad rows of all, and doubts about what was kept."""
 
     read: dict[str, int] = field(default_factory=dict)
     kept: dict[str, int] = field(default_factory=dict)
     bad: tuple[BadRows, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """For humans: one line a table, and one below it for each way of being bad."""
+        """For humans: one line a table, one below it for each way of being bad, and the doubts."""
         lines = []
         for table, rows in self.read.items():
             lost = rows - self.kept[table]
             lines.append(f"{table}: {rows:,} rows read, {lost:,} bad ({lost / max(rows, 1):.2%}) kept out")
             lines += [f"  {bad}" for bad in self.bad if bad.table == table]
-        return lines
+        return [*lines, *self.doubts]
 
     def with_table(self, table: str, read: int, kept: int, bad: Sequence[BadRows]) -> "Report":
         """This report and one table more."""
-        return Report({**self.read, table: read}, {**self.kept, table: kept}, (*self.bad, *bad))
+        return replace(
+            self, read={**self.read, table: read}, kept={**self.kept, table: kept}, bad=(*self.bad, *bad)
+        )
+
+    def doubting(self, doubts: Iterable[str]) -> "Report":
+        """This report with more doubts."""
+        return replace(self, doubts=(*self.doubts, *doubts))
 
 
 def check_share(table: str, read: int, bad: Sequence[BadRows], limit: float) -> None:

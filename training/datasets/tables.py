@@ -18,6 +18,7 @@ from model_store.manifest import TextField
 from model_store.text import render
 from training.config import Config
 from training.datasets import columns, files, roles
+from training.datasets.doubts import doubts
 from training.datasets.report import BadRows, Report, check_share
 from training.datasets.sieve import Sieve
 from training.datasets.zones import Zones
@@ -57,7 +58,7 @@ def read(config: Config) -> Tables:
         _check_unique("users", users["user"])
     _check_labels(config, items, events)
     _check_history(config, events)
-    return Tables(items, events, users, report)
+    return Tables(items, events, users, report.doubting(doubts(config, items, events)))
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _join(config: Config, table: _Table, report: Report) -> tuple[pl.DataFrame, 
     read = sum(source.height for source in sources)
     check_share(table.name, read, bad, config.training.bad_rows)
     kept = pl.concat(frames, how="vertical_relaxed")
-    return kept, report.with_table(table.name, read, kept.height, bad)
+    return kept, report.with_table(table.name, read, kept.height, bad).doubting(zones.doubts())
 
 
 def _items(sieve: Sieve, config: Config) -> None:

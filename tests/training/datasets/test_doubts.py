@@ -1,0 +1,38 @@
+"""What is told of rows that are kept: none of a good shop, one line for each mistake that looks like data."""
+
+from pathlib import Path
+
+from tests.training.datasets import shop
+from training.datasets import tables
+
+LISTED = {"events": {"impression": "kind"}}
+
+
+def doubts(folder: Path, *, sections: dict[str, dict[str, str]] | None = None, **files: str) -> list[str]:
+    return list(tables.read(shop.write(folder, sections=sections, **files)).report.doubts)
+
+
+def test_a_good_shop_is_not_doubted(tmp_path: Path) -> None:
+    assert doubts(tmp_path) == []
+    assert doubts(tmp_path, sections=LISTED) == []
+
+
+def test_items_that_are_clicked_before_they_are_out_are_told(tmp_path: Path) -> None:
+    (line,) = doubts(tmp_path, items=shop.ITEMS.replace("2023-01-02", "2023-05-02"))
+    assert line.startswith("events: 1 of 3 rows are earlier than items.time (listed) of their item")
+
+
+def test_an_item_twice_in_one_list_is_told(tmp_path: Path) -> None:
+    clicked = shop.EVENTS + "ann,1,2023-05-02T10:00:09Z,1,no,3,web\n"
+    (line,) = doubts(tmp_path, sections=LISTED, events=clicked)
+    assert line.startswith("events: 1 of 5 rows name an item once more in the same impression")
+    assert doubts(tmp_path, events=clicked) == []
+
+
+def test_times_without_a_zone_are_told_with_an_example(tmp_path: Path) -> None:
+    naive = shop.ITEMS.replace("T00:00:00Z", " 00:00:00")
+    (line,) = doubts(tmp_path, items=naive)
+    assert line == (
+        "items.time: times of column 'listed' have no zone and are read as UTC: "
+        "items.csv row 1 (2023-01-01 00:00:00); write an offset if they are local"
+    )
