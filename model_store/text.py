@@ -55,6 +55,12 @@ class TextTokenizer:
         """Read a `tokenizer.json`."""
         return cls(Tokenizer.from_file(str(path)), max_tokens)
 
+    @property
+    def unknown(self) -> int | None:
+        """Id of the token that stands for all that the vocabulary lacks; None if it lacks nothing."""
+        word = getattr(self._tokenizer.model, "unk_token", None)
+        return None if word is None else self._tokenizer.token_to_id(word)
+
     def encode(self, text: str) -> NDArray[np.int64]:
         """Token ids, special tokens included, shape (L,), L at most `max_tokens`."""
         return np.array(self._tokenizer.encode(text).ids, dtype=np.int64)

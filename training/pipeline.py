@@ -1,6 +1,6 @@
 """The stages of a run, each reading what the one before left: data, network, training; scorecard.py tells the end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from training.texts import Texts
 from training.threads import single
 
 SAMPLE = 4_000  # items by which the projection is aligned
+STRANGE = 0.05  # of the tokens: more than emoji and rare signs make of texts that an encoder can read
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,20 @@ def bench(dataset: Dataset, cache: Path, progress: Progress, report: list[str]) 
         network.audience.meet(prior.events(dataset), prior.grades(dataset))
     texts = _texts(dataset, network.text, tokenizer)
     texts.keep(cache, identity(config.model.encoder), progress)
-    made = Workbench(dataset, network, texts, tokenizer, report)
+    made = Workbench(dataset, network, texts, tokenizer, [*report, *_strange(texts, tokenizer, config)])
     with single(when=texts.kept):
         network.text.align(made.sample())
     return made
+
+
+def _strange(texts: Texts, tokenizer: TextTokenizer, config: Config) -> Iterator[str]:
+    """A line if much of the texts is nothing to the encoder, as where it is of another language."""
+    share = texts.share(tokenizer.unknown)
+    if share > STRANGE:
+        yield (
+            f"texts: {share:.0%} of the tokens are unknown to {config.model.encoder}, to which they are all "
+            "the same; name a model.encoder that was made for this language"
+        )
 
 
 def _texts(dataset: Dataset, encoder: TextEncoder, tokenizer: TextTokenizer) -> Texts:

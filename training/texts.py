@@ -62,6 +62,11 @@ class Texts:
         """Whether pooled states are looked up rather than computed."""
         return self._kept is not None
 
+    def share(self, token: int | None) -> float:
+        """Share of all tokens that are this one."""
+        tokens = torch.cat(self._tokens)
+        return 0.0 if token is None else float((tokens == token).float().mean())
+
     def keep(self, cache: Path, identity: str, progress: Progress) -> None:
         """Compute or read what never changes: the pooled states, or those that the layers that learn are given."""
         longest = max(map(len, self._tokens))

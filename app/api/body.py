@@ -137,7 +137,7 @@ def _sentence(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return detail["msg"].removeprefix("Value error, ")
     unknown = detail["type"] == "extra_forbidden"
     name = _short(detail["loc"][-1])
-    near = difflib.get_close_matches(name, _names(model), n=1) if unknown else []
+    near = difflib.get_close_matches(name, _names(model) - {name}, n=1) if unknown else []
     return f"{fix}, or did you mean {near[0]}?" if near else fix
 
 

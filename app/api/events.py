@@ -149,7 +149,7 @@ def _wrapped(body: bytes) -> bytes:
         sent = from_json(body)
     except ValueError:
         return body  # what is wrong with it is told by the parser that follows
-    alone = isinstance(sent, dict) and ("item_id" in sent or "item_ids" in sent)
+    alone = isinstance(sent, dict) and "events" not in sent and not sent.keys().isdisjoint(Event.model_fields)
     return to_json({"events": [sent]}) if alone else body
 
 

@@ -70,6 +70,11 @@ def test_a_long_text_is_cut_to_max_tokens_and_keeps_its_ends(tokenizer):
     assert (long[0], long[-1]) == (short[0], short[-1])
 
 
+def test_what_the_vocabulary_lacks_is_one_token(tokenizer):
+    assert tokenizer.unknown in tokenizer.encode("手机")
+    assert tokenizer.unknown not in tokenizer.encode("red")
+
+
 def test_a_batch_is_not_padded_and_equals_each_text_alone(tokenizer):
     texts = ["", "red", "red running shoes", "blue " * 40]
     batch = tokenizer.encode_batch(texts)

@@ -83,6 +83,21 @@ def truth(tmp_path_factory: pytest.TempPathFactory, progress) -> tuple[Workbench
     return bench, run, scorecard.evaluate(bench, run, progress, alone=True)
 
 
+def test_texts_that_the_encoder_cannot_read_are_told(tmp_path, progress):
+    folder = checkerboard(tmp_path, impressions=40)
+    settings = {"items": {"attributes": []}, "events": {"item": "item", "query": None},
+                "history": {"events": {"click": "clicked"}}, "features": {"use": ["hour"]},
+                "tasks": {"click": {"type": "binary", "label": "clicked"}},
+                "model": {"encoder": str(folder / "bert"), "dimension": 16}}  # fmt: skip
+    config = parse(toy.record(**settings), folder / "toy.toml")
+    assert not [line for line in pipeline.prepare(config, folder, progress).report if "texts" in line]
+    items = pl.read_parquet(folder / "items.parquet")
+    items.with_columns(text=pl.lit("手机 好的手机")).write_parquet(folder / "items.parquet")
+    told = pipeline.prepare(config, folder, progress).report[-1]
+    assert told.startswith("texts: ")
+    assert f"% of the tokens are unknown to {folder / 'bert'}, to which they are all the same" in told
+
+
 def parity(bench: Workbench, requests: np.ndarray) -> np.ndarray:
     """0 for even users and 1 for odd ones, by request."""
     names = np.array([int(user.removeprefix("u")) for user in bench.dataset.user_ids])

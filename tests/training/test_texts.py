@@ -55,6 +55,15 @@ def test_all_is_every_text_in_order(bert):
     close(texts.all(), [alone(texts, encoder, number) for number in range(60)])
 
 
+def test_the_share_of_a_token_is_of_all_texts(bert):
+    texts, _ = made(bert, ["even", "手机 even thing"])
+    unknown = TextTokenizer(load(str(bert))[1], 16).unknown
+    counts = [(texts.tokens(number) == unknown).sum() for number in range(2)]
+    assert texts.share(unknown) == pytest.approx(sum(counts) / sum(len(texts.tokens(n)) for n in range(2)))
+    assert counts[0] == 0 < counts[1]
+    assert texts.share(None) == 0.0
+
+
 def test_each_text_is_encoded_once_and_no_batch_is_larger_than_planned(bert, monkeypatch):
     monkeypatch.setattr(module, "TOKENS", 64)
     texts, encoder = made(bert)

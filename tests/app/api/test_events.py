@@ -29,6 +29,12 @@ def test_one_event_may_come_alone(client, ids, click):
     }
 
 
+def test_one_event_without_its_item_is_told_so(client, click):
+    answer = client.post("/events", json={"user_id": "ev:1", "event": click}).json()
+    assert [each["error"] for each in answer["rejected"]] == ["item_id: is missing; add it"]
+    assert client.post("/events", json={}).json()["error"] == "events: is missing; add it"
+
+
 def test_a_bad_event_does_not_keep_out_the_good_ones(client, ids, click):
     events = [
         {"user_id": "ev:2", "item_id": ids[0], "event": click},

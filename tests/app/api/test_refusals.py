@@ -118,6 +118,11 @@ def test_a_bad_request_is_told_what_and_how_to_mend_it(client, name):
     assert error["request_id"] == answer.headers["X-Request-Id"]
 
 
+def test_a_field_in_a_wrong_place_is_not_likened_to_itself(client):
+    error = client.post("/recommend", json=user(fusion={"k": 3})).json()["error"]
+    assert error == "fusion.k: is no field here; remove it"
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.integers(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
