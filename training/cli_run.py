@@ -13,7 +13,7 @@ from training.export.publish import publish as publish_bundle
 from training.heritage import Heritage
 from training.run import Run
 from training.team import Team
-from training.terminal import console, plainly, progressing
+from training.terminal import console, plainly, progressing, show
 
 ConfigFiles = Annotated[
     list[Path],
@@ -92,7 +92,7 @@ def evaluated(bench: pipeline.Workbench, place: Run, progress: Progress, *, alon
     record = scorecard.evaluate(bench, place, progress, alone=alone)
     report.write(place.folder, bench.dataset.config.name, record)
     for table in report.rich(record):
-        console.print(table)
+        show(table)
 
 
 def published(bench: pipeline.Workbench, place: Run, shelf: Path, progress: Progress) -> None:

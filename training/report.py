@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table as RichTable
 
 from training import charts
@@ -182,10 +183,14 @@ def plots(folder: Path) -> list[str]:
 def rich(record: Mapping[str, Any]) -> Iterator[RichTable]:
     """The same for a terminal."""
     for task, columns, rows in tables(record):
-        table = RichTable(title=task, title_justify="left", title_style="bold")
+        table = RichTable(
+            title=task, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        )
         table.add_column("method")
         for column in columns:
-            table.add_column(_heading(column), justify="right")
+            table.add_column(
+                _heading(column).replace(" ", "\n", 1).replace("@", "\n@"), justify="right", no_wrap=True
+            )
         for row in rows:
             table.add_row(*row, style="bold" if row[0] == "joint" else None)
         yield table

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import torch
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     Progress,
@@ -14,9 +15,13 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segments
+from rich.table import Table
 
 from model_store.engine import cores
 from model_store.errors import ChorusError
+
+WIDE = 10_000  # letters: more than any table has
 
 console = Console(stderr=True)
 
@@ -29,6 +34,13 @@ def progressing() -> Iterator[Progress]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), done, *clocks)
     with Progress(*columns, console=console) as progress:
         yield progress
+
+
+def show(table: Table, on: Console = console) -> None:
+    """A table whose figures are whole: where the terminal is narrower than they are, its lines go on below."""
+    whole = Measurement.get(on, on.options.update(max_width=WIDE), table).minimum
+    lines = on.render(table, on.options.update(max_width=max(on.width, whole)))
+    on.print(Segments(lines), end="", crop=False)  # print itself takes no width beyond the terminal's
 
 
 @contextmanager
