@@ -157,6 +157,10 @@ def score(
         typer.echo(
             f"{found.rows - found.failed} rows scored, {found.failed} could not be (see the column error): {out}"
         )
+        if not (settings.redis_url or settings.redis_dir):
+            typer.echo(
+                "Neither CHORUS_REDIS_URL nor CHORUS_REDIS_DIR is set: every user_id is a newcomer", err=True
+            )
         if found.away:
             typer.echo(
                 f"Redis was away for {found.away} rows: they know no stored histories and counts", err=True

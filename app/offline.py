@@ -40,6 +40,7 @@ TOGETHER = 1_000  # asks of one round trip to Redis
 KNOWN = 2_000  # asks whose users are not fetched again, and copies: 5 KB each where histories have 50 events
 AT_ONCE = 256  # rows that take the path of /score at once
 NAMES = ("item_id", *TEXTS, "timestamp", *COLD)
+IDS = ("item_id", "user_id")
 ERROR = "error"
 
 Progress = Callable[[int, int], None]  # rows done, of how many
@@ -103,7 +104,8 @@ class Scoring:
 
     async def scored(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The rows, and beside each what is said of it."""
-        asks, rest = await asyncio.to_thread(self._groups.split, frame)
+        named = frame.with_columns(_texts(frame[name]) for name in IDS if name in frame.columns)
+        asks, rest = await asyncio.to_thread(self._groups.split, named)
         found, others = [pl.DataFrame(schema=self._numbered)], [rest]
         for some in asks.iter_slices(TOGETHER):
             for numbers, columns in await self._plain(some):
@@ -111,7 +113,7 @@ class Scoring:
                     others.append(numbers)
                 else:
                     found.append(self._told(numbers, columns))
-        found += await self._general(frame, pl.concat(others))
+        found += await self._general(named, pl.concat(others))
         whole = pl.concat(found).sort(NUMBER).drop(NUMBER)
         self.summary.rows += len(frame)
         self.summary.failed += whole[ERROR].count()
@@ -177,6 +179,14 @@ def _ahead(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+def _texts(ids: pl.Series) -> pl.Series:
+    """Whole numbers as the text that training makes of them: 12, and 12.0 of a column with gaps, are "12"."""
+    if ids.dtype.is_float():
+        known = ids.fill_nan(None)
+        ids = known.cast(pl.Int64) if known.is_finite().all() and (known == known.round()).all() else known
+    return ids.cast(pl.String) if ids.dtype.is_integer() else ids
 
 
 def _key(ask: Ask) -> tuple[object, ...]:

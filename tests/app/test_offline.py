@@ -87,6 +87,35 @@ def test_moments_may_be_times(score, frame, tmp_path):
     assert pl.read_parquet(out)["score"].count() == ROWS - 1
 
 
+@pytest.mark.parametrize("kind", [pl.Int64, pl.UInt32, pl.Float64])
+def test_ids_that_are_whole_numbers_are_read_as_training_reads_them(score, frame, tmp_path, kind):
+    path, out = tmp_path / "pairs.parquet", tmp_path / "out.parquet"
+    numbers = pl.DataFrame({"user_id": pl.Series([7, 7, None], dtype=kind), "item_id": frame["item_id"][:3],
+                            "query": [None, None, "red"]})  # fmt: skip
+    texts = numbers.with_columns(user_id=pl.Series(["7", "7", None]))
+    scores = []
+    for rows in (numbers, texts):
+        rows.write_parquet(path)
+        assert score(path, "--out", out).exit_code == 0
+        scores.append(pl.read_parquet(out))
+    assert scores[0]["score"].to_list() == scores[1]["score"].to_list()
+    assert scores[0]["score"].null_count() == 0
+    assert scores[0].schema["user_id"] == kind
+    pl.DataFrame({"item_id": pl.Series([5], dtype=kind), "user_id": ["u1"]}).write_parquet(path)
+    assert score(path, "--out", out).exit_code == 0
+    assert "'5' is not in the catalogue" in pl.read_parquet(out)["error"][0]
+
+
+def test_without_a_redis_that_is_told_it_is_said_that_users_are_newcomers(shelf, frame, tmp_path):
+    path = tmp_path / "pairs.parquet"
+    frame.write_parquet(path)
+    environ = {"CHORUS_STORE": str(shelf), "CHORUS_REDIS_URL": None, "CHORUS_REDIS_DIR": None}
+    result = CliRunner().invoke(
+        app, ["score", str(path), "--out", str(tmp_path / "out.parquet")], env=environ
+    )
+    assert "every user_id is a newcomer" in " ".join(result.output.split())
+
+
 def test_a_history_may_come_with_the_row(score, ids, tmp_path, bundle):
     path, out = tmp_path / "pairs.jsonl", tmp_path / "out.jsonl"
     click = Bundle.open(bundle).manifest.events[1]
