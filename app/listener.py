@@ -5,14 +5,17 @@ came together one of two workers got 12 or more every other time. So a worker th
 looks away for a moment, and then takes what nobody else has taken; one that is not ready leaves all to
 those that are. The socket outlives every worker: a connection that waits while one dies is another's.
 
+Where the process has no file left for a connection, whoever has connected waits until there is one again: the system
+says so as often as it is asked.
+
 A socket that is closed resets whoever has connected and not been taken, though he may have sent a request. So all of
 them are taken at the end; the system refuses those who come after, who have sent nothing.
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from math import inf
 
 from app.errors import SettingsError
@@ -20,8 +23,12 @@ from app.metrics import Metrics
 from app.series import level
 from app.settings import Settings
 
+log = logging.getLogger(__name__)
+
 BACKLOG = 2_048
 LOOK_AWAY_SECONDS = 0.002
+REST_SECONDS = 0.25  # until the system is asked again for what it did not give
+QUIET_SECONDS = 60.0  # between two lines of log about that
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -67,16 +74,17 @@ class Listener:
         self._peers = peers
         self._loop = asyncio.get_running_loop()
         self._later: asyncio.TimerHandle | None = None
+        self._quiet_until = 0.0
         self._opening: set[asyncio.Task[None]] = set()
         self._loop.add_reader(listening, self._look)
 
     async def close(self) -> None:
         """Take all who have connected, and nobody any more."""
         self._loop.remove_reader(self._socket)
-        if self._later:
-            self._later.cancel()
         while self._take():
             pass
+        if self._later:
+            self._later.cancel()
         self._socket.close()
         await asyncio.gather(*self._opening, return_exceptions=True)
 
@@ -85,24 +93,40 @@ class Listener:
         if fewest == inf or (self._ready.value and self._mine.value <= fewest):
             self._take()
         else:
-            self._loop.remove_reader(self._socket)
-            self._later = self._loop.call_later(LOOK_AWAY_SECONDS, self._look_again)
+            self._rest(LOOK_AWAY_SECONDS)
+
+    def _rest(self, seconds: float) -> None:
+        self._loop.remove_reader(self._socket)
+        self._later = self._loop.call_later(seconds, self._look_again)
 
     def _look_again(self) -> None:
+        self._loop.add_reader(self._socket, self._look)
         if self._ready.value:
             self._take()
-        self._loop.add_reader(self._socket, self._look)
 
     def _take(self) -> bool:
-        with suppress(BlockingIOError, ConnectionAbortedError):  # taken by another, or gone
+        try:
             connection, _ = self._socket.accept()
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._mine.inc()
-            opening = self._loop.create_task(self._open(connection))
-            self._opening.add(opening)
-            opening.add_done_callback(self._opening.discard)
-            return True
-        return False
+        except (BlockingIOError, ConnectionAbortedError):  # taken by another, or gone
+            return False
+        except OSError as error:
+            self._complain(error)
+            self._rest(REST_SECONDS)
+            return False
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._mine.inc()
+        opening = self._loop.create_task(self._open(connection))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+        return True
+
+    def _complain(self, error: OSError) -> None:
+        if self._loop.time() >= self._quiet_until:
+            self._quiet_until = self._loop.time() + QUIET_SECONDS
+            log.error(
+                "connections wait, the system gives none (%s): raise ulimit -n above CHORUS_MAX_CONNECTIONS",
+                error.strerror,
+            )
 
     async def _open(self, connection: socket.socket) -> None:
         await self._loop.connect_accepted_socket(self._protocol, connection)

@@ -17,6 +17,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from app import descriptors
 from app.connection import Connection
 from app.intake import Intake
 from app.listener import Listener, Peers, address, listen
@@ -76,6 +77,7 @@ class Server(uvicorn.Server):
         """
         listening = sockets[0] if sockets else listen(self._service.settings)
         self.address = address(listening)
+        descriptors.allow(self._service.settings.max_connections)
         gc.collect()
         gc.freeze()  # modules stay: a look at all that they hold takes the event loop a tenth of a second
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._service.renew)

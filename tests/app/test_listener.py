@@ -2,17 +2,20 @@
 
 import asyncio
 import os
+import resource
 import socket
 import threading
 import time
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
-from app.listener import Listener, Peers
+from app.listener import REST_SECONDS, Listener, Peers
 from app.metrics import Metrics
 from app.tally import Tally
-from tests.live import eventually
+from tests.live import eventually, process
 
 
 class Worker(threading.Thread):
@@ -125,3 +128,23 @@ def test_a_worker_that_is_not_ready_leaves_all_to_the_other_until_that_is_not_ei
         assert taken(workers)[0] > 0
         for connection in first + second:
             connection.close()
+
+
+def test_connections_for_which_there_is_no_file_wait_until_there_is_one(shelf, redis_server):
+    with process(shelf, redis_server) as (running, address, _):
+        few = len(os.listdir(f"/proc/{running.pid}/fd")) + 5
+        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (few, few))
+        where = urlsplit(address)
+        connections = [socket.create_connection((where.hostname, where.port)) for _ in range(20)]
+        time.sleep(2 * REST_SECONDS)
+        for connection in connections:
+            connection.close()
+        assert httpx.get(f"{address}/health/live").status_code == 200
+        connections = [socket.create_connection((where.hostname, where.port)) for _ in range(20)]
+        running.terminate()
+        _, err = running.communicate(timeout=20)
+    for connection in connections:
+        connection.close()
+    assert running.returncode == 0
+    assert err.count("Too many open files") == 1
+    assert "Traceback" not in err
