@@ -198,6 +198,10 @@ class Service:
         except ChorusError as error:
             self.failure = error
             return
+        except Exception as error:  # nobody waits for this task: else it would load for ever, and not say why
+            log.exception("the service could not start")
+            self.failure = ChorusError(f"the service could not start: {error}")
+            return
         self.tell()
         log.info("ready: %s, Redis %s", self.name, self.redis.place)
 

@@ -26,17 +26,12 @@ class Shelf:
     root: Path = DEFAULT_ROOT
 
     def names(self) -> list[str]:
-        """Names that have at least one version."""
-        if not self.root.is_dir():
-            return []
-        return sorted(path.name for path in self.root.iterdir() if path.is_dir() and self.versions(path.name))
+        """Names that have at least one version; what we may not read, such as a volume's lost+found, has none."""
+        return sorted(path.name for path in _folders(self.root) if _open(path) and self.versions(path.name))
 
     def versions(self, name: str) -> list[int]:
-        """Published versions of a name, oldest first."""
-        folder = self.root / name
-        if not folder.is_dir():
-            return []
-        return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal() and path.is_dir())
+        """Published versions of a name, oldest first. Raises BundleMissing if we may not read them."""
+        return sorted(int(path.name) for path in _folders(self.root / name) if path.name.isdecimal())
 
     def find(self, name: str | None = None, version: int | None = None) -> Path:
         """Folder of a version; the newest if none is given, of the only name if none is given."""
@@ -86,7 +81,23 @@ class Shelf:
         return names[0]
 
     def _list(self) -> str:
-        return ", ".join(self.names()) or "no bundles (publish one with `chorus-train run`)"
+        closed = ", ".join(sorted(path.name for path in _folders(self.root) if not _open(path)))
+        unread = f", and {closed}, which user {os.getuid()} may not read" if closed else ""
+        return (", ".join(self.names()) or "no bundles (publish one with `chorus-train run`)") + unread
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Those in a folder, none if there is no such folder."""
+    try:
+        return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    except OSError as error:
+        reader = f"user {os.getuid()}"
+        raise BundleMissing(f"{folder} cannot be read: {error.strerror}; let {reader} read it") from error
+
+
+def _open(folder: Path) -> bool:
+    """Whether we may look into it."""
+    return os.access(folder, os.R_OK | os.X_OK)
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import tempfile
 from pathlib import Path
 
 import httpx
@@ -276,6 +277,21 @@ def test_a_graph_that_cannot_be_read_is_refused_too(bundle, tmp_path, redis_serv
         other.publish(draft, manifest)
     with running(Settings(store=tmp_path, redis_url=redis_server.url)) as client:
         assert "could not be opened" in client.get("/health/ready").json()["reasons"][0]
+
+
+def test_a_shelf_that_cannot_be_read_is_a_refusal_and_no_endless_loading(tmp_path, redis_server):
+    with running(Settings(store=tmp_path / ("x" * 300), redis_url=redis_server.url)) as client:
+        assert "cannot be read: File name too long" in client.get("/health/ready").json()["reasons"][0]
+
+
+def test_whatever_else_keeps_it_from_starting_is_told_too(shelf, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        tempfile, "tempdir", str(tmp_path / "nowhere")
+    )  # a root file system that is read only
+    with running(Settings(store=shelf)) as client:
+        [reason] = client.get("/health/ready").json()["reasons"]
+        assert "the service could not start: [Errno 2] No such file or directory" in reason
+        assert client.get("/health").json()["status"] == "failed"
 
 
 def test_a_bundle_with_an_index_answers_as_one_without(shelf, celled, redis_server):

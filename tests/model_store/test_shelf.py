@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -102,6 +103,36 @@ def test_folders_and_files_that_are_no_versions_are_not_counted(shelf, stray):
     (shelf.root / "shop" / stray).mkdir()
     (shelf.root / "shop" / "7").touch()
     assert shelf.versions("shop") == [1]
+
+
+def closed(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0)
+    if os.access(folder, os.R_OK):
+        pytest.skip("whoever runs this may read everything")
+    return folder
+
+
+def test_a_folder_that_we_may_not_read_hides_no_bundle_beside_it(shelf):
+    put(shelf)
+    closed(shelf.root / "lost+found")
+    assert shelf.open().manifest.name == "shop"
+    with pytest.raises(BundleMissing, match=r"shop, and lost\+found, which user \d+ may not read"):
+        shelf.find("books")
+
+
+@pytest.mark.parametrize("name", ["", "shop"])
+def test_a_shelf_that_we_may_not_read_is_refused_by_name(shelf, name):
+    put(shelf)
+    folder = closed(shelf.root / name)
+    with pytest.raises(BundleMissing, match=rf"{folder}.* cannot be read: Permission denied; let user \d+"):
+        shelf.find("shop")
+    folder.chmod(0o755)
+
+
+def test_a_shelf_that_cannot_be_looked_at_is_refused_whatever_the_system_says(tmp_path):
+    with pytest.raises(BundleMissing, match="cannot be read: File name too long"):
+        Shelf(tmp_path / ("x" * 300)).find()
 
 
 def test_the_only_name_needs_not_be_said(shelf):
