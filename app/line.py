@@ -46,6 +46,12 @@ class Line:
             seconds = late - clock()
         return await wire.send(commands, seconds)
 
+    def renew(self) -> None:
+        """Have the next trip go over a new connection; those under way are answered on the one that they took."""
+        wire, self._wire = self._wire, None
+        if wire:
+            wire.leave()
+
     def drop(self, error: Exception) -> None:
         """Hang up; whoever waits gets the error."""
         if self._opening:

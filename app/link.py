@@ -3,6 +3,9 @@
 One line writes, a few read, and all requests share them. The first failure opens a breaker: from then on every call
 fails at once, without touching the network, until a ping in the background is answered. Only then do requests ask
 Redis again.
+
+A server that refuses to write because it follows another one has been failed over, and goes on answering on the
+connections that it had: new ones are made then, for the address may lead to the one that writes.
 """
 
 import asyncio
@@ -24,6 +27,8 @@ log = logging.getLogger(__name__)
 
 READERS = 2
 QUIET = 1.0  # seconds between two lines of log about commands that are refused
+RENEWED = 5.0  # seconds between two times that all connections are made anew, as long as writing is refused
+FOLLOWS = "READONLY"  # of a script's error it stands somewhere within
 MOST = 10_000  # commands ahead of a call on its line: behind more it would not be answered in time
 FIRST_PING, LAST_PING = 0.05, 1.0  # seconds between pings while away: doubled up to the second
 PING: list[Command] = [("PING",)]
@@ -50,7 +55,7 @@ class Link:
         self._healer: asyncio.Task[None] | None = None
         self._listeners: list[Told] = []
         self._lines: list[Line] = []
-        self._quiet_until = 0.0
+        self._quiet_until = self._renewed_until = 0.0
         if url is not None:
             address, told = Address(url), self._tell if tracked else None
             self._lines = [Line(address), *(Line(address, told) for _ in range(readers))]
@@ -117,6 +122,8 @@ class Link:
         if refused:
             self.metrics.redis_errors.labels(op).inc(len(refused))
             self._complain(op, refused[0])
+            if FOLLOWS in str(refused[0]):
+                self._renew()
         return results
 
     def _complain(self, op: str, refusal: RedisError) -> None:
@@ -126,6 +133,15 @@ class Link:
             self._quiet_until = now + QUIET
             reason = str(refusal).partition(", with args")[0]  # which may be of a user
             log.warning("Redis refuses commands of %s: %s", op, reason)
+
+    def _renew(self) -> None:
+        """Look for the server that writes, where the address leads now."""
+        now = time.monotonic()
+        if now >= self._renewed_until:
+            self._renewed_until = now + RENEWED
+            log.warning("Redis follows another server: connecting anew, to the one that the address leads to")
+            for line in self._lines:
+                line.renew()
 
     def _reader(self) -> Line:
         """The first line on which nothing long is ahead, else the one that is free first."""

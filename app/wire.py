@@ -49,6 +49,7 @@ class Wire(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._end: Exception | None = None
+        self._leaving = False
         self.flying = 0  # commands that are not answered yet
         self.due = 0.0  # when the last of them is to be, 0: there is none
 
@@ -67,6 +68,12 @@ class Wire(asyncio.Protocol):
         if self._timer is None or self._timer.when() > self.due:
             self._look(self.due)
         return answer
+
+    def leave(self) -> None:
+        """End as soon as nobody waits for a reply."""
+        self._leaving = True
+        if not self._trips:
+            self.end(ConnectionError("it was left for another one"))
 
     def end(self, error: Exception) -> None:
         """Give the connection up, and all trips with it."""
@@ -120,6 +127,8 @@ class Wire(asyncio.Protocol):
             self.due = 0.0
         if not trip.answer.done():  # else whoever asked has gone
             trip.answer.set_result(trip.replies)
+        if self._leaving:
+            self.leave()
 
     def _push(self, push: Sequence[Any]) -> None:
         if push[0] == b"invalidate":

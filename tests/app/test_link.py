@@ -1,5 +1,7 @@
 import asyncio
 import socket
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -191,3 +193,49 @@ def test_a_server_that_loads_its_data_is_away():
             await link.close()
 
     asyncio.run(run())
+
+
+def test_one_that_was_failed_over_is_left_for_the_one_that_the_address_leads_to(caplog):
+    async def run():
+        with real_redis() as first, real_redis() as second, TemporaryDirectory(prefix="redis-") as folder:
+            place = Path(folder) / "redis.sock"
+            place.symlink_to(first.url.removeprefix("unix://"))
+            link = Link(f"unix://{place}", timeout=2.0, metrics=Metrics())
+            await asyncio.gather(
+                *(link.read("test", [("PING",)], more=n) for n in range(9))
+            )  # all lines are open
+            assert await link.run("test", [("SET", "link:over", "1")]) == [b"OK"]
+            with first.client() as client:
+                client.replicaof("127.0.0.1", 1)  # it stays, and answers
+            place.unlink()
+            place.symlink_to(second.url.removeprefix("unix://"))
+            refused, read = await asyncio.gather(
+                link.run("test", [("EVAL", "return redis.call('SET', KEYS[1], 2)", 1, "link:over")]),
+                link.read("test", [("GET", "link:over")]),
+            )
+            assert "READONLY" in str(refused[0])
+            assert read == [b"1"]  # what was under way is answered
+            assert await link.run("test", [("SET", "link:over", "3")]) == [b"OK"]
+            assert await link.read("test", [("GET", "link:over")]) == [b"3"]
+            assert not link.away
+            with first.client() as client:
+                left = [each for each in client.client_list() if each["name"] == "chorus"]
+            await link.close()
+            return left
+
+    assert asyncio.run(run()) == []
+    assert sum("connecting anew" in record.message for record in caplog.records) == 1
+
+
+def test_one_that_never_writes_is_asked_anew_now_and_then(caplog):
+    async def run():
+        with real_redis("--replicaof", "127.0.0.1", "1") as server:
+            link = Link(server.url, timeout=2.0, metrics=Metrics())
+            for _ in range(50):
+                await link.run("test", [("SET", "link:never", "1")])
+            with server.client() as client:
+                connections = client.info("stats")["total_connections_received"]
+            await link.close()
+            return connections
+
+    assert asyncio.run(run()) < 20
