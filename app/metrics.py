@@ -73,6 +73,9 @@ class Metrics:
     breaker = gauge("redis_breaker_open", "1 while requests skip Redis.", "max")
     restarts = counter("redis_restarts_total", "Restarts of the embedded Redis.")
     worker_restarts = counter("worker_restarts_total", "Workers that ended and were replaced.")
+    moved = gauge(
+        "moved_age_seconds", "Time since the slowest process moved: its event loop, its inferences.", "lag"
+    )
 
     # events and items
     events = counters("events_total", "Events received.", "result")

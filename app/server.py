@@ -21,6 +21,7 @@ from app import descriptors
 from app.connection import Connection
 from app.intake import Intake
 from app.listener import Listener, Peers, address, listen
+from app.pulse import STUCK_SECONDS
 from app.service import Service
 from app.settings import Settings
 
@@ -90,10 +91,12 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: is it ready, was it refused, is it time to go?"""
+        """Ten times a second: does it move, is it ready, was it refused, is it time to go?"""
         connections = self.server_state.connections
         self._service.metrics.connections.set(len(connections))
         self._service.tell()
+        if self._service.stuck <= STUCK_SECONDS:
+            self._service.metrics.moved.set(time.time())
         if counter % 10 == 0:
             now = asyncio.get_running_loop().time()
             for each in [one for one in connections if isinstance(one, Connection)]:

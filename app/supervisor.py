@@ -1,4 +1,4 @@
-"""Several workers on one port: started together, replaced when they die, ended together.
+"""Several workers on one port: started together, replaced when they die or hang, ended together.
 
 The supervisor holds what must outlive a worker: the listening socket, the tallies of the metrics, the
 embedded Redis. It answers nothing itself.
@@ -22,6 +22,7 @@ from app.errors import ServiceError
 from app.labels import Wish
 from app.listener import address, listen
 from app.metrics import Metrics
+from app.pulse import DEAD_SECONDS
 from app.settings import Settings
 from app.tally import Tally
 from app.worker import REFUSED, Orders
@@ -35,6 +36,7 @@ PROGRAM = (
 FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0  # seconds before a dead worker is replaced: doubled while they die young
 YOUNG_SECONDS = 60.0
 STUCK_SECONDS = 10.0  # beyond drain and grace
+LOOK_SECONDS = 1.0
 
 
 class Supervisor:
@@ -110,6 +112,7 @@ class Supervisor:
             process = await self._start(number, redis)
             if process is None:
                 return
+            self._do(self._watch(process, number))
             await self._hear(process)
             self._accord.leave(process)
             code = await process.wait()
@@ -156,6 +159,21 @@ class Supervisor:
                 self._do(self._accord.grant(process, report.number, report.wish))
             else:
                 self._accord.hear(process, report)
+
+    async def _watch(self, process: Process, number: int) -> None:
+        """End a worker that hangs. Nobody else finds it: it takes no connections, so that probes meet the others.
+
+        It is told by looks at which it had not moved since the one before: had we been stopped too, there were none.
+        """
+        seen, still = 0.0, 0
+        while process.returncode is None and not self._leaving.is_set():
+            moved = self._of_workers[number].moved.value  # 0: it is not that far yet
+            seen, still = moved, still + 1 if moved == seen > 0.0 else 0
+            if still * LOOK_SECONDS >= DEAD_SECONDS:
+                log.error("worker %d has not moved for %g s; it is ended", number, still * LOOK_SECONDS)
+                process.kill()
+                return
+            await asyncio.sleep(LOOK_SECONDS)
 
     def _started(self, report: Report) -> None:
         if report.refused and self._announced:

@@ -11,7 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.live import eventually, process, refused, shown, value
+from app import supervisor
+from app.settings import Settings
+from app.supervisor import Supervisor
+from tests.live import eventually, eventually_async, process, refused, shown, value
 from tests.workers import children, workers
 
 BODY = {"user_id": "u1", "k": 2}
@@ -96,6 +99,29 @@ def test_a_worker_that_is_killed_is_replaced_and_fails_no_request_but_its_own(sh
         assert value(text, 'chorus_model_load_total{result="ready"}') == 3
         assert value(text, "chorus_requests_in_progress") == 1
         assert len(workers(running.pid) & before) == 1
+
+
+def test_a_worker_that_hangs_is_ended_and_replaced(shelf, redis_server, monkeypatch, caplog):
+    monkeypatch.setattr(supervisor, "DEAD_SECONDS", 2.0)
+
+    async def run():
+        ready = asyncio.Event()
+        settings = Settings(store=shelf, redis_url=redis_server.url, port=0, workers=2)
+        serving = asyncio.create_task(Supervisor(settings, lambda *_: ready.set()).run())
+        await ready.wait()
+        before = workers(os.getpid())
+        os.kill(min(before), signal.SIGSTOP)
+
+        async def replaced() -> bool:
+            return len(workers(os.getpid()) - {min(before)}) == 2
+
+        await eventually_async(replaced)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await serving == 0
+        return before
+
+    assert len(asyncio.run(run())) == 2
+    assert sum("has not moved for 2 s; it is ended" in record.message for record in caplog.records) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
