@@ -25,8 +25,13 @@ class Address:
             options: dict[str, Any] = dict(parse_url(url))
             kind = options.pop("connection_class", Connection)
             self._known: Connection | UnixDomainSocketConnection = kind(**options)
+            # now: to read what a machine trusts takes longer than a request waits for Redis
+            self._context = self._known.ssl_context.get() if isinstance(self._known, SSLConnection) else None
         except (TypeError, RedisError) as error:  # an option that is none, or that cannot have this value
             raise ValueError(f"{error}; correct or drop that option") from error
+        except OSError as error:
+            files = "ssl_ca_certs, ssl_certfile and ssl_keyfile"
+            raise ValueError(f"{error.strerror or error}; see to the files of {files}") from error
 
     @property
     def greeting(self) -> list[Command]:
@@ -42,5 +47,4 @@ class Address:
         known, loop = self._known, asyncio.get_running_loop()
         if isinstance(known, UnixDomainSocketConnection):
             return (await loop.create_unix_connection(build, known.path))[1]
-        context = known.ssl_context.get() if isinstance(known, SSLConnection) else None
-        return (await loop.create_connection(build, known.host, int(known.port), ssl=context))[1]
+        return (await loop.create_connection(build, known.host, int(known.port), ssl=self._context))[1]

@@ -160,22 +160,33 @@ class Link:
             return
         self.away = True
         self.metrics.breaker.set(1)
-        log.warning("Redis is away (%s: %s); answering without it", type(error).__name__, error)
+        log.warning("Redis is away (%s); answering without it", _told(error))
         for line in self._lines:  # all are of the old server
             line.drop(error)
-        self._healer = asyncio.create_task(self._heal())
+        self._healer = asyncio.create_task(self._heal(_told(error)))
 
-    async def _heal(self) -> None:
+    async def _heal(self, told: str) -> None:
+        """Ping until there is an answer. A new reason is told: it is there again, and now wants a password."""
         pause = FIRST_PING
         while True:
             await asyncio.sleep(pause)
             pause = min(2.0 * pause, LAST_PING)
-            with suppress(RedisError, OSError):
+            try:
                 _refused(await self._lines[0].send(PING, self._timeout))
                 break
+            except (RedisError, OSError) as error:
+                if (
+                    pause == LAST_PING and _told(error) != told
+                ):  # sooner it comes and goes with how it went away
+                    told = _told(error)
+                    log.warning("Redis is still away (%s)", told)
         self.away = False
         self.metrics.breaker.set(0)
         log.info("Redis is back")
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _refused(results: Sequence[Any]) -> list[RedisError]:

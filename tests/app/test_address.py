@@ -32,6 +32,12 @@ def test_an_option_that_makes_no_sense_is_refused(url):
         Address(url)
 
 
+@pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile"])
+def test_a_file_of_tls_that_is_not_there_is_refused_at_once(tmp_path, option):
+    with pytest.raises(ValueError, match="No such file or directory; see to the files of ssl_ca_certs"):
+        Address(f"rediss://h?{option}={tmp_path}/none.pem")
+
+
 def ask(url):
     """What Redis says of our own connection, None if it is away."""
 

@@ -101,6 +101,28 @@ def test_it_heals_by_itself_when_the_server_is_back():
     asyncio.run(run())
 
 
+def test_why_it_stays_away_is_told_when_that_changes_and_once(caplog):
+    async def run():
+        with real_redis() as server, TemporaryDirectory(prefix="redis-") as folder:
+            with server.client() as client:
+                client.config_set("requirepass", "new")
+            place = Path(folder) / "redis.sock"
+            link = Link(f"unix://{place}", timeout=2.0, metrics=Metrics())
+            await link.open()
+            place.symlink_to(server.url.removeprefix("unix://"))
+
+            async def told() -> bool:
+                return any("is still away" in record.message for record in caplog.records)
+
+            await eventually_async(told)
+            await asyncio.sleep(1.5)  # another ping
+            await link.close()
+
+    asyncio.run(run())
+    [line] = [record.message for record in caplog.records if "is still away" in record.message]
+    assert "NOAUTH" in line
+
+
 @pytest.mark.parametrize("call", [Link.run, Link.read])
 def test_a_late_reply_reaches_nobody(redis_server, call):
     async def run():
