@@ -86,18 +86,21 @@ class Gate:
         return holder
 
     async def _keep_watching(self, path: Path) -> None:
+        told = ""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             seen = await asyncio.to_thread(_mark, path)
             if seen == self._seen:
                 continue
-            self._seen = seen
             try:
                 self._take(await asyncio.to_thread(keyring.read, path))
+                self._seen, told = seen, ""
                 log.info("%d API keys read from %s", len(self._holders or ()), path)
-            except SettingsError as error:
+            except SettingsError as error:  # and tried again: the file may be as it was and be readable
                 self._metrics.keys_stale.set(1)
-                log.error("%s; the keys read before stand", error)
+                if str(error) != told:
+                    told = str(error)
+                    log.error("%s; the keys read before stand", told)
 
     def _take(self, keys: Iterable[Key]) -> None:
         before = {holder.key.name: holder for holder in (self._holders or {}).values()}

@@ -41,9 +41,9 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def address(listening: socket.socket) -> str:
-    """Where it listens."""
+    """Where it listens, as a URL."""
     host, port = listening.getsockname()[:2]
-    return f"http://{host}:{port}"
+    return f"http://[{host}]:{port}" if listening.family == socket.AF_INET6 else f"http://{host}:{port}"
 
 
 class Peers:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import resource
+import time
 from contextlib import ExitStack
 
 import httpx
@@ -263,6 +265,26 @@ def test_a_file_that_cannot_be_used_leaves_the_keys_that_were_read(served, keys)
         path.unlink()
         path.write_text(before)
         eventually(lambda: shown(client, address, "chorus_keys_stale") == 0.0)
+
+
+def test_a_file_that_could_not_be_read_for_a_moment_is_read_again(shelf, redis_server, tmp_path):
+    path = tmp_path / "keys"
+    keyring.add(path, described("first", keyring.make(), ("metrics",)))
+    with process(shelf, redis_server, CHORUS_API_KEYS_FILE=str(path)) as (running, address, _):
+        second = keyring.make()
+        limit = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
+        with httpx.Client(headers=HEADERS["plain"](second)) as client:
+            client.get(f"{address}/health/live")
+            resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (3, limit[1]))  # nothing more can be opened
+            keyring.add(path, described("second", second, ("metrics",)))
+            time.sleep(2.0)
+            assert client.get(f"{address}/metrics").status_code == 401
+            resource.prlimit(running.pid, resource.RLIMIT_NOFILE, limit)
+            eventually(lambda: client.get(f"{address}/metrics").status_code == 200)
+            assert shown(client, address, "chorus_keys_stale") == 0.0
+        running.terminate()
+        _, err = running.communicate(timeout=20)
+    assert err.count("Too many open files; the keys read before stand") == 1
 
 
 def test_a_file_that_cannot_be_used_ends_the_start(shelf, tmp_path):

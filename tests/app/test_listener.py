@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from app.listener import REST_SECONDS, Listener, Peers
+from app.listener import REST_SECONDS, Listener, Peers, address, listen
 from app.metrics import Metrics
+from app.settings import Settings
 from app.tally import Tally
 from tests.live import eventually, process
 
@@ -79,6 +80,14 @@ def pair(**options):
                 worker.stop()
             for handle in handles:
                 os.close(handle)
+
+
+@pytest.mark.parametrize(("host", "told"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:")])
+def test_an_address_can_be_opened_as_it_is_told(host, told):
+    if host == "::1" and not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    with listen(Settings(host=host, port=0)) as listening:
+        assert address(listening).startswith(told)
 
 
 def taken(workers) -> list[float]:

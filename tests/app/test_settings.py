@@ -37,6 +37,7 @@ def test_the_tests_own_variable_is_tolerated():
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
+        ("CHORUS_HOST", "", "at least 1 character"),
         ("CHORUS_PORT", "many", "valid integer"),
         ("CHORUS_PORT", "70000", "less than or equal to 65535"),
         ("CHORUS_DEVICE", "tpu", "'auto', 'cpu' or 'cuda'"),
