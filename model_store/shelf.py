@@ -2,8 +2,11 @@
 
 <root>/<name>/<version>/   a published bundle, never changed again
 <root>/<name>/.<random>/   one in the making; the loader never looks there
+<root>/<name>/last         the greatest number that was given: that of a bundle that was removed is not given again,
+                           for a service may still hold it, and would take another one for it
 """
 
+import errno
 import os
 import shutil
 import tempfile
@@ -17,6 +20,8 @@ from model_store.errors import BundleMissing
 from model_store.manifest import Manifest, fingerprint
 
 DEFAULT_ROOT = Path(__file__).parent / "bundles"
+LAST = "last"
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 
 
 @dataclass(frozen=True)
@@ -65,13 +70,24 @@ class Shelf:
             shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self, draft: Path, manifest: Manifest) -> Bundle:
-        """Seal a draft: hash its files, write the manifest last, rename it to the next version."""
-        version = max([0, *self.versions(manifest.name)]) + 1
-        sealed = seal(draft, manifest.model_copy(update={"version": version}))
-        target = self.root / manifest.name / str(version)
-        os.rename(draft, target)  # fails if another publisher took the number: nothing is overwritten
-        _sync(target.parent)
-        return Bundle(target, sealed)
+        """Seal a draft: hash its files, write the manifest last, rename it to the next version.
+
+        The number is one that was never given here, whoever publishes at the same time.
+        """
+        listed = _listed(draft, manifest)
+        while True:
+            folder = self.root / manifest.name
+            version = max([_last(folder), *self.versions(manifest.name)]) + 1
+            sealed = _write(draft, listed.model_copy(update={"version": version}))
+            (folder / LAST).write_text(f"{version}\n")
+            try:
+                os.rename(draft, folder / str(version))  # nothing is overwritten
+            except OSError as error:
+                if error.errno not in TAKEN:
+                    raise
+                continue  # another publisher took the number
+            _sync(folder)
+            return Bundle(folder / str(version), sealed)
 
     def _only(self) -> str:
         names = self.names()
@@ -102,13 +118,29 @@ def _open(folder: Path) -> bool:
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Write the manifest of a folder whose other files are complete; returns it with hashes."""
+    return _write(folder, _listed(folder, manifest))
+
+
+def _listed(folder: Path, manifest: Manifest) -> Manifest:
+    """The manifest with the hashes of all that lies in a folder."""
     listed = manifest.model_copy(update={"files": entries(folder)})
-    sealed = listed.model_copy(update={"fingerprint": fingerprint(listed)})
+    return listed.model_copy(update={"fingerprint": fingerprint(listed)})
+
+
+def _write(folder: Path, manifest: Manifest) -> Manifest:
     folder.chmod(0o755)  # a temporary folder is private; what stands on the shelf is read by the service
     path = folder / MANIFEST
-    path.write_text(sealed.model_dump_json(indent=2))
+    path.write_text(manifest.model_dump_json(indent=2))
     _sync(path)
-    return sealed
+    return manifest
+
+
+def _last(folder: Path) -> int:
+    """The greatest number that was given in a folder, as far as it is noted."""
+    try:
+        return int((folder / LAST).read_text())
+    except (OSError, ValueError):  # none was yet, or the disk was full
+        return 0
 
 
 def _sync(path: Path) -> None:

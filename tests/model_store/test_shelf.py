@@ -1,8 +1,8 @@
-import errno
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
@@ -49,25 +49,32 @@ def test_versions_count_up_and_the_newest_is_found(shelf):
     assert shelf.open("shop", 2).path("heads.onnx").read_text() == "1"
 
 
-def test_a_removed_newest_version_does_not_open_the_way_to_overwrite_an_older_one(shelf):
-    first, _, third = put(shelf), put(shelf), put(shelf)
-    third.folder.rename(shelf.root / "aside")
+def test_the_number_of_a_removed_version_is_not_given_again(shelf):
+    put(shelf), put(shelf)
+    rmtree(put(shelf).folder)
+    assert put(shelf, content="new").manifest.version == 4
+    assert shelf.versions("shop") == [1, 2, 4]
+
+
+@pytest.mark.parametrize("noted", [None, "", "two", "1"])
+def test_a_note_of_numbers_that_is_lost_or_behind_overwrites_nothing(shelf, noted):
+    first, second = put(shelf), put(shelf, content="second")
+    (shelf.root / "shop" / "last").unlink()
+    if noted is not None:
+        (shelf.root / "shop" / "last").write_text(noted)
     assert put(shelf, content="new").manifest.version == 3
-    assert first.path("heads.onnx").read_text() == "graph"
+    assert [each.path("heads.onnx").read_text() for each in (first, second)] == ["graph", "second"]
 
 
-def test_publishers_at_the_same_time_never_overwrite_each_other(shelf):
-    def publish(content: str) -> bool:
-        try:
-            return put(shelf, content=content).path("heads.onnx").read_text() == content
-        except OSError as error:  # another one took the number
-            return error.errno not in (errno.ENOTEMPTY, errno.EEXIST)
-
+def test_publishers_at_the_same_time_all_publish_and_never_overwrite_each_other(shelf):
     with ThreadPoolExecutor(8) as pool:
-        done = list(pool.map(publish, map(str, range(40))))
-    opened = [shelf.open("shop", version) for version in shelf.versions("shop")]
-    kept = [bundle.path("heads.onnx").read_text() for bundle in opened]
-    assert sorted(kept, key=int) == [str(number) for number, whole in enumerate(done) if whole]
+        done = list(pool.map(lambda number: put(shelf, content=str(number)), range(40)))
+    versions = [bundle.manifest.version for bundle in done]
+    assert sorted(versions) == shelf.versions("shop")
+    for number, version in enumerate(versions):
+        opened = shelf.open("shop", version)
+        assert opened.manifest.version == version
+        assert opened.path("heads.onnx").read_text() == str(number)
     assert [path.name for path in (shelf.root / "shop").iterdir() if path.name.startswith(".")] == []
 
 

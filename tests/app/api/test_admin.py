@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from shutil import rmtree
 
 import pytest
 
@@ -261,5 +262,23 @@ def test_what_cannot_be_is_told_with_the_reason_and_changes_nothing(own, path, b
             assert (answer.status_code, said in answer.json()["error"]) == (status, True), answer.text
             told = (await client.get("/admin/versions")).json()
             assert (told["served"], told["canary"], told["loading"]) == (1, None, None)
+
+    asyncio.run(run())
+
+
+def test_a_version_that_was_taken_off_the_shelf_is_not_served_for_the_one_published_next(
+    bundle, tmp_path, own
+):
+    for _ in range(2):
+        publish(bundle, tmp_path)
+
+    async def run():
+        async with opened(own, store=tmp_path) as (client, _):
+            await label(client, 2, "stable")
+            assert (await client.post("/admin/rollback")).json()["previous"] == 2  # it is held
+            rmtree(tmp_path / "shop" / "2")
+            publish(bundle, tmp_path)
+            assert (await label(client, "newest", "stable"))["served"] == 3
+            assert await answered(client) == 3
 
     asyncio.run(run())
