@@ -10,6 +10,7 @@ from asyncio.subprocess import Process
 
 from pydantic import BaseModel
 
+from app import volume
 from app.council import Order, Report
 from app.errors import Refused, Unknown
 from app.labels import Labels, Wish
@@ -70,7 +71,8 @@ class Accord:
         self._changing = True
         try:
             async with self.turn:
-                await self._change(self._labels.after(wish, Shelf(self._settings.store)))
+                shelf = Shelf(self._settings.store)
+                await self._change(await volume.ask(lambda: self._labels.after(wish, shelf)))
         finally:
             self._changing = False
 

@@ -95,14 +95,19 @@ class Labels(BaseModel):
             if self.canary is None:
                 raise Refused("there is no canary; load one with label canary at /admin/versions")
             return self._serving(self.canary.version)
-        try:
-            number = None if wish.version == "newest" else wish.version
-            version = int(shelf.find(self.name, number).name)
-        except BundleMissing as error:
-            raise Unknown(str(error)) from error
+        version = self._found(wish.version, shelf)
         if wish.label == "stable":
             return self._serving(version)
         return self._beside(wish.label, Trial(version=version, share=wish.share))
+
+    def _found(self, wished: int | Literal["newest"], shelf: Shelf) -> int:
+        """The version that is wished; one that is held needs no shelf."""
+        if wished != "newest" and wished in self.held:
+            return wished
+        try:
+            return int(shelf.find(self.name, None if wished == "newest" else wished).name)
+        except BundleMissing as error:
+            raise Unknown(str(error)) from error
 
     @property
     def _trials(self) -> dict[Beside, Trial | None]:

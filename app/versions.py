@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app import heap, loader
+from app import heap, loader, volume
 from app.choice import Choice
 from app.errors import Refused
 from app.labels import Labels, Wish
@@ -63,7 +63,7 @@ class Versions:
         """Load what the settings name, and serve it. Raises ChorusError."""
         self._link = link
         async with self._turn:
-            self._next = Labels.of(self._settings)
+            self._next = await volume.ask(lambda: Labels.of(self._settings), patient=True)
             with Pace(beside=False) as pace:
                 for version in self._next.active:
                     self._models[version] = await self._load(self._next, version, pace)
@@ -72,7 +72,8 @@ class Versions:
     async def take(self, wish: Wish) -> None:
         """Have it so, or go on as before: raises Unknown or Refused."""
         async with self._only() as labels:
-            await self._prepare(labels.after(wish, Shelf(self._settings.store)))
+            shelf = Shelf(self._settings.store)
+            await self._prepare(await volume.ask(lambda: labels.after(wish, shelf)))
             self.commit()
 
     async def prepare(self, labels: Labels) -> None:
@@ -109,9 +110,14 @@ class Versions:
         """All that answer or are compared, the stable one first."""
         return [self._models[version] for version in self._labels.active] if self._labels else []
 
-    def shown(self) -> dict[str, Any]:
-        """What is held and what lies on the shelf."""
-        labels = self._labels
+    async def shown(self) -> dict[str, Any]:
+        """What is held and what lies on the shelf, None if it cannot be looked at."""
+        shelf: list[int] | None = []
+        if labels := self._labels:
+            try:
+                shelf = await volume.ask(lambda: Shelf(self._settings.store).versions(labels.name))
+            except ChorusError:
+                shelf = None
         return {
             "name": labels.name if labels else self._settings.model or "",
             "served": labels.stable if labels else None,
@@ -120,7 +126,7 @@ class Versions:
             "shadow": labels.shadow if labels else None,
             "loading": self.loading,
             "refused": self.refusal,
-            "shelf": Shelf(self._settings.store).versions(labels.name) if labels else [],
+            "shelf": shelf,
         }
 
     async def close(self) -> None:

@@ -6,6 +6,7 @@ They run as golden requests do. Then one of them runs with as many candidates as
 from bytes to bytes: graphs take the memory that they will need, and code runs that has never run.
 """
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -30,7 +31,8 @@ NOBODY = "chorus:warm-up"  # a user of whom Redis is asked
 
 async def run(model: Model, settings: Settings, metrics: Metrics, pace: Pace) -> None:
     """Do it all. Raises BundleMismatch if a recorded request is none of the bundle's."""
-    bodies = model.bundle.lines(WARMUP) if WARMUP in model.manifest.files else []
+    there = WARMUP in model.manifest.files
+    bodies = await asyncio.to_thread(model.bundle.lines, WARMUP) if there else []
     for number, body in enumerate(bodies, 1):
         asked = question(body, model, settings, f"{model.bundle.path(WARMUP)} line {number}")
         await model.recommender.rank([asked], Stages(metrics))

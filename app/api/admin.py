@@ -63,7 +63,7 @@ class VersionsAnswer(BaseModel):
     shadow: Trial | None = Field(description="Is compared on a share of the requests.")
     loading: int | None
     refused: Refusal | None
-    shelf: list[int]
+    shelf: list[int] | None = Field(description="All versions on it; null: it cannot be looked at now.")
 
 
 @router.get(
@@ -74,7 +74,7 @@ class VersionsAnswer(BaseModel):
 )
 async def versions(request: Request) -> Response:
     """The version that answers, the one before it, the one that is being loaded, and all on the shelf."""
-    return _shown(request)
+    return await _shown(request)
 
 
 @router.post(
@@ -90,7 +90,7 @@ async def serve(request: Request) -> Response:
     given = parse(VersionRequest, await read(request, service.settings.max_body_bytes))
     share = 1.0 if given.share is None else given.share
     await service.take(Wish(version=given.version, label=given.label, share=share))
-    return _shown(request)
+    return await _shown(request)
 
 
 @router.post(
@@ -103,7 +103,7 @@ async def promote(request: Request) -> Response:
     """At once; the version that was stable is held open to go back to."""
     service = _ready(request)
     await service.take(Wish(version="canary"))
-    return _shown(request)
+    return await _shown(request)
 
 
 @router.post(
@@ -118,7 +118,7 @@ async def drop(request: Request) -> Response:
     service = _ready(request)
     given = parse(DropRequest, await read(request, service.settings.max_body_bytes))
     await service.take(Wish(version=None, label=given.label))
-    return _shown(request)
+    return await _shown(request)
 
 
 @router.post(
@@ -131,7 +131,7 @@ async def rollback(request: Request) -> Response:
     """At once: it was held open. While there is a canary that is dropped instead, and nothing else."""
     service = _ready(request)
     await service.take(Wish(version="before"))
-    return _shown(request)
+    return await _shown(request)
 
 
 def _ready(request: Request) -> Service:
@@ -141,5 +141,6 @@ def _ready(request: Request) -> Service:
     return service
 
 
-def _shown(request: Request) -> Response:
-    return reply({"request_id": trace_of(request).request_id, **_ready(request).versions.shown()})
+async def _shown(request: Request) -> Response:
+    shown = await _ready(request).versions.shown()
+    return reply({"request_id": trace_of(request).request_id, **shown})

@@ -119,3 +119,12 @@ def test_users_are_spread_evenly_and_other_bundles_spread_them_otherwise():
 
 def test_a_place_is_the_same_for_ever():
     assert [round(lot("shop", user), 6) for user in ("u1", "u2", "ü")] == [0.716095, 0.44611, 0.583263]
+
+
+def test_a_version_that_is_held_needs_no_shelf(tmp_path, name):
+    labels = Labels(name=name, stable=1, previous=2, canary=Trial(version=3, share=0.1))
+    bare = Shelf(tmp_path)
+    assert labels.after(canary(3, 0.3), bare).canary == Trial(version=3, share=0.3)
+    assert labels.after(Wish(version=2), bare).stable == 2
+    with pytest.raises(Unknown, match="no bundle"):
+        labels.after(Wish(version=4), bare)

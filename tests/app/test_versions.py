@@ -62,7 +62,7 @@ def test_a_bad_version_is_refused_with_the_reason_while_the_old_one_serves(kind,
             assert value(text, 'chorus_model_load_total{result="refused"}') == 1
             assert "chorus_model_refused_total{error=" in text
             assert (await client.get("/health/ready")).status_code == 200
-            assert service.versions.shown()["loading"] is None
+            assert (await service.versions.shown())["loading"] is None
 
     asyncio.run(run())
 
