@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from app import volume
 from app.council import Order, Report
-from app.errors import Refused, Unknown
+from app.errors import Busy, Refused, Unknown
 from app.labels import Labels, Wish
 from app.settings import Settings
 from app.versions import Refusal
@@ -67,7 +67,7 @@ class Accord:
     async def take(self, wish: Wish) -> None:
         """Have it so in all workers. Raises Unknown or Refused: then none does."""
         if self._changing:
-            raise Refused("another version is being loaded; try again when it is served or refused")
+            raise Busy("another version is being loaded; try again when it is served or refused")
         self._changing = True
         try:
             async with self.turn:

@@ -15,6 +15,7 @@ ChorusError (model_store.errors)
     ├── Invalid            422  a field cannot be used; the message names its path and says the fix
     ├── Unknown            404  no item of that id, no such version
     ├── Refused            409  another version cannot be served; the one that serves goes on
+    │   └── Busy                for one is being loaded: later it may be
     ├── TooLarge           413  more bytes, candidates or entries than the limits in /info
     ├── NotReady           503  no model loaded yet; try again
     ├── Overloaded         429  it would wait too long; try again
@@ -147,6 +148,10 @@ class Refused(ServiceError):
 
     status = 409
     type = "refused"
+
+
+class Busy(Refused):
+    """Another version is being loaded."""
 
 
 class TooLarge(ServiceError):

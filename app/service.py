@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from app import redis_server
 from app.admission import Admission
 from app.choice import Choice
-from app.errors import NotReady, ServiceError
+from app.errors import NotReady
 from app.gate import Gate
 from app.labels import Wish
 from app.link import Link
@@ -16,6 +16,7 @@ from app.metrics import Metrics
 from app.model import Model
 from app.pulse import STUCK_SECONDS
 from app.redis_server import RedisServer
+from app.renewal import Renewal
 from app.settings import Settings
 from app.versions import Versions
 from model_store.errors import ChorusError
@@ -101,7 +102,7 @@ class Service:
         self.versions = Versions(settings, self.metrics)
         self.take: Callable[[Wish], Awaitable[None]] = self.versions.take
         self._loading: asyncio.Task[None] | None = None
-        self._renewing: asyncio.Task[None] | None = None
+        self._renewal = Renewal(lambda wish: self.take(wish))  # noqa: PLW0108 a worker has it changed
 
     @property
     def choice(self) -> Choice:
@@ -176,15 +177,15 @@ class Service:
 
     def renew(self) -> None:
         """Serve the newest version, beside the requests; the log says what became of it."""
-        self._renewing = asyncio.create_task(self._renew())
+        self._renewal.ask()
 
     async def stop(self) -> None:
         """Let go of everything."""
         self.drain()
-        for task in (self._loading, self._renewing):
-            if task:
-                task.cancel()
-                await asyncio.wait([task])
+        if self._loading:
+            self._loading.cancel()
+            await asyncio.wait([self._loading])
+        await self._renewal.close()
         await self.versions.close()
         await self.gate.close()
         await self.redis.close()
@@ -204,12 +205,6 @@ class Service:
             return
         self.tell()
         log.info("ready: %s, Redis %s", self.name, self.redis.place)
-
-    async def _renew(self) -> None:
-        try:
-            await self.take(Wish())
-        except ServiceError as error:
-            log.error("SIGHUP: %s", error)
 
 
 def _spans() -> "Spans":

@@ -18,11 +18,10 @@ from typing import Any
 from app import redis_server
 from app.accord import Accord
 from app.council import Report
-from app.errors import ServiceError
-from app.labels import Wish
 from app.listener import address, listen
 from app.metrics import Metrics
 from app.pulse import DEAD_SECONDS
+from app.renewal import Renewal
 from app.settings import Settings
 from app.tally import Tally
 from app.worker import REFUSED, Orders
@@ -62,7 +61,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._leave)
-        loop.add_signal_handler(signal.SIGHUP, self._renew)
+        loop.add_signal_handler(signal.SIGHUP, Renewal(self._accord.take).ask)
         self._metrics.ready.set(1)  # the least of all processes is shown: it has nothing against it
         url = redis.url if redis else None
         try:
@@ -83,16 +82,6 @@ class Supervisor:
             asyncio.get_running_loop().call_later(patience, self._send, signal.SIGKILL)
         self._leaving.set()
         self._send(signal.SIGTERM)
-
-    def _renew(self) -> None:
-        """Have all workers serve the newest version; the log says what became of it."""
-        self._do(self._take(Wish()))
-
-    async def _take(self, wish: Wish) -> None:
-        try:
-            await self._accord.take(wish)
-        except ServiceError as error:
-            log.error("SIGHUP: %s", error)
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

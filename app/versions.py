@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from app import heap, loader, volume
 from app.choice import Choice
-from app.errors import Refused
+from app.errors import Busy, Refused
 from app.labels import Labels, Wish
 from app.link import Link
 from app.metrics import Metrics
@@ -160,7 +160,7 @@ class Versions:
     async def _only(self) -> AsyncIterator[Labels]:
         """The labels as they are; two wishes at once cannot both come true."""
         if self._labels is None or self._turn.locked():
-            raise Refused(
+            raise Busy(
                 f"version {self.loading or ''} is being loaded; try again when it is served or refused"
             )
         async with self._turn:
