@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 READERS = 2
 QUIET = 1.0  # seconds between two lines of log about commands that are refused
 RENEWED = 5.0  # seconds between two times that all connections are made anew, as long as writing is refused
+DENIES = "NOPERM"
 FOLLOWS = "READONLY"  # of a script's error it stands somewhere within
 MOST = 10_000  # commands ahead of a call on its line: behind more it would not be answered in time
 FIRST_PING, LAST_PING = 0.05, 1.0  # seconds between pings while away: doubled up to the second
@@ -61,6 +62,7 @@ class Link:
             self._lines = [Line(address), *(Line(address, told) for _ in range(readers))]
         self._readers = self._lines[1:]
         self.away = url is None
+        self.denied = False  # its rules do not let us read; it answers, and to write may be allowed
 
     @property
     def tracked(self) -> bool:
@@ -90,7 +92,10 @@ class Link:
 
     async def read(self, op: str, commands: Sequence[Command], *, more: float = 0.0) -> list[Any]:
         """The same with commands that only read, on a line of their own."""
-        return await self._trip(op, commands, more, reads=True)
+        results = await self._trip(op, commands, more, reads=True)
+        if self.denied:
+            raise CacheAway("Redis does not let us read")
+        return results
 
     async def close(self) -> None:
         """Stop pinging and hang up."""
@@ -119,6 +124,8 @@ class Link:
             self._break(error)
             raise CacheAway(f"Redis is away: {error}") from error
         self.metrics.redis.labels(op).observe(time.perf_counter() - start)
+        if reads:
+            self.denied = any(DENIES in str(each) for each in refused)
         if refused:
             self.metrics.redis_errors.labels(op).inc(len(refused))
             self._complain(op, refused[0])

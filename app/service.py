@@ -57,6 +57,18 @@ class Redis:
         return self.link
 
     @property
+    def kept(self) -> bool:
+        """Whether what it keeps is told."""
+        return not (self.link.away or self.link.denied)
+
+    @property
+    def condition(self) -> str:
+        """Its kind, or what is wrong with it."""
+        if self.kind == "none" or self.kept:
+            return self.kind
+        return "away" if self.link.away else "denied"
+
+    @property
     def kind(self) -> str:
         """external, embedded or none."""
         return "external" if self._settings.redis_url else "embedded" if self._embedded else "none"
@@ -135,7 +147,7 @@ class Service:
             return "draining"
         if self.versions.choice is None:
             return "failed" if self.failure else "starting"
-        return "degraded" if self.redis.link.away else "ok"
+        return "ok" if self.redis.kept else "degraded"
 
     @property
     def stuck(self) -> float:

@@ -33,7 +33,9 @@ class Health(BaseModel):
     refused: Refusal | None = Field(
         description="The version that was to take its place, and why it does not."
     )
-    redis: str = Field(description="external, embedded or none; away while it does not answer")
+    redis: str = Field(
+        description="external, embedded or none; away while it does not answer, denied where it does not let us read"
+    )
     degraded: list[str]
 
 
@@ -65,16 +67,15 @@ async def ready(request: Request) -> Response:
 async def health(request: Request) -> Response:
     """Always 200."""
     service = service_of(request)
-    away = service.redis.link.away
     served = service.model if service.name else None
     model = served.manifest if served else None
-    without = served.recommender.without() if served and away else ()
+    without = served.recommender.without() if served and not service.redis.kept else ()
     return reply(
         {
             "status": service.status,
             "model": {"name": model.name, "version": model.version} if model else None,
             "refused": service.versions.refusal,
-            "redis": "away" if away and service.redis.kind != "none" else service.redis.kind,
+            "redis": service.redis.condition,
             "degraded": without,
         }
     )
