@@ -52,6 +52,11 @@ class App(FastAPI):
         direct = None
         if scope["type"] == "http" and scope["method"] == "POST":
             direct = self._direct.get(scope["path"])
+        elif scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {
+                **scope,
+                "method": "GET",
+            }  # answered as that; the connection knows better, and sends no body
         if direct is None:
             await super().__call__(scope, receive, send)
         else:
@@ -142,4 +147,5 @@ async def _no_route(request: Request, error: HTTPException) -> Response:
 def _methods(app: FastAPI, path: str) -> set[str]:
     """All that a path takes: the router knows those of the first route alone."""
     routes = [each for each in iter_route_contexts(app.routes) if each.path_regex.match(path)]
-    return {method for each in routes for method in each.methods or ()}
+    methods = {method for each in routes for method in each.methods or ()}
+    return methods | {"HEAD"} if "GET" in methods else methods

@@ -52,6 +52,24 @@ def said(port, *pieces, pause=0.0):
         return heard(talk)
 
 
+@pytest.mark.parametrize("path", ["/health/ready", "/livez", "/health", "/metrics", "/info"])
+def test_head_is_answered_as_get_without_its_body(port, path):
+    """As monitors ask, and `curl --head`; nothing is left on the line that would be read as the next answer."""
+    with connect(port) as talk, talk.makefile("rb") as lines:
+        for method in (b"HEAD", b"GET"):
+            talk.sendall(b"%b %b HTTP/1.1\r\nHost: x\r\n\r\n" % (method, path.encode()))
+            assert lines.readline() == b"HTTP/1.1 200 OK\r\n"
+            headers = dict(line.rstrip().split(b": ", 1) for line in iter(lines.readline, b"\r\n"))
+        assert lines.read(int(headers[b"content-length"]))
+
+
+def test_head_of_what_is_not_taken_with_get_is_not_taken(port):
+    answer = said(port, b"HEAD /recommend HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert b"allow: POST\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
 def refusals(port, reason):
     with httpx.Client() as client:
         return shown(client, f"http://127.0.0.1:{port}", f'chorus_rejected_total{{reason="{reason}"}}')

@@ -29,11 +29,11 @@ def test_a_path_that_is_not_there_is_told_so(client):
     [
         ("/recommend", "POST"),
         ("/v1/recommend", "POST"),
-        ("/items/x", "DELETE, GET"),
-        ("/v1/items/x/y", "DELETE, GET"),
-        ("/items/delete", "DELETE, GET, POST"),
+        ("/items/x", "DELETE, GET, HEAD"),
+        ("/v1/items/x/y", "DELETE, GET, HEAD"),
+        ("/items/delete", "DELETE, GET, HEAD, POST"),
         ("/items", "PUT"),
-        ("/health", "GET"),
+        ("/health", "GET, HEAD"),
         ("/docs", "GET, HEAD"),
     ],
 )
