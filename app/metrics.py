@@ -146,6 +146,8 @@ class Metrics:
     def __init__(self, handle: int | None = None, handles: Sequence[int] = ()) -> None:
         self._registry = Registry(Tally(handle), handles)
         self._registry.fill(self)
+        for result in ("ready", "refused"):  # to Prometheus what appears with its first count has not grown
+            self.loads.labels(result)
 
     def answered(self, endpoint: str, status: int, seconds: float) -> None:
         """Count an answer and the time that it took."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import generate_latest
 
 from app.metrics import Metrics
 
@@ -66,6 +67,15 @@ def test_what_is_grouped_by_is_a_label_of_what_is_read(root, names):
         known = FOREIGN.union(*(labels[names[name]] for name, _ in USED.findall(expression)))
         for told in re.findall(r"by \(([^)]*)\)", expression):
             assert set(told.split(", ")) <= known, expression
+
+
+def test_what_an_alarm_waits_for_to_grow_is_there_from_the_start(root):
+    """To Prometheus a series that appears with its first count has not grown: the first one would go unnoticed."""
+    shown = generate_latest(Metrics()).decode()
+    waited = [told for each in alarms(root) for told in re.findall(r"increase\(([^\[]+)\[", each)]
+    assert len(waited) > 1
+    for series in waited:
+        assert f"\n{series} 0.0\n" in shown
 
 
 def test_every_metric_that_tells_of_harm_has_an_alarm(root):
