@@ -10,7 +10,7 @@ from asyncio.subprocess import Process
 
 from pydantic import BaseModel
 
-from app import volume
+from app import versions, volume
 from app.council import Order, Report
 from app.errors import Busy, Refused, Unknown
 from app.labels import Labels, Wish
@@ -18,7 +18,7 @@ from app.settings import Settings
 from app.versions import Refusal
 from model_store.shelf import Shelf
 
-PATIENCE_SECONDS = 600.0  # for a worker that prepares
+PATIENCE_SECONDS = versions.PATIENCE_SECONDS + 10.0  # for a worker that prepares, and has its own
 
 
 class Accord:
@@ -33,6 +33,7 @@ class Accord:
         self.turn = asyncio.Lock()
         self._workers: dict[Process, asyncio.Future[Report] | None] = {}
         self._changing = False
+        self._asked = 0
 
     @property
     def settings(self) -> Settings:
@@ -50,9 +51,9 @@ class Accord:
             waiting.set_result(Report(refused="a worker ended while it loaded it"))
 
     def hear(self, worker: Process, report: Report) -> None:
-        """What a worker answers."""
+        """What a worker answers; what it says of an order before this one comes too late."""
         waiting = self._workers.get(worker)
-        if waiting and not waiting.done():
+        if waiting and not waiting.done() and report.number == self._asked:
             waiting.set_result(report)
 
     async def grant(self, worker: Process, number: int, wish: Wish) -> None:
@@ -90,6 +91,7 @@ class Accord:
     async def _ask(self, order: Order) -> list[Report]:
         """The answers of all workers that live."""
         loop = asyncio.get_running_loop()
+        self._asked = order.number = self._asked + 1
         for worker in self._workers:
             self._workers[worker] = loop.create_future()
             _send(worker, order)

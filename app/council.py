@@ -23,7 +23,7 @@ from app.versions import Refusal, Versions
 
 
 class Report(BaseModel):
-    """What a worker says. refused: why it is not ready, or not prepared."""
+    """What a worker says. refused: why it is not ready, or not prepared; number: of the wish, or of the order."""
 
     about: Literal["start", "wish", "prepare", "done"] = "start"
     serves: str = ""
@@ -72,24 +72,26 @@ class Council:
     def hear(self, order: Order) -> None:
         """Do as told."""
         if order.labels is not None:
-            self._preparing = asyncio.create_task(self._prepare(order.labels))
+            self._preparing = asyncio.create_task(self._prepare(order.labels, order.number))
         elif order.do == "granted":
             if waiting := self._wishes.get(order.number):
                 waiting.set_result(order)
         else:
             self._end(order)
-            self._say(Report(about="done"))
+            self._say(Report(about="done", number=order.number))
 
-    async def _prepare(self, labels: Labels) -> None:
+    async def _prepare(self, labels: Labels, number: int) -> None:
         try:
             await self._versions.prepare(labels)
         except ServiceError as error:
-            self._say(Report(about="prepare", refused=str(error)))
+            self._say(Report(about="prepare", number=number, refused=str(error)))
         else:
-            self._say(Report(about="prepare"))
+            self._say(Report(about="prepare", number=number))
 
     def _end(self, order: Order) -> None:
         if order.do == "commit":
             self._versions.commit()
         else:
+            if self._preparing:  # it may hang: then nothing else could be prepared
+                self._preparing.cancel()
             self._versions.abandon(order.refusal)

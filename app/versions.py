@@ -31,6 +31,8 @@ from model_store.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
+PATIENCE_SECONDS = 600.0  # with a load: while it lasts no other version can be changed
+SLOW = f"it was not loaded within {PATIENCE_SECONDS:g} s: does the volume of the shelf hang?"
 LINGER_SECONDS = 2.0  # after which most requests of a version that was let go are answered
 
 
@@ -176,8 +178,10 @@ class Versions:
         """Load it beside requests. Raises Refused."""
         try:
             with Pace(beside=True) as pace:
-                return await self._load(labels, version, pace)
-        except ChorusError as error:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    return await self._load(labels, version, pace)
+        except (ChorusError, TimeoutError) as late:
+            error = late if isinstance(late, ChorusError) else ChorusError(SLOW)
             self.refusal = Refusal(version=version, error=str(error), time=time.time())
             self._trim()
             log.error("version %d was refused, those that serve go on: %s", version, error)

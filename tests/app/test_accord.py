@@ -1,7 +1,9 @@
 """Several workers change versions together, as real processes, or not at all."""
 
+import asyncio
 import os
 import signal
+from asyncio.subprocess import PIPE
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,6 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app import accord
+from app.council import Order, Report
+from app.errors import Refused
+from app.labels import Wish
+from app.settings import Settings
 from model_store.manifest import FusionDefault
 from tests.admin import HEADERS, keys
 from tests.live import eventually, process, value
@@ -168,3 +175,35 @@ def test_a_bad_version_is_refused_by_all_and_all_say_why(served, bundle):
     assert versions(address) == {1}
     told = [get(f"{address}/health").json()["refused"] for _ in range(8)]
     assert all(each["version"] == version and "could not be opened" in each["error"] for each in told)
+
+
+def test_what_a_worker_says_of_an_order_before_does_not_answer_the_next_one(bundle, tmp_path, monkeypatch):
+    """It hung while it prepared a version, was not waited for, and is done when another one is asked for."""
+    monkeypatch.setattr(accord, "PATIENCE_SECONDS", 0.5)
+    for _ in range(3):
+        publish(bundle, tmp_path)
+
+    async def run():
+        agreed = accord.Accord(Settings(store=tmp_path, version=1))
+        worker = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
+        agreed.join(worker)
+
+        async def heard() -> Order:
+            return Order.model_validate_json(await asyncio.wait_for(worker.stdout.readline(), 10.0))
+
+        with pytest.raises(Refused, match="did not answer"):
+            await agreed.take(Wish(version=2))
+        hung, abandoned = await heard(), await heard()
+        assert (hung.do, abandoned.do) == ("prepare", "abandon")
+        taking = asyncio.create_task(agreed.take(Wish(version=3)))
+        asked = await heard()
+        agreed.hear(worker, Report(about="prepare", number=hung.number))
+        with pytest.raises(TimeoutError):  # nobody is told to serve it
+            await asyncio.wait_for(worker.stdout.readline(), 0.1)
+        agreed.hear(worker, Report(about="prepare", number=asked.number))
+        assert (await heard()).do == "commit"
+        await taking
+        worker.kill()
+        await worker.wait()
+
+    asyncio.run(run())

@@ -6,17 +6,17 @@ from threading import Event
 
 import pytest
 
-from app import volume
+from app import versions, volume
 from app.errors import Refused
 from tests.admin import HEADERS, keys
 from tests.live import serving
 from tests.shelves import publish
 
-hanging: dict[str, Event] = {}  # looks at folders wait for these; a hook cannot be taken out again
+hanging: dict[str, Event] = {}  # who looks at these folders and files waits; a hook cannot be taken out again
 
 
 def hang(event, given):
-    if hanging and event in ("os.listdir", "os.scandir") and (ends := hanging.get(str(given[0]))):
+    if hanging and event in ("os.listdir", "os.scandir", "open") and (ends := hanging.get(str(given[0]))):
         ends.wait(20.0)  # for a test that fails
 
 
@@ -36,7 +36,7 @@ def hung(settings, monkeypatch):
     """Have the shelf hang from now on; patience with it is short."""
     monkeypatch.setattr(volume, "SECONDS", 0.3)
     ends = Event()
-    yield lambda: hanging.__setitem__(str(settings.store / "shop"), ends)
+    yield lambda *below: hanging.__setitem__(str(settings.store.joinpath("shop", *below)), ends)
     hanging.clear()
     ends.set()
 
@@ -61,6 +61,22 @@ def test_requests_are_answered_while_the_shelf_hangs_and_versions_that_are_held_
             assert (more.status_code, more.json()["canary"]) == (200, {"version": 2, "share": 0.5})
             assert (await client.post("/admin/promote")).json()["served"] == 2
             assert (await client.post("/admin/rollback")).json()["served"] == 1
+
+    asyncio.run(run())
+
+
+def test_a_version_that_is_never_loaded_is_given_up_and_others_change_then(settings, hung, monkeypatch):
+    monkeypatch.setattr(versions, "PATIENCE_SECONDS", 0.5)
+
+    async def run():
+        async with serving(settings) as (client, service):
+            client.headers.update(HEADERS)
+            hung("3", "manifest.json")
+            asked = await client.post("/admin/versions", json={"version": 3})
+            assert (asked.status_code, "was not loaded within" in asked.json()["error"]) == (409, True)
+            assert (await client.get("/health")).json()["refused"]["version"] == 3
+            assert (await client.post("/admin/promote")).json()["served"] == 2
+            assert service.versions.loading is None
 
     asyncio.run(run())
 
