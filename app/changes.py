@@ -59,6 +59,7 @@ class Changes:
         self._metrics = metrics
         self._turn = asyncio.Semaphore(texts.abreast)  # of items: a query waits for a few of them at most
         self._version = 0  # all changes up to it were seen
+        self._greatest = 0  # of all that were seen
         self._recent: dict[str, int] = {}  # id to the version that was applied last, in that order
         self._digests: dict[str, bytes] = {}  # of the texts of items that were put
         self._waiting: dict[str, Waiting] = {}  # to be encoded
@@ -69,7 +70,8 @@ class Changes:
         described = [source.described(self._manifest) for source in sources]
         rows = await asyncio.gather(*map(self._row, described))
         parts = zip(sources, described, rows, strict=True)
-        versions = await self._register.put([(source, item.text, row) for source, item, row in parts])
+        kept = [(source, item.text, row) for source, item, row in parts]
+        versions = await self._register.put(kept, after=self._greatest)
         for item, row, version in zip(described, rows, versions, strict=True):
             if version:
                 self._put(item, row, version)
@@ -78,7 +80,7 @@ class Changes:
 
     async def delete(self, ids: Sequence[str]) -> list[bool]:
         """Delete items; whether each was there. None is found again when this returns. Raises NotStored."""
-        versions = await self._register.delete(ids)
+        versions = await self._register.delete(ids, after=self._greatest)
         there = [row >= 0 for row in self._catalogue.places(ids).tolist()]
         for item, version in zip(ids, versions, strict=True):
             self._delete(item, version)
@@ -102,6 +104,7 @@ class Changes:
             for change in changes:
                 self._apply(change)
             self._version = changes[-1].version
+            self._greatest = max(self._greatest, self._version)
             if pace:
                 await pace.rest()
         while self._recent and self._recent[first := next(iter(self._recent))] < self._version - RECENT:
@@ -191,6 +194,7 @@ class Changes:
             return False
         self._recent.pop(item, None)
         self._recent[item] = version
+        self._greatest = max(self._greatest, version)
         self._waiting.pop(item, None)
         return True
 

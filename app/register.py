@@ -5,7 +5,8 @@ log       every id that was ever put or deleted, scored by the version of its la
 sources   id to source, a JSON object; an id of the log that is not here was deleted
 rows      id to what its text was encoded to by one model, behind the digest of that text; for 90 days
 
-Versions are microseconds of Redis' clock, each greater than the one before. Every change is one script.
+Versions are microseconds of Redis' clock, each greater than the one before, and than all that its writer has seen:
+Redis may lose its data, and its clock go back. Every change is one script.
 """
 
 import json
@@ -36,15 +37,17 @@ local time = redis.call('TIME')
 local version = time[1] * 1000000 + time[2]
 local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 if last[2] and tonumber(last[2]) > version then version = tonumber(last[2]) end
+if tonumber(ARGV[1]) > version then version = tonumber(ARGV[1]) end
 """
-# KEYS log, sources, rows · ARGV most, seconds, then id, source and row of each. Versions, 0: there is no room.
+# KEYS log, sources, rows · ARGV a version before, most, seconds, then id, source and row of each.
+# Versions, 0: there is no room.
 PUT = (
     CLOCK
     + """
 local found, held = {}, redis.call('HLEN', KEYS[2])
-for at = 3, #ARGV, 3 do
+for at = 4, #ARGV, 3 do
   local new = redis.call('HEXISTS', KEYS[2], ARGV[at]) == 0
-  if new and held >= tonumber(ARGV[1]) then
+  if new and held >= tonumber(ARGV[2]) then
     found[#found + 1] = 0
   else
     if new then held = held + 1 end
@@ -55,21 +58,21 @@ for at = 3, #ARGV, 3 do
     found[#found + 1] = version
   end
 end
-redis.call('EXPIRE', KEYS[3], ARGV[2])
+redis.call('EXPIRE', KEYS[3], ARGV[3])
 return found
 """
 )
-# KEYS log, sources, rows · ARGV ids. Versions.
+# KEYS log, sources, rows · ARGV a version before, ids. Versions.
 DELETE = (
     CLOCK
     + """
 local found = {}
-for at = 1, #ARGV do
+for at = 2, #ARGV do
   version = version + 1
   redis.call('HDEL', KEYS[2], ARGV[at])
   redis.call('HDEL', KEYS[3], ARGV[at])
   redis.call('ZADD', KEYS[1], string.format('%.0f', version), ARGV[at])
-  found[at] = version
+  found[at - 1] = version
 end
 return found
 """
@@ -139,16 +142,19 @@ class Register:
         rows = keys.rows(manifest.name, manifest.fingerprint[:16])
         self._keys = (keys.items(manifest.name, keys.LOG), keys.items(manifest.name, keys.SOURCES), rows)
 
-    async def put(self, items: Sequence[tuple[Source, str, Row]]) -> list[int]:
-        """Keep sources with their texts and rows; the version of each, 0 if there is no room. Raises NotStored."""
+    async def put(self, items: Sequence[tuple[Source, str, Row]], *, after: int = 0) -> list[int]:
+        """Keep sources with their texts and rows; the version of each, 0 if there is no room. Raises NotStored.
+
+        after: a version that each is to be greater than.
+        """
         entries: list[str | bytes] = []
         for source, text, row in items:
             entries += (source.item_id, source.pack(), pack(row, digest(text)))
-        return await self._change(PUT, (self._most, ROW_SECONDS, *entries), len(items))
+        return await self._change(PUT, (after, self._most, ROW_SECONDS, *entries), len(items))
 
-    async def delete(self, ids: Sequence[str]) -> list[int]:
-        """The version of each change. Raises NotStored."""
-        return await self._change(DELETE, tuple(ids), len(ids))
+    async def delete(self, ids: Sequence[str], *, after: int = 0) -> list[int]:
+        """The version of each change, as above. Raises NotStored."""
+        return await self._change(DELETE, (after, *ids), len(ids))
 
     async def since(self, version: int, most: int) -> list[Change]:
         """The first changes after a version, in their order. Raises CacheAway."""

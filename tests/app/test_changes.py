@@ -1,11 +1,13 @@
 """Changes of a catalogue without HTTP: what is encoded, and in which order changes are taken."""
 
 import asyncio
+import time
 import uuid
 from contextlib import asynccontextmanager
 
 import pytest
 
+from app import keys
 from app.link import Link
 from app.metrics import Metrics
 from app.model import build
@@ -160,5 +162,26 @@ def test_the_items_of_a_call_never_fill_the_line_of_texts(opened):
             assert encodes.value == len(items)
             assert longest <= model.pools.texts.abreast
             assert all(known(model, *(f"i{n}" for n in range(60))))
+
+    asyncio.run(work())
+
+
+def test_changes_count_where_redis_has_lost_its_data_and_its_clock_has_gone_back(opened, redis_server, name):
+    ahead, log = int((time.time() + 86_400) * 1e6), keys.items(name, keys.LOG)
+
+    async def work():
+        async with opened() as (one, _), opened() as (other, _):
+            await one.changes.put([source("a")])
+            with redis_server.client() as redis:
+                redis.zadd(log, {"a": ahead})  # as if it had been put while the clock was a day ahead
+                for model in (one, other):
+                    await model.changes.follow()
+                redis.delete(log, keys.items(name, keys.SOURCES))
+            assert known(other, "a") == [True]
+            assert await one.changes.delete(["a"]) == [True]
+            assert await one.changes.put([source("b", "blue shoes")]) == [None]
+            assert known(one, "a", "b") == [False, True]
+            await other.changes.follow()
+            assert known(other, "a", "b") == [False, True]
 
     asyncio.run(work())
