@@ -26,16 +26,20 @@ from app.settings import Settings
 log = logging.getLogger(__name__)
 
 BACKLOG = 2_048
+ANY = "::"  # all addresses of the host
 LOOK_AWAY_SECONDS = 0.002
 REST_SECONDS = 0.25  # until the system is asked again for what it did not give
 QUIET_SECONDS = 60.0  # between two lines of log about that
 
 
 def listen(settings: Settings) -> socket.socket:
-    """A socket on the address that is set; SettingsError if it is taken."""
+    """A socket on the address that is set, on `::` for both kinds; SettingsError if it is taken."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    both = settings.host == ANY and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        return socket.create_server(
+            (settings.host, settings.port), family=family, backlog=BACKLOG, dualstack_ipv6=both
+        )
     except OSError as error:
         raise SettingsError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
 

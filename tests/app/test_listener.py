@@ -157,3 +157,12 @@ def test_connections_for_which_there_is_no_file_wait_until_there_is_one(shelf, r
     assert running.returncode == 0
     assert err.count("Too many open files") == 1
     assert "Traceback" not in err
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_all_addresses_are_those_of_both_kinds():
+    with listen(Settings(host="::", port=0)) as listening:
+        port = listening.getsockname()[1]
+        for host in ("127.0.0.1", "::1"):
+            with socket.create_connection((host, port), timeout=5):
+                pass
