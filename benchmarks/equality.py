@@ -8,6 +8,7 @@ is strictly earlier, and nothing else. Every column of every feature, and every 
 training has for that row. A bound that is broken ends it with code 1.
 """
 
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -74,6 +75,8 @@ def main(
         run.best(bench.network)
         own = Run(Path(folder) / name)
         own.folder.mkdir()
+        if run.config.fusion.goal:
+            shutil.copy(run.folder / "fusion.json", own.folder)
         bundle = publish(bench, own, Shelf(Path(folder) / "shelf"), progress, until=np.nextafter(begin, 0.0))
         base = represent(bench.network, dataset, bench.texts)
         shipped, items = gate.represent_by(Engine(bundle, "cpu"), bench, base, progress)
