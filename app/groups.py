@@ -10,8 +10,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from app.api.schema import EARLIEST, LATEST, Time
 from app.catalogue import Catalogue
 from app.lookup import Lookup
+from model_store import limits
 
-TEXTS = {"user_id": 256, "query": 2_000}  # and the most characters that /score takes
+TEXTS = {"user_id": limits.ID, "query": limits.QUERY}  # and the most characters that /score takes
 COLD = ("history", "profile", "text", "attributes", "numbers", "published")
 NUMBER, ROW, NOW = "#number", "#row", "#now"
 

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from app.errors import Gone, ServiceError
+from model_store import limits
 
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 MAX_HISTORY = 1_000
@@ -33,15 +34,15 @@ def _plausible(moment: datetime) -> datetime:
 
 
 Each = Annotated[list[T], Field(fail_fast=True)]  # at its first fault: a body could hold millions
-Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=limits.ID)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-Words = Annotated[str, StringConstraints(max_length=20_000)]
-Query = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+Words = Annotated[str, StringConstraints(max_length=limits.WORDS)]
+Query = Annotated[str, StringConstraints(min_length=1, max_length=limits.QUERY)]
 Time = Annotated[AwareDatetime, AfterValidator(_plausible)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Value = Words | bool | int | Number | Annotated[Each[Words], Field(max_length=100)] | None
 Record = Annotated[dict[Name, Value], Field(max_length=100)]
-Word = Annotated[str, StringConstraints(max_length=256)] | bool | int | Number
+Word = Annotated[str, StringConstraints(max_length=limits.WORD)] | bool | int | Number
 Values = Annotated[Each[Id], Field(max_length=1_000)]
 AT_LEAST_ONE: dict[str, JsonValue] = {
     "minItems": 1

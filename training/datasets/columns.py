@@ -1,11 +1,13 @@
 """What the cells of a column mean: ids, times, labels. Each parser returns values and, for bad cells, a reason.
 
 ids       text; whole numbers written as such (12.0 -> "12")
+names     ids that the service can be asked for
 times     unix seconds in UTC: datetimes, ISO 8601 text, or numbers (milliseconds above 1e11)
 flags     0/1, true/false, yes/no ... -> 0.0 or 1.0
 numbers   finite floats
 words     one class, as text
 phrases   text as written
+fields    what a text is made of, as a request can say it
 tags      several values: a list, or text split at "|"
 
 An empty cell is null, never bad by itself: whether it may be missing is the caller's to say.
@@ -15,6 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import polars as pl
+
+from model_store import limits
+from model_store.manifest import TextField
+from model_store.text import render
 
 MILLISECONDS_FROM = 1e11  # seconds until the year 5138: a bigger number counts milliseconds
 EARLIEST, LATEST = 315_532_800.0, 4_102_444_800.0  # 1980 and 2100
@@ -46,6 +52,17 @@ def ids(column: pl.Series) -> Parsed:
         whole = column.set(bad, None).cast(pl.Int64, strict=False).cast(pl.String)
         return Parsed(whole, _reasons(bad, "not a whole number"))
     return Parsed(text(column), _good(column))
+
+
+def names(column: pl.Series) -> Parsed:
+    """Identifiers that requests name: items and users."""
+    parsed = ids(column)
+    strange = (parsed.values.str.len_chars() > limits.ID) | parsed.values.str.contains(
+        limits.NUL, literal=True
+    )
+    bad = strange.fill_null(value=False)
+    reasons = parsed.reasons.set(bad, f"longer than {limits.ID} characters, or with a NUL")
+    return Parsed(parsed.values.set(bad, None), reasons)
 
 
 def times(column: pl.Series) -> Parsed:
@@ -140,6 +157,22 @@ def tags(column: pl.Series) -> Parsed:
         return Parsed(values, _good(column))
     reason = "a list written as text; write red|cup, or lists in parquet or JSONL"
     return Parsed(values, _reasons(_matches(text(column), LISTED), reason))
+
+
+def fields(column: pl.Series) -> pl.Series:
+    """Cells as the service is told them, null where there is nothing: numbers, truth values, and words for all else.
+
+    A date is none of JSON's values, and a text longer than the service takes would have it refuse the user.
+    """
+    if column.dtype.is_float():
+        return column.set(~column.is_finite().fill_null(value=False), None)
+    if column.dtype.is_integer() or column.dtype == pl.Boolean:
+        return column
+    template = [TextField(name="cell")]
+    words = [None if cell is None else cell if isinstance(cell, str) else render(template, {"cell": cell})
+             for cell in column.to_list()]  # fmt: skip
+    said = pl.Series(column.name, words, pl.String)
+    return said.str.replace_all(limits.NUL, "", literal=True).str.slice(0, limits.WORDS)
 
 
 def text(column: pl.Series) -> pl.Series:

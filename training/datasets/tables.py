@@ -93,7 +93,7 @@ def _join(config: Config, table: _Table, report: Report) -> tuple[pl.DataFrame, 
 
 def _items(sieve: Sieve, config: Config) -> None:
     items = config.items
-    sieve.take("item", items.id, columns.ids, required=True)
+    sieve.take("item", items.id, columns.names, required=True)
     sieve.put("text", text := _rendered(sieve.source, items.text, items.labels))
     sieve.reject(items.text[0], text == "", f"no text in any of {', '.join(items.text)}")
     if items.time:
@@ -110,15 +110,18 @@ def _items(sieve: Sieve, config: Config) -> None:
 
 def _users(sieve: Sieve, config: Config) -> None:
     if config.users:
-        sieve.take("user", config.users.id, columns.ids, required=True)
-        sieve.put("profile", _rendered(sieve.source, config.users.text, config.users.labels))
-        for name in config.users.text:
-            sieve.put(f"field:{name}", sieve.source[name])
+        sieve.take("user", config.users.id, columns.names, required=True)
+        fields = pl.DataFrame(
+            [columns.fields(sieve.source[name]) for name in dict.fromkeys(config.users.text)]
+        )
+        sieve.put("profile", _rendered(fields, config.users.text, config.users.labels))
+        for name in fields.columns:
+            sieve.put(f"field:{name}", fields[name])
 
 
 def _events(sieve: Sieve, config: Config, known: pl.Series) -> None:
     named = config.events
-    item = sieve.take("item", named.item, columns.ids, required=True)
+    item = sieve.take("item", named.item, columns.names, required=True)
     sieve.reject(named.item, ~item.is_in(known.implode()).fill_null(value=True), "no such item in items")
     nothing = pl.Series([None], dtype=pl.String).new_from_index(0, sieve.source.height)
     if named.query:
@@ -126,7 +129,7 @@ def _events(sieve: Sieve, config: Config, known: pl.Series) -> None:
     else:
         sieve.put("query", query := nothing)
     if named.user:
-        user = sieve.take("user", named.user, columns.ids)
+        user = sieve.take("user", named.user, columns.names)
         reason = "missing, and no query" if named.query else "missing"
         sieve.reject(named.user, user.is_null() & query.is_null(), reason)
     else:

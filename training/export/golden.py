@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store import limits
 from model_store.clock import Times
 from model_store.counters import Layout, Statistics
 from model_store.features import FeatureSet
@@ -124,10 +125,13 @@ def moment(seconds: float) -> str:
 
 
 def _plain(dataset: Dataset, number: int) -> bool:
-    """Whether the service would take the request: something to go by, and a time that is a date."""
+    """Whether the service would take the request: something to go by, and no text that is longer than it reads."""
     query = dataset.requests.queries[number]
-    has_query = query >= 0 and bool(dataset.texts[query].strip())
-    return has_query or dataset.requests.users[number] >= 0
+    asked = dataset.texts[query] if query >= 0 else ""
+    known = dataset.features.words
+    words = [known[name][codes[number]] for name, codes in dataset.words.items() if codes[number] >= 0]
+    takes = limits.fits(asked, limits.QUERY) and all(limits.fits(word, limits.WORD) for word in words)
+    return takes and (bool(asked.strip()) or dataset.requests.users[number] >= 0)
 
 
 def _distinct(dataset: Dataset, rows: range) -> list[int]:

@@ -17,7 +17,7 @@ from training.export.golden import moment
 
 
 def write(dataset: Dataset, path: Path, until: float) -> None:
-    """Each user's newest events, profile and lists up to a time, unix seconds."""
+    """Each user's newest events, profile and lists up to a time, unix seconds; then the profiles of all others."""
     with gzip.open(path, "wt") as file:
         for number, user in enumerate(dataset.user_ids):
             record = {
@@ -27,6 +27,10 @@ def write(dataset: Dataset, path: Path, until: float) -> None:
                 **({"shown": _shown(dataset, number, until)} if dataset.lists else {}),
             }
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        known = set(dataset.user_ids)
+        for user, profile in dataset.records.items():
+            if user not in known:
+                file.write(json.dumps({"user_id": user, "profile": profile}, ensure_ascii=False) + "\n")
 
 
 def _events(dataset: Dataset, user: int, until: float) -> list[dict[str, Any]]:

@@ -1,6 +1,8 @@
 """The meaning of cells."""
 
+import json
 from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 
 import polars as pl
 import pytest
@@ -104,6 +106,35 @@ def test_ids_are_text_as_written() -> None:
     assert parsed.values.to_list() == ["12", None, None]
     assert parsed.reasons.to_list() == [None, "not a whole number", None]
     assert columns.ids(pl.Series([["a"]])).reasons[0] == "not one id but a list or an object"
+
+
+def test_names_are_ids_that_the_service_takes() -> None:
+    parsed = columns.names(pl.Series(["a" * 256, "a" * 257, "a\0b", None]))
+    assert parsed.values.to_list() == ["a" * 256, None, None, None]
+    reason = "longer than 256 characters, or with a NUL"
+    assert parsed.reasons.to_list() == [None, reason, reason, None]
+    assert columns.names(pl.Series([1.5])).reasons[0] == "not a whole number"
+
+
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [
+        (pl.Series(["Odense", " a  b ", "", None]), ["Odense", " a  b ", "", None]),
+        (pl.Series(["a\0b", "x" * 20_001]), ["ab", "x" * 20_000]),
+        (pl.Series([1980, None]), [1980, None]),
+        (pl.Series([1980.0, 1.5, float("nan"), float("inf"), None]), [1980.0, 1.5, None, None, None]),
+        (pl.Series([True, None]), [True, None]),
+        (pl.Series([date(2020, 1, 31), None]), ["2020-01-31", None]),
+        (pl.Series([datetime(2020, 1, 31, 8)]), ["2020-01-31 08:00:00"]),
+        (pl.Series([Decimal("1.50")]), ["1.50"]),
+        (pl.Series([["da", "en"], [], None]), ["da, en", "", None]),
+        (pl.Series([[1, 2]]), ["1, 2"]),
+    ],
+)
+def test_fields_are_what_a_request_can_say(column: pl.Series, told: list[object]) -> None:
+    found = columns.fields(column).to_list()
+    assert found == told
+    assert json.loads(json.dumps(found, allow_nan=False)) == told
 
 
 def test_tags_are_lists_or_split_text() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model_store import limits
 from model_store.bundle import Bundle
 from model_store.engine import Engine
 from model_store.features import FeatureSet
@@ -186,6 +187,20 @@ def test_a_body_is_the_request_as_the_data_set_holds_it(bench):
     assert (
         datetime.fromisoformat(request["context"]["timestamp"]).timestamp() == dataset.requests.times[number]
     )
+
+
+@pytest.mark.parametrize("query", ["x" * (limits.QUERY + 1), "a\0b"])
+def test_what_the_service_would_refuse_is_no_request(bench, base, opened, tmp_path, query):
+    dataset = bench.dataset
+    first = next(int(n) for n in dataset.requests.of("validation") if dataset.requests.queries[n] >= 0)
+    queries, texts = dataset.requests.queries.copy(), list(dataset.texts)
+    texts[queries[first]] = query
+    spoilt = replace(bench, dataset=replace(dataset, texts=texts))
+    write(spoilt, base, opened, tmp_path)
+    for name in ("golden.jsonl", "warmup.jsonl"):
+        lines = Bundle(tmp_path, opened.manifest).lines(name)
+        assert lines
+        assert query not in [line.get("request", line).get("query") for line in lines]
 
 
 def test_quantiles_are_answered_by_their_names(bench):

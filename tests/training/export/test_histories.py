@@ -35,8 +35,9 @@ def test_every_user_has_the_newest_events_up_to_the_time_itself_oldest_first(dat
     rows = toy.log()
     until = rows[int(share * (len(rows) - 1))]["time"]
     found = told(dataset, tmp_path, until)
-    assert set(found) == set(dataset.user_ids)
-    for user, record in found.items():
+    assert set(found) == set(dataset.user_ids) | set(dataset.records)
+    for user in dataset.user_ids:
+        record = found[user]
         past = [
             {"item_id": row["item"], "event": name, "timestamp": row["time"]}
             for row in rows
@@ -52,13 +53,20 @@ def test_every_user_has_the_newest_events_up_to_the_time_itself_oldest_first(dat
 def test_every_user_has_the_lists_shown_up_to_the_time_itself_oldest_first(dataset, tmp_path, share):
     rows = toy.log()
     until = rows[int(share * (len(rows) - 1))]["time"]
-    for user, record in told(dataset, tmp_path, until).items():
+    found = told(dataset, tmp_path, until)
+    for user in dataset.user_ids:
         lists = {}
         for row in rows:
             if row["user"] == user and row["time"] <= until:
                 lists.setdefault((row["time"], row["impression"]), []).append(row["item"])
-        found = [(seconds(one["timestamp"]), one["item_ids"]) for one in record["shown"]]
-        assert found == [(time, items) for (time, _), items in lists.items()][-SHOWN_LISTS:]
+        shown = [(seconds(one["timestamp"]), one["item_ids"]) for one in found[user]["shown"]]
+        assert shown == [(time, items) for (time, _), items in lists.items()][-SHOWN_LISTS:]
+
+
+def test_who_has_done_nothing_has_a_profile(dataset, tmp_path):
+    assert "stranger" not in dataset.user_ids
+    found = told(dataset, tmp_path, np.inf)["stranger"]
+    assert found == {"user_id": "stranger", "profile": {"profile": "never seen"}}
 
 
 def test_of_more_lists_than_are_remembered_the_newest_are_told(tmp_path):
@@ -83,6 +91,6 @@ def test_where_no_feature_asks_for_lists_none_are_told(tmp_path):
 
 def test_a_user_of_later_only_has_no_past_but_is_there(dataset, tmp_path):
     found = told(dataset, tmp_path, 0.0)
-    assert set(found) == set(dataset.user_ids)
-    assert all(record["events"] == record["shown"] == [] for record in found.values())
+    assert set(found) == set(dataset.user_ids) | set(dataset.records)
+    assert all(found[user]["events"] == found[user]["shown"] == [] for user in dataset.user_ids)
     assert found["u0"]["profile"] == {"profile": "young odense"}
