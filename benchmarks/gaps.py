@@ -65,7 +65,7 @@ def compare(offline: Offline, online: Online) -> dict[str, Any]:
     for held in kinds.values():
         for share in ("differing", "other than 0"):
             held[share] /= held["columns"]
-    answered = [task for task in dataset.tasks if task.inputs != "text"]
+    answered = [task for task in dataset.tasks if task.inputs not in ("text", "user")]  # of an item
     return {
         "features": kinds,
         "tasks": {task.name: _differences(task, offline, online) for task in answered},
