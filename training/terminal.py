@@ -23,7 +23,7 @@ from model_store.errors import ChorusError
 
 WIDE = 10_000  # letters: more than any table has
 
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False, emoji=False)  # what files and cells hold is told as it stands
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from io import StringIO
 
+import pytest
 from rich.console import Console
 from rich.table import Table
 
 from training import report, terminal
+from training.errors import DataError
 
 
 def test_a_table_keeps_its_figures_on_a_narrow_terminal() -> None:
@@ -15,6 +17,17 @@ def test_a_table_keeps_its_figures_on_a_narrow_terminal() -> None:
     terminal.show(table, Console(file=told, width=40))
     assert "…" not in told.getvalue()
     assert all(f"0.123{number}" in told.getvalue() for number in range(9))
+
+
+@pytest.mark.parametrize(
+    "written", ["[fusion] and [a-z0-9]", "row 3 ('[/b] mug')", "[red]['x']", ":smile: 1:2:3"]
+)
+def test_errors_are_told_as_they_are(written: str, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.setattr(terminal.console, "_width", 200)
+    with pytest.raises(SystemExit) as ended, terminal.plainly():
+        raise DataError(written)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"error: {written}\n"
 
 
 def test_what_is_told_of_clicks_fits_eighty_letters() -> None:
