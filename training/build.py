@@ -20,6 +20,7 @@ from training.datasets.tables import Tables
 from training.declare import asked, declared
 from training.errors import DataError
 from training.labels import alone_labels, conditioned, interests, online_labels, task_list
+from training.negatives import beside
 from training.replay import Lists, Log
 from training.split import split_requests
 
@@ -35,7 +36,7 @@ def build(config: Config, tables: Tables) -> Dataset:
     numbers = _Numbers(tables)
     chance = config.split.by == "random"
     events = parted(tables.events, config.split) if chance else tables.events
-    shown = conditioned(config, _requests(events, config))
+    shown = conditioned(config, _requests(events, tables.items, config))
     rows = numbers.items(shown["item"])
     known = events.filter(pl.col("part") == TRAIN) if chance else events
     histories = _histories(known, config, numbers)
@@ -113,7 +114,7 @@ class _Numbers:
         return self._texts[text]
 
 
-def _requests(events: pl.DataFrame, config: Config) -> pl.DataFrame:
+def _requests(events: pl.DataFrame, items: pl.DataFrame, config: Config) -> pl.DataFrame:
     """Rows that some task learns from, grouped: columns `request` (0..R-1, contiguous) and `shown_at`."""
     labels = [name for name in events.columns if name.startswith(("label:", "text:"))]
     clocked = any(task.clock for task in config.tasks.values())
@@ -129,33 +130,8 @@ def _requests(events: pl.DataFrame, config: Config) -> pl.DataFrame:
     rows = rows.with_columns(shown_at=pl.col("time").min().over("key"), first=pl.col("row").min().over("key"))
     rows = rows.sort("shown_at", "first", "row", maintain_order=True)
     if config.events.negatives:
-        rows = _with_negatives(rows, config)
+        rows = beside(rows, items, config)
     return rows.with_columns(request=(pl.col("key").rle_id()).cast(pl.Int64))
-
-
-def _with_negatives(rows: pl.DataFrame, config: Config) -> pl.DataFrame:
-    """Beside each row without an impression, `events.negatives` items of the log at random, labelled 0."""
-    generator = np.random.default_rng(config.training.seed)
-    alone = rows.filter(pl.col("impression").is_null())
-    copies = alone.select(pl.all().repeat_by(config.events.negatives).explode()) if len(alone) else alone
-    catalogue = rows["item"].unique(maintain_order=True)
-    if len(catalogue) < 2:
-        raise DataError("events.negatives: the log names one item only; there is no other to draw")
-    place = {item: number for number, item in enumerate(catalogue)}
-    own = np.array([place[item] for item in copies["item"]], dtype=np.int64)
-    others = (own + generator.integers(1, len(catalogue), len(own))) % len(catalogue)  # any but its own
-    nothing = pl.lit([], dtype=pl.List(pl.String))
-    copies = copies.with_columns(item=catalogue[others.tolist()], events=nothing)
-    for name, task in config.tasks.items():
-        column = f"label:{name}"
-        if column in copies.columns:
-            negative = pl.when(pl.col(column).is_not_null()).then(0.0)
-            learns = task.type == "binary" and task.inputs in ("pair", "user_item")
-            copies = copies.with_columns((negative if learns else pl.lit(None)).alias(column))
-        if f"text:{name}" in copies.columns:
-            copies = copies.with_columns(pl.lit(None, dtype=pl.String).alias(f"text:{name}"))
-    both = pl.concat([rows.with_columns(drawn=0), copies.with_columns(drawn=1)], how="vertical_relaxed")
-    return both.sort("shown_at", "first", "row", "drawn", maintain_order=True).drop("drawn")
 
 
 def _histories(events: pl.DataFrame, config: Config, numbers: _Numbers) -> Histories:

@@ -203,39 +203,6 @@ def test_events_without_any_user_have_requests_without_history():
     assert len(dataset.requests) == 40
 
 
-# negatives
-
-
-def test_negatives_stand_beside_their_event_with_label_0_and_nothing_else():
-    rows = [{**row, "impression": None} for row in toy.log() if row["click"]]
-    dataset = toy.build(rows, toy.settings(events={"negatives": 3}))
-    sizes = np.diff(dataset.requests.starts)
-    assert (sizes == 4).all()
-    first = dataset.requests.starts[:-1]
-    drawn = np.setdiff1d(np.arange(len(dataset.rows)), first)
-    assert (dataset.labels["click"][first] == 1).all()
-    assert (dataset.labels["click"][drawn] == 0).all()
-    assert (dataset.rows[drawn] != np.repeat(dataset.rows[first], 3)).all()
-    assert np.isnan(dataset.labels["dwell"][drawn]).all()
-    assert np.isnan(dataset.labels["match"][drawn]).all()
-    assert (dataset.labels["time"][drawn] == -1).all()
-    assert {dataset.item_ids[item] for item in dataset.rows[drawn]} <= {row["item"] for row in rows}
-    assert len(dataset.histories.items) == sum(len(row["events"]) for row in rows if row["user"])
-
-
-def test_negatives_are_drawn_alike_every_time_and_otherwise_with_another_seed():
-    rows = [{**row, "impression": None} for row in toy.log() if row["click"]]
-    one, again, other = (
-        toy.build(rows, toy.settings(events={"negatives": 3}, training={"seed": seed})) for seed in (1, 1, 2)
-    )
-    np.testing.assert_array_equal(one.rows, again.rows)
-    assert (one.rows != other.rows).any()
-
-
-def test_impressions_get_no_negatives():
-    np.testing.assert_array_equal(toy.made(events={"negatives": 3}).rows, toy.made().rows)
-
-
 # refusals
 
 
