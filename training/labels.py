@@ -70,6 +70,7 @@ def _task(name: str, task: TaskConfig, values: pl.Series) -> Task:
         classes = tuple(sorted(values.explode().drop_nulls().unique()))
     elif task.type in NUMBERS:
         array = values.to_numpy()
+        _check_grades(name, task, array)
         low, high = (float(np.quantile(array, share)) for share in (0.01, 0.99))
     if task.type in ("multiclass", "multilabel") and len(classes) < 2:
         raise DataError(f"tasks.{name}: column {task.label!r} has one class only; there is nothing to learn")
@@ -80,6 +81,16 @@ def _task(name: str, task: TaskConfig, values: pl.Series) -> Task:
         quantiles=task.quantiles if task.type == "quantile" else (), low=low, high=high, main=task.main,
         given=task.given if task.type == "regression" else None,
     )  # fmt: skip
+
+
+def _check_grades(name: str, task: TaskConfig, labels: NDArray[np.float64]) -> None:
+    """Of all rows, held out ones too: they would be judged by what cannot be served."""
+    strange = np.setdiff1d(labels, task.grades) if task.grades else labels[:0]
+    if len(strange):
+        raise DataError(
+            f"tasks.{name}.grades: {strange[0]:g} is a value of column {task.label!r} but no grade; add it, or leave "
+            "such cells empty where it means that nothing was said"
+        )
 
 
 def wanted(task: TaskConfig, tables: Tables, shown: pl.DataFrame) -> pl.DataFrame:

@@ -135,3 +135,16 @@ def test_a_text_is_in_the_part_of_the_request_that_it_came_with():
 def test_a_class_that_the_task_does_not_know_is_no_label():
     task = Task(name="mood", type="multiclass", classes=("glad", "sad"))
     assert encode(task, pl.Series(["sad", "angry", None, "glad"])).tolist() == [1, -1, -1, 0]
+
+
+@pytest.mark.parametrize("place", [0, 30, 39])
+def test_a_value_that_is_no_grade_is_told_wherever_it_stands(place):
+    rows = [{**KNOWN, "time": float(at), "stars": 1.0 + at % 5} for at in range(40)]
+    stars = {"type": "regression", "label": "stars", "loss": "ordinal", "grades": [1, 2, 3, 4, 5]}
+    chosen = toy.settings(tasks={"stars": stars})
+    toy.build(rows, chosen)
+    rows[place]["stars"] = 0.0
+    with pytest.raises(
+        DataError, match=r"tasks\.stars\.grades: 0 is a value of column 'stars' but no grade; add it"
+    ):
+        toy.build(rows, chosen)
