@@ -58,6 +58,10 @@ def write(
     """Write golden.jsonl and warmup.jsonl: requests of the validation part and what the network says of them."""
     generator = np.random.default_rng(1)
     known = [number for number in dataset.requests.of("validation") if _plain(dataset, int(number))]
+    if not known:
+        _lines(folder / "golden.jsonl", [])
+        _lines(folder / "warmup.jsonl", [])
+        return
     chosen = generator.permutation(np.array(known, dtype=np.int64))[: GOLDEN + WARMUP]
     bodies = [body(dataset, int(number)) for number in chosen]
     part = dataset.cut(chosen[:GOLDEN], [np.array(rows, dtype=np.int64) for _, rows in bodies[:GOLDEN]])

@@ -203,6 +203,14 @@ def test_what_the_service_would_refuse_is_no_request(bench, base, opened, tmp_pa
         assert query not in [line.get("request", line).get("query") for line in lines]
 
 
+def test_where_the_service_would_refuse_all_there_are_no_requests(bench, base, opened, tmp_path):
+    long = ["x" * (limits.QUERY + 1)] * len(bench.dataset.texts)
+    requests = bench.dataset.requests
+    asked = replace(requests, queries=np.zeros_like(requests.queries))
+    write(replace(bench, dataset=replace(bench.dataset, texts=long, requests=asked)), base, opened, tmp_path)
+    assert (tmp_path / "golden.jsonl").read_text() == (tmp_path / "warmup.jsonl").read_text() == ""
+
+
 def test_quantiles_are_answered_by_their_names(bench):
     task = Task(name="read", type="quantile", quantiles=(0.1, 0.5))
     values = np.array([1.5, 20.25], dtype=np.float32)
