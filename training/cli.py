@@ -39,7 +39,7 @@ from training.predict import represent
 from training.run import Run
 from training.shop import generate, write
 from training.terminal import console, plainly, progressing
-from training.worth import worth
+from training.worth import check_apart, worth
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
@@ -104,6 +104,7 @@ def compare(
     """What training the tasks together is worth: joint minus alone over runs, with 95 % intervals, and Δm."""
     with plainly():
         records = [Run(folder).read("metrics.json") for folder in folders]
+        check_apart(folders, records)
         lines = list(report.worthwhile(records))
         out.mkdir(parents=True, exist_ok=True)
         charts.worth(worth(records), out / "worth.svg")

@@ -6,6 +6,7 @@ differ in nothing but their seeds, it has a 95 % interval by Student's t, paired
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,15 @@ def worth(records: Sequence[Mapping[str, Any]]) -> list[Worth]:
         raise ConfigError("no task was trained alone; evaluate the runs with --alone")
     found = [_one(name, (headlines[0] or {})[name], records) for name in names]
     return [task for task in found if np.isfinite(task.gain.mean)]
+
+
+def check_apart(folders: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> None:
+    """ConfigError where two have the same figures: intervals would be narrow because a run was counted twice."""
+    for number, record in enumerate(records):
+        if record["tests"] in [earlier["tests"] for earlier in records[:number]]:
+            raise ConfigError(
+                f"{folders[number]} has the figures of another of the runs; give each run once, of seeds that differ"
+            )
 
 
 def delta(found: Sequence[Worth], records: Sequence[Mapping[str, Any]]) -> Interval:

@@ -236,3 +236,6 @@ def test_runs_are_compared_over_their_seeds(tmp_path):
     assert "3 runs, 95 % intervals" in text
     assert (tmp_path / "out" / "worth.svg").is_file()
     assert "data:image/svg+xml" in (tmp_path / "out" / "worth.html").read_text()
+    again = CliRunner().invoke(app, ["compare", *runs, runs[0], "--out", str(tmp_path / "again")])
+    assert again.exit_code == 2
+    assert not (tmp_path / "again").exists()
